@@ -1,3 +1,68 @@
-"""Turn grey photographs into colour ones, and train the networks that do it."""
+"""Turn grey photographs into colour ones, and train the networks that do it.
+
+>>> import colorizenet as cn
+>>> colorizer = cn.Colorizer()
+>>> cn.write_image("1921-colour.jpg", colorizer(cn.read_image("1921.jpg")))  # doctest: +SKIP
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from colorizenet.color import lab_to_rgb, rgb_to_lab
+    from colorizenet.colorizer import Colorizer
+    from colorizenet.errors import (
+        ColorizeNetError,
+        ConfigError,
+        DataError,
+        ImageError,
+        ModelFileError,
+        ProviderError,
+    )
+    from colorizenet.images import Image, read_image, write_image
+    from colorizenet.modelfile import ModelCard
 
 __version__ = "0.1.0"
+
+# Names are loaded on first use (PEP 562), so that `import colorizenet` is quick.
+_HOMES = {
+    "color": ("lab_to_rgb", "rgb_to_lab"),
+    "colorizer": ("Colorizer",),
+    "errors": (
+        "ColorizeNetError",
+        "ConfigError",
+        "DataError",
+        "ImageError",
+        "ModelFileError",
+        "ProviderError",
+    ),
+    "images": ("Image", "read_image", "write_image"),
+    "modelfile": ("ModelCard",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "ColorizeNetError",
+    "Colorizer",
+    "ConfigError",
+    "DataError",
+    "Image",
+    "ImageError",
+    "ModelCard",
+    "ModelFileError",
+    "ProviderError",
+    "lab_to_rgb",
+    "read_image",
+    "rgb_to_lab",
+    "write_image",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"colorizenet.{_HOME_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,33 +1,295 @@
-"""The command line: verbs; whatever is heavy is imported when a verb runs."""
+"""The command line: verbs. Whatever is heavy is imported when a verb runs.
+
+Exit status: 0 done; 1 some pictures failed, each named on stderr, the others written; 2 the
+command line or the configuration is wrong. Results go to stdout, talk to stderr.
+"""
 
 import dataclasses
+import json
 import logging
+import os
 import sys
 import time
-from collections.abc import Callable
-
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import cyclopts
 from cyclopts import App, Parameter
 
 from colorizenet import __version__
-from colorizenet.errors import ColorizeNetError, ConfigError
+from colorizenet.errors import (
+    ColorizeNetError,
+    ConfigError,
+    DataError,
+    ModelFileError,
+    ProviderError,
+    quoted,
+)
 
 if TYPE_CHECKING:
-    from colorizenet.training.config import RunConfig
+    from colorizenet.batch import Done
+    from colorizenet.images import Image
 
-app = App(name="colorizenet", help="Turn grey photographs into colour ones.", version=__version__)
+_EXTRAS = ("torch", "lightning", "timm")
+"""What only the extra ``train`` installs."""
+
+_Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+
+_DASH = "//-"
+"""A lone -, in a spelling that is neither an option nor a file anyone has."""
+
+app = App(
+    name="colorizenet",
+    help="Turn grey photographs into colour ones, and train the networks that do it.",
+    version=f"colorizenet {__version__}",
+)
 
 
-def train_app() -> App:
+@app.command
+def colorize(
+    *paths: Path,
+    out: str | None = None,
+    model: str = "default",
+    format: Literal["keep", "png", "jpeg", "tiff", "webp"] = "keep",
+    quality: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1, lte=100))] = None,
+    strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
+    size: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=32, lte=2048))] = None,
+    provider: str = "cpu",
+    jobs: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
+    max_pixels: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
+    sheet: Path | None = None,
+    overwrite: _Flag = False,
+    json: _Flag = False,
+) -> None:
+    """Colour photographs: files, folders of any depth, or - for stdin.
+
+    Results keep the size, the lightness, the depth and the format of the photograph. Folders
+    are mirrored, and results that are there already are left alone.
+
+    Parameters
+    ----------
+    paths
+        Photographs (JPEG, PNG, TIFF, WebP), folders of them, or - for one on stdin.
+    out
+        Folder for the results (default: colorized), or - for stdout; for stdin, a file.
+    model
+        A model inside the package (see `colorizenet models`) or an .onnx file of ours.
+    format
+        Format of the results; keep is that of each photograph.
+    quality
+        Quality of JPEG and WebP, 1 to 100 (default: 92 and 90).
+    strength
+        How much colour: 0 is grey, 1 what the model predicts, 2 twice as much.
+    size
+        Short side, in pixels, of what the network sees (default: what the model prefers).
+    provider
+        Where the network runs: cpu, or what your onnxruntime offers, such as cuda.
+    jobs
+        Pictures worked on at once (default: one a core, at most 4).
+    max_pixels
+        Refuse larger pictures before decoding them (default: 200 million).
+    sheet
+        Also write a contact sheet, grey | colour, of up to 24 pictures to this file.
+    overwrite
+        Redo results that are there already.
+    json
+        Print one JSON object a picture instead of its path.
+    """
+    from colorizenet import batch, images
+    from colorizenet.colorizer import Colorizer
+
+    if len(paths) == 0:
+        raise ConfigError("no photograph named; give files, folders, or - for stdin")
+    chosen = None if format == "keep" else format
+    to_stdout = out == _DASH
+    if quality is not None and chosen is not None and not images.FORMATS[chosen].quality:
+        raise ConfigError(f"--quality is for jpeg and webp, and {chosen} keeps every pixel; leave it out")
+    limit = max_pixels or images.MAX_PIXELS
+    streamed = Path(_DASH) in paths
+    if (streamed or to_stdout) and (len(paths) > 1 or json or sheet):
+        raise ConfigError("- is for one picture, without --json and --sheet; name files to colour several")
+    if to_stdout and not streamed and paths[0].is_dir():
+        raise ConfigError(
+            f"{quoted(paths[0])} is a folder and --out - takes one picture; name a folder for the results"
+        )
+
+    # Arguments that are wrong are found before the model is loaded, and that before any picture.
+    planned = [] if streamed or to_stdout else batch.plan(paths, Path(out or "colorized"), format=chosen)
+    if not (planned or streamed or to_stdout):
+        raise ConfigError(f"no photograph in {quoted(paths[0])}; expected JPEG, PNG, TIFF or WebP files")
+    colorizer = Colorizer(model, provider=provider)
+
+    def in_colour(image: "Image") -> "Image":
+        return colorizer(image, strength=strength, size=size)
+
+    if streamed or to_stdout:
+        source = sys.stdin.buffer.read() if streamed else paths[0]
+        image = in_colour(images.read_image(source, max_pixels=limit))
+        _put(images.encode_image(image, chosen, quality=quality), out)
+        return
+
+    done = batch.colorize_all(
+        planned,
+        in_colour,
+        read=lambda path: images.read_image(path, max_pixels=limit),
+        format=chosen,
+        quality=quality,
+        overwrite=overwrite,
+        workers=jobs or min(4, os.cpu_count() or 1),
+    )
+    results = _told(done, len(planned), as_json=json)
+    if sheet:
+        pairs = [(result.job.source, result.job.target) for result in results if not result.error]
+        images.write_image(sheet, batch.contact_sheet(pairs[:24]))
+    if any(result.error for result in results):
+        sys.exit(1)
+
+
+def _put(encoded: bytes, out: str | None) -> None:
+    """One picture to stdout, or to the file that ``out`` names."""
+    if out in (None, _DASH):
+        if sys.stdout.isatty():
+            raise ConfigError("a picture is not for a terminal; name a file with --out, or redirect stdout")
+        sys.stdout.buffer.write(encoded)
+        return
+    from colorizenet.images import write_atomically
+
+    assert out is not None
+    if Path(out).is_dir():
+        raise ConfigError(f"{quoted(out)} is a folder and a picture from stdin has no name; name a file with --out")
+    try:
+        write_atomically(Path(out), encoded)
+    except OSError as error:
+        raise ConfigError(f"{quoted(out)} cannot be written: {error.strerror}; choose another --out") from error
+
+
+def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
+    """Say of each picture what became of it, with a progress bar where stderr is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    results = []
+    started = time.perf_counter()
+    console = Console(stderr=True)
+    columns = (TextColumn("colouring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Without a terminal the bar is silent, and messages are plain lines.
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=total)
+        for result in done:
+            results.append(result)
+            progress.advance(bar)
+            if result.error:
+                # rich would read [names in brackets] as colours and wrap long lines
+                progress.console.out(f"colorizenet: {result.error}", highlight=False)
+            if as_json:
+                print(_as_json(result), flush=True)
+            elif not result.error and not result.skipped:
+                print(quoted(result.job.target), flush=True)
+    failed = sum(1 for result in results if result.error)
+    skipped = sum(1 for result in results if result.skipped)
+    written = total - failed - skipped
+    parts = [f"{written} coloured in {time.perf_counter() - started:.1f} s"]
+    parts += [f"{skipped} there already (--overwrite redoes them)"] * bool(skipped) + [f"{failed} failed"] * bool(
+        failed
+    )
+    print(", ".join(parts), file=sys.stderr)
+    return results
+
+
+def _as_json(result: "Done") -> str:
+    status = "failed" if result.error else "skipped" if result.skipped else "coloured"
+    told: dict[str, Any] = {
+        "source": str(result.job.source),
+        "target": str(result.job.target),
+        "status": status,
+    }
+    if result.error:
+        told["error"] = result.error
+    if status == "coloured":
+        told |= {"width": result.width, "height": result.height, "seconds": round(result.seconds, 3)}
+    return json.dumps(told)
+
+
+@app.command
+def models() -> None:
+    """List the models inside the package, with size, licence and measured quality."""
+    from colorizenet.modelfile import load_model, model_path, shipped_models
+
+    for name in shipped_models():
+        card = load_model(name).card
+        figures = ", ".join(f"{key} {value:g}" for key, value in card.figures.items())
+        print(f"{name}  {model_path(name).stat().st_size / 1e6:.1f} MB, {card.parameters / 1e6:.1f}M parameters")
+        print(f"    {card.licence}\n    {figures}")
+
+
+@app.command
+def info(model: str) -> None:
+    """Print what a model file says about itself: its card, as JSON, with the file's SHA-256.
+
+    Parameters
+    ----------
+    model
+        A model inside the package (see `colorizenet models`) or an .onnx file of ours.
+    """
+    from colorizenet.modelfile import load_model
+
+    loaded = load_model(model)
+    print(json.dumps({"sha256": loaded.sha256} | dataclasses.asdict(loaded.card), ensure_ascii=False, indent=2))
+
+
+@app.command
+def export(
+    run: Path,
+    *,
+    out: Path,
+    checkpoint: Literal["best", "last"] = "best",
+    name: str | None = None,
+    licence: str = "",
+    limits: str = "",
+    figures: Path | None = None,
+) -> None:
+    """Write the network of a training run as an ONNX file, proven equal to it.
+
+    Parameters
+    ----------
+    run
+        Folder of the run.
+    out
+        The .onnx file to write.
+    checkpoint
+        Of the lowest validation loss, or the last.
+    name
+        What the model is called on its card (default: the name of the run's folder).
+    licence
+        Terms of use, for the card.
+    limits
+        What the model is known to get wrong, for the card.
+    figures
+        A JSON file of measured figures, for the card.
+    """
+    _require_training()
+    from colorizenet.training.export import export_run
+
+    described = {"name": name or run.resolve().name, "licence": licence, "limits": limits}
+    try:
+        measured = json.loads(figures.read_text()) if figures else {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{quoted(figures)} cannot be read as JSON ({quoted(error)}); give an object of numbers"
+        ) from error
+    export_run(run, out, checkpoint=checkpoint, figures=measured, **described)
+    print(quoted(out))
+
+
+def _train_app() -> App:
     """One sub-command a recipe, whose defaults are the recipe's own, or those of the run resumed."""
     from colorizenet.training.config import RunConfig, from_json
     from colorizenet.training.recipes import RECIPES
 
     def command(name: str, recipe: Callable[[], RunConfig]) -> App:
-        def run(
+        def train(
             *,
             config: Annotated[RunConfig | None, Parameter(name="*")] = None,
             run: Path | None = None,
@@ -37,39 +299,84 @@ def train_app() -> App:
             Parameters
             ----------
             run
-                Folder of the run; by default runs/RECIPE-TIME.
+                Folder of the run (default: runs/RECIPE-TIME).
             resume
                 Folder of a run that was stopped, to go on with; its settings are the defaults.
             """
+            from colorizenet.training.fit import fit
+
             folder = resume or run or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-            _train(config or recipe(), folder, resume=resume is not None)
+            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+            fit(
+                config or recipe(),
+                folder,
+                recipe=name,
+                resume=resume is not None,
+                progress=sys.stderr.isatty(),
+            )
+            print(quoted(folder))
 
         def defaults(app: App, commands: tuple[str, ...], arguments: Any) -> None:
             # With a dataclass as the default value, one given field would reset the others:
             # so each field gets its default as if the user had typed it.
             resumed = next((str(a.tokens[0].value) for a in arguments if a.name == "--resume" and a.tokens), None)
             config = from_json(Path(resumed) / "config.json") if resumed else recipe()
-            source = f"the settings of {resumed or name}"
-            values = cyclopts.config.Dict(dataclasses.asdict(config), use_commands_as_keys=False, source=source)
+            values = cyclopts.config.Dict(dataclasses.asdict(config), use_commands_as_keys=False, source=name)
             values(app, commands, arguments)
 
-        return App(name=name, help=recipe.__doc__ or "", config=[defaults], default_command=run)
+        return App(name=name, help=recipe.__doc__ or "", config=[defaults], default_command=train)
 
-    train = App(name="train", help="Train a network by a recipe; every setting can be overridden.")
+    recipes = App(name="train", help=_TRAIN_HELP)
     for name, recipe in RECIPES.items():
-        train.command(command(name, recipe))
-    return train
+        recipes.command(command(name, recipe))
+    return recipes
 
 
-def _train(config: "RunConfig", folder: Path, *, resume: bool) -> None:
-    from colorizenet.training import fit
-
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    fit.fit(config, folder, resume=resume, progress=sys.stderr.isatty())
-    print(folder)
+_TRAIN_HELP = "Train a network by a recipe; every setting can be overridden."
 
 
-def main() -> None:
-    if "train" in sys.argv[1:2]:
-        app.command(train_app())
-    app()
+def _require_training() -> None:
+    missing = [name for name in _EXTRAS if find_spec(name) is None]
+    if missing:
+        raise ConfigError(
+            f"training needs {', '.join(missing)}, and this installation has no extra `train`; "
+            "pip install 'colorizenet[train]'"
+        )
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        if arguments[:1] == ["train"]:
+            # The recipes are sub-commands, and finding them takes the seconds that torch takes.
+            _require_training()
+            del app["train"]
+            app.command(_train_app())
+        app(
+            [_DASH if argument == "-" else argument for argument in arguments],
+            exit_on_error=False,
+            print_error=False,
+        )
+    except cyclopts.CycloptsError as error:
+        verb = f"{arguments[0]} " if arguments and arguments[0] in app else ""
+        _fail(f"{' '.join(str(error).split())} See `colorizenet {verb}--help`.", 2)
+    except (ConfigError, DataError, ModelFileError, ProviderError) as error:
+        _fail(error, 2)
+    except ColorizeNetError as error:
+        _fail(error, 1)
+    except BrokenPipeError:
+        # Whoever read our stdout has gone; point it elsewhere, or the interpreter complains at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept", 130)
+    sys.exit(0)
+
+
+def _fail(message: object, status: int) -> NoReturn:
+    print(f"colorizenet: {message}", file=sys.stderr)
+    sys.exit(status)
+
+
+app.command(App(name="train", help=_TRAIN_HELP))

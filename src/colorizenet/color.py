@@ -18,6 +18,8 @@ References:
 """
 
 import sys
+from collections.abc import Callable
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -26,12 +28,14 @@ import numpy as np
 __all__ = [
     "AB_SCALE",
     "L_SCALE",
+    "compose",
     "denormalize_ab",
     "denormalize_l",
     "fade_linear",
     "fade_to_gamut",
     "lab_to_linear",
     "lab_to_rgb",
+    "lightness",
     "linear_to_lab",
     "linear_to_rgb",
     "normalize_ab",
@@ -78,51 +82,71 @@ def _xp(array: Any) -> ModuleType:
     return xp
 
 
-def _spread(base: Array, differences: Array, matrix: np.ndarray) -> Array:
-    """``base + matrix @ differences`` along the last axis: (..., 1) + (..., 2) -> (..., 3)."""
-    xp = _xp(base)
-    columns = matrix.T.astype(str(base.dtype).removeprefix("torch."))
-    if xp is not np:
-        columns = xp.as_tensor(columns, device=base.device)
-    return base + differences[..., 0:1] * columns[0] + differences[..., 1:2] * columns[1]
+# Powers are taken of each channel by itself: PyTorch rounds the last few elements of an array (a
+# scalar loop) otherwise than the rest (a vector loop), so the equal channels of a grey would not
+# stay equal in one array. Each branch of a where() is finite everywhere, or its gradient is not.
+
+
+def _channels(colours: Array) -> tuple[Array, Array, Array]:
+    """Each channel as an array with a last axis of one: ``(..., 3) -> 3 x (..., 1)``."""
+    return colours[..., 0:1], colours[..., 1:2], colours[..., 2:3]
+
+
+def _channelwise(curve: Callable[[Array], Array], colours: Array) -> Array:
+    """Apply an elementwise curve so that a grey stays grey. NumPy needs no help with that."""
+    xp = _xp(colours)
+    if xp is np or colours.shape[-1] != 3:
+        return curve(colours)
+    return xp.concatenate([curve(channel) for channel in _channels(colours)], -1)
 
 
 def rgb_to_linear(rgb: Array) -> Array:
     """Decode the sRGB transfer function. Shape and range are kept (IEC 61966-2-1)."""
     xp = _xp(rgb)
-    # Each branch of where() must be finite everywhere, or its gradient is not.
-    curve = ((xp.clip(rgb, 0.04045, None) + 0.055) / 1.055) ** 2.4
-    return xp.where(rgb <= 0.04045, rgb / 12.92, curve)
+
+    def decode(value: Array) -> Array:
+        curve = ((xp.clip(value, 0.04045, None) + 0.055) / 1.055) ** 2.4
+        return xp.where(value <= 0.04045, value / 12.92, curve)
+
+    return _channelwise(decode, rgb)
 
 
 def linear_to_rgb(linear: Array) -> Array:
     """Encode with the sRGB transfer function. Shape and range are kept (IEC 61966-2-1)."""
     xp = _xp(linear)
-    curve = 1.055 * xp.clip(linear, 0.0031308, None) ** (1 / 2.4) - 0.055
-    return xp.where(linear <= 0.0031308, linear * 12.92, curve)
+
+    def encode(value: Array) -> Array:
+        curve = 1.055 * xp.clip(value, 0.0031308, None) ** (1 / 2.4) - 0.055
+        return xp.where(value <= 0.0031308, value * 12.92, curve)
+
+    return _channelwise(encode, linear)
 
 
 def linear_to_lab(linear: Array) -> Array:
     """Convert linear sRGB to CIELAB. Shape: ``(..., 3) -> (..., 3)``."""
     xp = _xp(linear)
-    green = linear[..., 1:2]
-    differences = xp.concatenate([linear[..., 0:1] - green, linear[..., 2:3] - green], -1)
-    xyz = _spread(green, differences, _XYZ_FROM_DIFFERENCES)
-    root = xp.clip(xyz, _DELTA**3, None) ** (1 / 3)
-    f = xp.where(xyz > _DELTA**3, root, xyz / (3 * _DELTA**2) + 4 / 29)
-    fx, fy, fz = f[..., 0:1], f[..., 1:2], f[..., 2:3]
+
+    def lightness_curve(t: Array) -> Array:
+        root = xp.clip(t, _DELTA**3, None) ** (1 / 3)
+        return xp.where(t > _DELTA**3, root, t / (3 * _DELTA**2) + 4 / 29)
+
+    red, green, blue = _channels(linear)
+    fx, fy, fz = (
+        lightness_curve(green + (red - green) * from_red + (blue - green) * from_blue)
+        for from_red, from_blue in _XYZ_FROM_DIFFERENCES.tolist()
+    )
     return xp.concatenate([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -1)
 
 
 def lab_to_linear(lab: Array) -> Array:
     """Convert CIELAB to linear sRGB, which may leave 0..1. Shape: ``(..., 3) -> (..., 3)``."""
     xp = _xp(lab)
-    fy = (lab[..., 0:1] + 16) / 116
-    f = xp.concatenate([fy + lab[..., 1:2] / 500, fy, fy - lab[..., 2:3] / 200], -1)
-    xyz = xp.where(f > _DELTA, f**3, (f - 4 / 29) * (3 * _DELTA**2))
-    y = xyz[..., 1:2]
-    differences = xp.concatenate([xyz[..., 0:1] - y, xyz[..., 2:3] - y], -1)
-    return _spread(y, differences, _LINEAR_FROM_DIFFERENCES)
+    l_star, a, b = _channels(lab)
+    fy = (l_star + 16) / 116
+    x, y, z = (xp.where(f > _DELTA, f**3, (f - 4 / 29) * (3 * _DELTA**2)) for f in (fy + a / 500, fy, fy - b / 200))
+    return xp.concatenate(
+        [y + (x - y) * from_x + (z - y) * from_z for from_x, from_z in _LINEAR_FROM_DIFFERENCES.tolist()], -1
+    )
 
 
 def rgb_to_lab(rgb: Array) -> Array:
@@ -200,7 +224,109 @@ def fade_linear(linear: Array) -> Array:
     y = green + red_weight * (linear[..., 0:1] - green) + blue_weight * (linear[..., 2:3] - green)
     y = xp.clip(y, 0.0, 1.0)
     departure = linear - y
-    above = xp.clip(xp.amax(departure, -1)[..., None], 1e-12, None)
-    below = xp.clip(-xp.amin(departure, -1)[..., None], 1e-12, None)
+    negligible = xp.finfo(linear.dtype).eps  # keeps 0 / 0 away from greys, in half precision too
+    above = xp.clip(xp.amax(departure, -1)[..., None], negligible, None)
+    below = xp.clip(-xp.amin(departure, -1)[..., None], negligible, None)
     room = xp.minimum((1 - y) / above, y / below)
     return xp.clip(y + departure * xp.clip(room, None, 1.0), 0.0, 1.0)
+
+
+# The fast path for whole photographs: NumPy only, planes instead of triples, tables instead of
+# powers. ``rgb_to_lab``, ``lab_to_rgb`` and ``fade_linear`` above say what it must equal.
+
+
+def lightness(pixels: np.ndarray) -> np.ndarray:
+    """L* of sRGB pixels, grey ``(H, W)`` or colour ``(H, W, 3)`` -> ``(H, W)`` float32 in 0..100.
+
+    Takes uint8, uint16 (each of full range) and floats in 0..1.
+    """
+    if pixels.ndim == 2:
+        if pixels.dtype.kind == "u":
+            return _lightness_table(pixels.dtype)[pixels]
+        y = rgb_to_linear(pixels.astype(np.float32, copy=False))
+    else:
+        if pixels.dtype.kind == "u":
+            red, green, blue = (_linear_table(pixels.dtype)[pixels[..., i]] for i in range(3))
+        else:
+            red, green, blue = np.moveaxis(rgb_to_linear(pixels.astype(np.float32, copy=False)), -1, 0)
+        red_weight, blue_weight = _XYZ_FROM_DIFFERENCES[1].astype(np.float32)
+        y = green + red_weight * (red - green) + blue_weight * (blue - green)
+    return _lightness_of_luminance(y)
+
+
+def compose(l_star: np.ndarray, ab: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """sRGB pixels of L* ``(H, W)`` and ab ``(H, W, 2)``, both float32 -> ``(H, W, 3)`` of ``dtype``.
+
+    Colours outside sRGB fade as by ``fade_linear``. uint8 and uint16 use their full range and
+    are rounded, floats are in 0..1.
+    """
+    dtype = np.dtype(dtype)
+    fy = (l_star + np.float32(16)) * np.float32(1 / 116)
+    y = _cube(fy)
+    x = _cube(fy + ab[..., 0] * np.float32(1 / 500))
+    z = _cube(fy - ab[..., 1] * np.float32(1 / 200))
+    x -= y
+    z -= y
+    linear = np.empty((3, *y.shape), np.float32)
+    for i, (from_x, from_z) in enumerate(_LINEAR_FROM_DIFFERENCES.astype(np.float32)):
+        np.multiply(x, from_x, out=linear[i])
+        linear[i] += from_z * z  # still what it departs from Y by
+    above = linear.max(axis=0)
+    below = linear.min(axis=0)
+    # share <= (1 - Y) / above and share <= Y / below, written without dividing by zero
+    tiny = np.float32(1e-9)
+    share = np.minimum((1 - y) / np.maximum(above, tiny), y / np.maximum(-below, tiny))
+    np.clip(share, 0, 1, out=share)
+    linear *= share
+    linear += y
+    np.clip(linear, 0, 1, out=linear)
+    pixels = np.empty((*y.shape, 3), dtype)
+    for i, channel in enumerate(linear):
+        pixels[..., i] = _encode(channel, dtype)
+    return pixels
+
+
+def _cube(f: np.ndarray) -> np.ndarray:
+    """The inverse of the CIE 15:2004 lightness function. Any shape."""
+    cubed = f * f
+    cubed *= f
+    line = f - np.float32(4 / 29)
+    line *= np.float32(3 * _DELTA**2)
+    np.copyto(cubed, line, where=f <= np.float32(_DELTA))
+    return cubed
+
+
+def _lightness_of_luminance(y: np.ndarray) -> np.ndarray:
+    root = np.cbrt(np.maximum(y, _DELTA**3))
+    return np.where(y > _DELTA**3, 116 * root - 16, y * np.float32(116 / (3 * _DELTA**2))).astype(
+        np.float32, copy=False
+    )
+
+
+def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if dtype == np.uint8:
+        # 65,536 steps of light are at most 0.05 levels of 8 bits apart
+        return _encoding_table()[(linear * np.float32(65535) + np.float32(0.5)).astype(np.uint16)]
+    rgb = linear_to_rgb(linear)
+    if dtype == np.uint16:
+        return (rgb * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
+    return rgb.astype(dtype, copy=False)
+
+
+@lru_cache
+def _linear_table(dtype: np.dtype) -> np.ndarray:
+    """Linear light of every value of an unsigned integer, float32."""
+    top = np.iinfo(dtype).max
+    return rgb_to_linear(np.arange(top + 1) / top).astype(np.float32)
+
+
+@lru_cache
+def _lightness_table(dtype: np.dtype) -> np.ndarray:
+    """L* of every grey of an unsigned integer, float32."""
+    return _lightness_of_luminance(rgb_to_linear(np.arange(np.iinfo(dtype).max + 1) / np.iinfo(dtype).max))
+
+
+@lru_cache
+def _encoding_table() -> np.ndarray:
+    """The 8-bit sRGB value of 65,536 even steps of linear light."""
+    return np.round(linear_to_rgb(np.arange(65536) / 65535) * 255).astype(np.uint8)

@@ -44,7 +44,10 @@ def _lab(picture: Picture) -> np.ndarray:
 
 
 def delta_e_2000(lab: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """CIEDE2000 of each pair of Lab colours, ``(..., 3) -> (...)``, kL = kC = kH = 1 (CIE 142-2001; Sharma et al. 2005)."""
+    """CIEDE2000 of each pair of Lab colours with kL = kC = kH = 1. Shape: ``(..., 3) -> (...)``.
+
+    CIE 142-2001, after Sharma, Wu and Dalal (2005), whose equations are numbered here.
+    """
     l1, a1, b1 = np.moveaxis(lab, -1, 0)
     l2, a2, b2 = np.moveaxis(other, -1, 0)
 
@@ -52,7 +55,7 @@ def delta_e_2000(lab: np.ndarray, other: np.ndarray) -> np.ndarray:
     g = (1 - np.sqrt(mean_chroma7 / (mean_chroma7 + 25.0**7))) / 2  # eq. 4
     a1, a2 = (1 + g) * a1, (1 + g) * a2
     c1, c2 = np.hypot(a1, b1), np.hypot(a2, b2)
-    h1, h2 = np.arctan2(b1, a1), np.arctan2(b2, a2)
+    h1, h2 = _hue(a1, b1), _hue(a2, b2)
 
     chromatic = c1 * c2 != 0
     turn = h2 - h1
@@ -61,7 +64,7 @@ def delta_e_2000(lab: np.ndarray, other: np.ndarray) -> np.ndarray:
     delta_l, delta_c = l2 - l1, c2 - c1
     delta_h = 2 * np.sqrt(c1 * c2) * np.sin(turn / 2)  # eq. 11
 
-    l, c = (l1 + l2) / 2, (c1 + c2) / 2
+    mean_l, c = (l1 + l2) / 2, (c1 + c2) / 2
     # The mean hue lies half the turn on from the first; the hue of a grey does not count.
     h = np.where(chromatic, h1 + turn / 2, h1 + h2)
     t = (
@@ -75,8 +78,14 @@ def delta_e_2000(lab: np.ndarray, other: np.ndarray) -> np.ndarray:
     blue = np.radians(30) * np.exp(-(((degrees - 275) / 25) ** 2))
     c7 = c**7
     rotation = -np.sin(2 * blue) * 2 * np.sqrt(c7 / (c7 + 25.0**7))  # eq. 16, 17, 21
-    s_l = 1 + 0.015 * (l - 50) ** 2 / np.sqrt(20 + (l - 50) ** 2)
+    s_l = 1 + 0.015 * (mean_l - 50) ** 2 / np.sqrt(20 + (mean_l - 50) ** 2)
     s_c, s_h = 1 + 0.045 * c, 1 + 0.015 * c * t
     delta_l, delta_c, delta_h = delta_l / s_l, delta_c / s_c, delta_h / s_h
     squared = delta_l**2 + delta_c**2 + delta_h**2 + rotation * delta_c * delta_h
     return np.sqrt(np.maximum(squared, 0))
+
+
+def _hue(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The hue in 0..2 pi (eq. 7): from -pi, the mean of opposite hues would be the other one."""
+    hue = np.arctan2(b, a)
+    return np.where(hue < 0, hue + 2 * np.pi, hue)

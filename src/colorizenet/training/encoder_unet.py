@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -41,7 +42,7 @@ class EncoderUNet(nn.Module):
         super().__init__()
         try:
             # The input convolution's weights are summed over RGB: a grey picture, folded.
-            self.encoder = timm.create_model(
+            encoder: Any = timm.create_model(
                 config.encoder, features_only=True, in_chans=1, pretrained=config.pretrained == "hub"
             )
         except (RuntimeError, ValueError, TypeError, OSError) as error:
@@ -51,14 +52,15 @@ class EncoderUNet(nn.Module):
                 "name a timm model with features_only, and without a network set network.pretrained "
                 "to 'package', 'none' or a file"
             ) from error
-        _prepare_convolutions(self.encoder)
+        _prepare_convolutions(encoder)
+        self.encoder: nn.Module = encoder
         if config.pretrained not in ("hub", "none"):
             self._load_encoder(config)
 
-        mean, std = self.encoder.default_cfg["mean"], self.encoder.default_cfg["std"]
+        mean, std = encoder.default_cfg["mean"], encoder.default_cfg["std"]
         self.mean, self.std = sum(mean) / 3, sum(std) / 3
 
-        info = self.encoder.feature_info
+        info = encoder.feature_info
         channels, reductions = info.channels(), info.reduction()
         if len(config.widths) != len(channels) - 1 or reductions[0] != 2:
             raise ConfigError(
@@ -132,20 +134,16 @@ class _SameConv2d(nn.Conv2d):
 def _prepare_convolutions(encoder: nn.Module) -> None:
     """Turn the "same" and the depthwise convolutions of an encoder into ``_SameConv2d`` in place."""
     for module in encoder.modules():
-        if not isinstance(module, nn.Conv2d):
-            continue
         same = type(module).__name__ == "Conv2dSame"
-        if type(module) is nn.Conv2d and module.groups == 1:
-            continue
-        if same:
-            # stride <= kernel, and sides are multiples of the stride
-            padding = module.kernel_size[0] - module.stride[0]
-            module.padding = (0, 0)
-        elif type(module) is not nn.Conv2d:
+        if not isinstance(module, nn.Conv2d) or not (same or (type(module) is nn.Conv2d and module.groups > 1)):
             continue
         module.__class__ = _SameConv2d
         if same:
+            assert isinstance(module, _SameConv2d)
+            # stride <= kernel, and sides are multiples of the stride
+            padding = module.kernel_size[0] - module.stride[0]
             module.before, module.after = padding // 2, padding - padding // 2
+            module.padding = (0, 0)
 
 
 def _package_weights(encoder: str) -> Path:
@@ -180,5 +178,3 @@ def _matched(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: st
             )
         matched[key] = value
     return matched
-
-

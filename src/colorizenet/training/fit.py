@@ -9,6 +9,7 @@ import importlib.metadata
 import json
 import logging
 import platform
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,13 @@ def build_task(config: RunConfig) -> Task:
     return Regression(network, config.task, config.optim, pictures=config.pictures)
 
 
-def fit(config: RunConfig, folder: Path, *, resume: bool = False, progress: bool = False) -> Task:
+def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = False, progress: bool = False) -> Task:
     """Train into ``folder``, or go on where the run in it stopped."""
     last = folder / "last.ckpt"
     if resume and not last.is_file():
-        raise ConfigError(f"{quoted(folder)} has no last.ckpt to resume from; name the folder of a run that was stopped")
+        raise ConfigError(
+            f"{quoted(folder)} has no last.ckpt to resume from; name the folder of a run that was stopped"
+        )
     if not resume and last.exists():
         raise ConfigError(f"{quoted(folder)} holds a run already; resume it with --resume, or name another folder")
 
@@ -51,7 +54,7 @@ def fit(config: RunConfig, folder: Path, *, resume: bool = False, progress: bool
     task = build_task(config)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(to_json(config))
-    (folder / "made-with.json").write_text(json.dumps(_made_with(data), indent=2))
+    (folder / "made-with.json").write_text(json.dumps({"recipe": recipe} | _made_with(data), indent=2))
 
     trainer = lightning.Trainer(
         accelerator="auto",
@@ -137,7 +140,9 @@ class _Watch(Callback):
         if not trainer.is_global_zero:
             return
         half = (len(self._shown) + 1) // 2
-        columns = [np.vstack(self._shown[:half])] + ([np.vstack(self._shown[half:])] if len(self._shown) % 2 == 0 else [])
+        columns = [np.vstack(self._shown[:half])] + (
+            [np.vstack(self._shown[half:])] if len(self._shown) % 2 == 0 else []
+        )
         grid = np.hstack(columns)
         self.folder.mkdir(exist_ok=True)
         cv2.imwrite(str(self.folder / f"{task.pictures_seen:09d}.png"), grid[..., ::-1])
@@ -151,8 +156,18 @@ class _Watch(Callback):
 def _made_with(data: Photographs) -> dict[str, Any]:
     packages = ("colorizenet", "torch", "timm", "lightning", "numpy", "opencv-python-headless")
     return {
-        "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in packages},
+        "commit": _commit(),
+        "versions": {"python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in packages},
         "data": data.fingerprint(),
         "pictures": {"train": len(data.train), "val": len(data.val)},
     }
+
+
+def _commit() -> str:
+    """The commit this code was checked out at, or "" where it was installed."""
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except FileNotFoundError:
+        return ""

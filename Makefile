@@ -1,0 +1,41 @@
+# Two commands for people: `make colorize` and `make test`. Both use .venv and work in either order.
+
+PYTHON ?= python3
+PHOTOS ?= samples
+OUT ?= colorized
+BIN := .venv/bin
+
+.PHONY: colorize test check clean
+
+# The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.
+colorize: .venv/core.installed
+	@mkdir -p "$(OUT)"
+	@$(BIN)/colorizenet colorize "$(PHOTOS)" --out "$(OUT)" --sheet "$(OUT)/contact-sheet.png" \
+		$(if $(filter samples,$(PHOTOS)),--overwrite); status=$$?; \
+	[ $$status -gt 1 ] || echo "The results are in $(OUT); grey and colour side by side: $(OUT)/contact-sheet.png"; \
+	exit $$status
+
+test: .venv/dev.installed
+	$(BIN)/python -m pytest
+
+check: .venv/dev.installed
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+clean:
+	rm -rf .venv build dist
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "colorizenet needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv .venv
+
+.venv/core.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/dev.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/core.installed

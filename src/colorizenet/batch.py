@@ -1,0 +1,179 @@
+"""Many pictures: which ones, where the results go, and one bad file does not stop the rest."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyvips
+
+from colorizenet.errors import ConfigError, ImageError, quoted
+from colorizenet.images import FORMATS, Image, encode_image, read_image, recognised, write_atomically
+
+__all__ = ["Done", "Job", "colorize_all", "contact_sheet", "plan"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to colour and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one picture: written, left as it was, or failed."""
+
+    job: Job
+    error: str | None = None
+    """Why it failed, in one line; None where it did not."""
+    skipped: bool = False
+    """Whether the result was there already and was left alone."""
+    width: int = 0
+    height: int = 0
+    seconds: float = 0.0
+
+
+def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None) -> list[Job]:
+    """Where the result of each picture goes: files into ``out``, folders mirrored under it.
+
+    Several folders keep their own names. A folder is searched to any depth for endings that we
+    read; what lies under ``out`` is never an input. No two results share a name, and none is an
+    input.
+    """
+    folders = [path for path in inputs if path.is_dir()]
+    pairs: list[tuple[Path, Path]] = []
+    for path in inputs:
+        if path.is_dir():
+            below = out / _name(path) if len(folders) > 1 else out
+            pairs += [(found, below / found.relative_to(path)) for found in _pictures_in(path, out)]
+        else:
+            pairs.append((path, out / path.name))
+
+    jobs: list[Job] = []
+    taken: set[str] = set()
+    for source, wanted in pairs:
+        suffix = _suffix(source, format)
+        # A disk may hold a.jpg and A.JPG to be the same file.
+        target = next(
+            candidate
+            for candidate in _candidates(wanted, suffix)
+            if str(candidate).casefold() not in taken and not _same(candidate, source)
+        )
+        taken.add(str(target).casefold())
+        jobs.append(Job(source, target))
+    return jobs
+
+
+def colorize_all(
+    jobs: Iterable[Job],
+    colorize: Callable[[Image], Image],
+    *,
+    read: Callable[[Path], Image] = read_image,
+    format: str | None = None,
+    quality: int | None = None,
+    overwrite: bool = False,
+    workers: int = 1,
+) -> Iterator[Done]:
+    """Colour pictures, several at a time, and tell of each in the order given."""
+
+    def one(job: Job) -> Done:
+        if job.target.exists() and not overwrite:
+            return Done(job, skipped=True)
+        started = time.perf_counter()
+        try:
+            image = colorize(read(job.source))
+            encoded = encode_image(image, format, quality=quality)
+            try:
+                job.target.parent.mkdir(parents=True, exist_ok=True)
+                write_atomically(job.target, encoded)
+            except OSError as error:
+                raise ImageError(
+                    f"{quoted(job.target)} cannot be written: {error.strerror}; choose another --out"
+                ) from error
+        except ImageError as error:
+            return Done(job, error=str(error))
+        height, width = image.pixels.shape[:2]
+        return Done(job, width=width, height=height, seconds=time.perf_counter() - started)
+
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(one, jobs)
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is under way
+
+
+def contact_sheet(pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile: int = 320) -> Image:
+    """One picture to look at: grey | colour of each pair of files, ``tile`` pixels a side."""
+    if not pairs:
+        raise ConfigError("a contact sheet needs at least one coloured picture; name some that can be read")
+    cells = [np.hstack([_thumbnail(before, tile, grey=True), _thumbnail(after, tile)]) for before, after in pairs]
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
+    return Image(np.vstack(rows))
+
+
+def _pictures_in(folder: Path, out: Path) -> list[Path]:
+    endings = {suffix for format in FORMATS.values() for suffix in format.suffixes}
+    found: list[Path] = []
+    for where, folders, files in os.walk(folder):
+        here = Path(where)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
+        found += [
+            here / name for name in sorted(files) if Path(name).suffix.lower() in endings and not name.startswith(".")
+        ]
+    return found
+
+
+def _name(folder: Path) -> str:
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
+
+
+def _suffix(source: Path, format: str | None) -> str:
+    """The ending of the result: that of the format asked for, else of what the file really is."""
+    if format is None:
+        try:
+            with source.open("rb") as file:
+                format = recognised(file.read(16))
+        except OSError:
+            format = None  # it will fail with a reason when its turn comes
+    if format is None or source.suffix.lower() in FORMATS[format].suffixes:
+        return source.suffix
+    return FORMATS[format].suffixes[0]
+
+
+def _candidates(wanted: Path, suffix: str) -> Iterator[Path]:
+    """a.jpg as PNG is a.png, or a.jpg.png where another picture has that name, or a.jpg.2.png, ..."""
+    yield wanted.with_suffix(suffix)
+    yield wanted.with_name(f"{wanted.name}{suffix}")
+    for number in range(2, 1_000_000):
+        yield wanted.with_name(f"{wanted.name}.{number}{suffix}")
+
+
+def _same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them is not there
+        return path.absolute() == other.absolute()
+
+
+def _thumbnail(path: Path, tile: int, *, grey: bool = False) -> np.ndarray:
+    """A picture reduced into a white square, read no larger than it must be."""
+    try:
+        small = pyvips.Image.thumbnail(str(path), tile - 8, height=tile - 8, size="both").colourspace("srgb")
+        if small.hasalpha():
+            small = small.flatten(background=[255.0])
+        pixels = small.cast("uchar").numpy()
+    except pyvips.Error as error:
+        raise ImageError(f"{quoted(path)} cannot be shown on the contact sheet; read it again") from error
+    if grey:
+        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    square = np.full((tile, tile, 3), 255, np.uint8)
+    top, left = (tile - pixels.shape[0]) // 2, (tile - pixels.shape[1]) // 2
+    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return square

@@ -1,0 +1,165 @@
+"""A checkpoint -> an ONNX file with its card, proven equal to the network or not left at all."""
+
+import dataclasses
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from colorizenet import color
+from colorizenet.errors import ConfigError, ModelFileError, quoted
+from colorizenet.images import write_atomically
+from colorizenet.modelfile import METADATA_KEY, ModelCard
+from colorizenet.training.config import RunConfig, from_json
+from colorizenet.training.fit import build_task
+from colorizenet.training.recipes import RECIPES
+
+__all__ = ["export_network", "export_run"]
+
+_TRACED = (2, 1, 64, 96)
+"""What the exporter sees, in batches and multiples of the network; the proof uses other shapes."""
+_PROVEN = ((1, 128, 128), (3, 32, 224), (1, 192, 64))
+_TOLERANCE = 2e-3
+"""Largest difference allowed, in a*b* units, between the network and its ONNX file in float32."""
+_HALF_TOLERANCE = 0.5
+"""And with weights of half precision: below what 8 bits can show."""
+
+
+def export_run(run: Path, out: Path, *, checkpoint: str = "best", **described: Any) -> ModelCard:
+    """Write ``out`` from a checkpoint (``best`` or ``last``) of a run folder; the card it got is returned.
+
+    ``described`` are fields of the card that no run knows: name, licence, figures, limits.
+    """
+    config = from_json(run / "config.json")
+    state = _state(run / f"{checkpoint}.ckpt")
+    unpretrained = dataclasses.replace(config, network=dataclasses.replace(config.network, pretrained="none"))
+    task = build_task(unpretrained)
+    task.load_state_dict(state["state_dict"])
+    card = _card_of(run, config, task.network, state["pictures_seen"], described)
+    export_network(task.network, card, out)
+    return card
+
+
+def export_network(network: nn.Module, card: ModelCard, out: Path) -> None:
+    """Write a network as an ONNX file that anyone can run, after comparing the two."""
+    network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    exact = _exported(network)
+    _prove(network, exact, _TOLERANCE)
+    half = _with_half_weights(exact)
+    try:
+        _prove(network, half, _HALF_TOLERANCE)
+        proven = half
+    except ModelFileError:
+        proven = exact  # twice as large, and right
+    helper.set_model_props(proven, {METADATA_KEY: card.to_json()})
+    write_atomically(out, proven.SerializeToString())
+
+
+def _exported(network: nn.Module) -> onnx.ModelProto:
+    dynamic = torch.export.Dim.DYNAMIC
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        torch.onnx.export(
+            network,
+            (torch.rand(_TRACED),),
+            path,
+            input_names=["lightness"],
+            output_names=["ab"],
+            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},),
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+        return onnx.load(path)
+
+
+def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with its large weights stored in half precision and cast when it is loaded.
+
+    It computes in float32 as before: half arithmetic is slow on a CPU.
+    """
+    halved = onnx.ModelProto()
+    halved.CopyFrom(model)
+    graph = halved.graph
+    casts = []
+    for weight in graph.initializer:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 256:
+            continue
+        name = weight.name
+        stored = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}.half")
+        weight.CopyFrom(stored)
+        casts.append(helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))
+    for node in reversed(casts):
+        graph.node.insert(0, node)
+    return halved
+
+
+@torch.no_grad()
+def _prove(network: nn.Module, model: onnx.ModelProto, tolerance: float) -> None:
+    """Raise where the file and the network differ, at shapes that the exporter never saw."""
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    for batch, height, width in _PROVEN:
+        lightness = torch.rand((batch, 1, height, width), generator=generator)
+        ours: Tensor = network(lightness)
+        (theirs,) = session.run(None, {"lightness": lightness.numpy()})
+        difference = float(np.abs(color.denormalize_ab(np.asarray(theirs) - ours.numpy())).max())
+        if not difference <= tolerance:
+            raise ModelFileError(
+                f"the ONNX file differs from the network by {difference:.3g} a*b* units at {width} x {height}, "
+                f"and {tolerance:.3g} is allowed; the network has a part that does not export"
+            )
+
+
+def _state(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A foreign border: a missing file, a cut archive and a refused pickle share no base.
+        raise ConfigError(
+            f"{quoted(path)} cannot be read as a checkpoint ({quoted(error)}); name the folder of a run"
+        ) from error
+
+
+def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, described: dict[str, Any]) -> ModelCard:
+    made_with = json.loads((run / "made-with.json").read_text())
+    recipe = made_with["recipe"]
+    return ModelCard(
+        **{
+            "name": run.name,
+            "task": type(config.task).__name__.removesuffix("Config").lower(),
+            "recipe": recipe,
+            "overrides": _overrides(RECIPES[recipe](), config) if recipe in RECIPES else {},
+            "size": config.data.val_size,
+            "size_multiple": network.size_multiple,
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "pictures_seen": pictures,
+            "seed": config.seed,
+            "data": made_with["data"],
+            "commit": made_with["commit"],
+            "versions": made_with["versions"],
+        }
+        | described
+    )
+
+
+def _overrides(recipe: Any, config: Any, prefix: str = "") -> dict[str, Any]:
+    """The settings in which two configurations differ; where the data lay is nobody's business."""
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        name = prefix + field.name
+        before, after = getattr(recipe, field.name), getattr(config, field.name)
+        if name in ("data.root", "data.val"):
+            continue
+        if dataclasses.is_dataclass(after):
+            found |= _overrides(before, after, f"{name}.")
+        elif before != after:
+            found[name] = after if not (name == "network.pretrained" and "/" in str(after)) else Path(after).name
+    return found
