@@ -55,17 +55,16 @@ def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None) -> lis
         else:
             pairs.append((path, out / path.name))
 
-    jobs: list[Job] = []
-    taken: set[str] = set()
-    for source, wanted in pairs:
-        suffix = _suffix(source, format)
+    def key(path: Path) -> str:
         # A disk may hold a.jpg and A.JPG to be the same file.
-        target = next(
-            candidate
-            for candidate in _candidates(wanted, suffix)
-            if str(candidate).casefold() not in taken and not _same(candidate, source)
-        )
-        taken.add(str(target).casefold())
+        return os.path.realpath(path).casefold()
+
+    jobs: list[Job] = []
+    taken = {key(source) for source, _ in pairs}
+    for source, wanted in pairs:
+        candidates = _candidates(wanted, _suffix(source, format))
+        target = next(candidate for candidate in candidates if key(candidate) not in taken)
+        taken.add(key(target))
         jobs.append(Job(source, target))
     return jobs
 

@@ -250,6 +250,9 @@ def _vips_of(image: Image) -> pyvips.Image:
     made = made.copy(interpretation=interpretation, xres=xres, yres=yres)
     for name, (kind, value) in image.carried.items():
         made.set_type(kind, name, value)
+    if image.carried:
+        # The EXIF block still says how the picture was turned, and it is upright now.
+        made.set_type(pyvips.GValue.gint_type, "orientation", 1)
     return made
 
 

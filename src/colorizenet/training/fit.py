@@ -1,16 +1,28 @@
 """A configuration -> a trained run: Trainer, callbacks and the run folder.
 
 A run folder holds ``config.json`` (the whole configuration), ``made-with.json`` (versions, data
-by name and SHA-256), ``metrics.csv`` and TensorBoard events, ``last.ckpt`` to resume from,
-``best.ckpt`` of the lowest validation loss, and ``grids/`` with grey | predicted | true.
+by name and SHA-256), ``metrics.csv`` with a row for each validation, TensorBoard events,
+``last.ckpt`` to resume from, ``best.ckpt`` of the lowest validation loss, and ``grids/`` with
+grey | predicted | true.
+
+A run that was stopped, at any moment and in any way, and resumed ends with the weights and the
+``metrics.csv`` of one that was not, bit for bit, on the same machine.
 """
 
+import csv
+import dataclasses
 import importlib.metadata
+import io
 import json
 import logging
 import platform
+import signal
 import subprocess
+import threading
 import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +30,14 @@ import cv2
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 
 from colorizenet.errors import ConfigError, quoted
-from colorizenet.training.config import RunConfig, to_json
+from colorizenet.images import write_atomically
+from colorizenet.training.config import RunConfig, from_json, to_json
 from colorizenet.training.data import Photographs
 from colorizenet.training.encoder_unet import EncoderUNet
 from colorizenet.training.tasks import Regression, Task
@@ -49,6 +63,9 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
     if not resume and last.exists():
         raise ConfigError(f"{quoted(folder)} holds a run already; resume it with --resume, or name another folder")
 
+    if resume:
+        _check_same_weights(from_json(folder / "config.json"), config, folder)
+
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
     task = build_task(config)
@@ -56,37 +73,43 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
     (folder / "config.json").write_text(to_json(config))
     (folder / "made-with.json").write_text(json.dumps({"recipe": recipe} | _made_with(data), indent=2))
 
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        precision=config.precision,
-        max_epochs=1,  # the loader has no end: the task stops the run by its pictures
-        val_check_interval=_steps(config.validate_every, config),
-        check_val_every_n_epoch=None,
-        num_sanity_val_steps=0,
-        log_every_n_steps=20,
-        enable_progress_bar=progress,
-        enable_model_summary=False,
-        logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")],
-        callbacks=_callbacks(config, folder),
-        default_root_dir=folder,
-        use_distributed_sampler=False,
-    )
-    trainer.fit(task, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
+    with _quiet(), _interruptible():
+        trainer = lightning.Trainer(
+            accelerator="auto",
+            precision=config.precision,
+            max_epochs=1,  # the loader has no end: the task stops the run by its pictures
+            val_check_interval=_steps(config.validate_every, config),
+            check_val_every_n_epoch=None,
+            num_sanity_val_steps=0,
+            log_every_n_steps=20,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            logger=TensorBoardLogger(folder, name="", version=""),
+            callbacks=_callbacks(config, folder),
+            plugins=_WholeFiles(),
+            default_root_dir=folder,
+            use_distributed_sampler=False,
+        )
+        trainer.fit(task, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
     return task
+
+
+def _check_same_weights(before: RunConfig, now: RunConfig, folder: Path) -> None:
+    """Only what changes neither the weights nor what they learn may change in the middle of a run."""
+    for name in ("network", "task", "ema"):
+        if getattr(before, name) != getattr(now, name):
+            raise ConfigError(
+                f"{quoted(folder)} was trained with {name} {getattr(before, name)}, not {getattr(now, name)}; "
+                f"resume it without a new {name}, or start another run"
+            )
 
 
 def _callbacks(config: RunConfig, folder: Path) -> list[Callback]:
     return [
         *([_MovingAverage(config.ema)] if config.ema else []),
+        _Watch(folder),
         ModelCheckpoint(folder, "best", monitor="val/loss", enable_version_counter=False),
-        ModelCheckpoint(
-            folder,
-            "last",
-            every_n_train_steps=_steps(config.checkpoint_every, config),
-            save_on_exception=True,
-            enable_version_counter=False,
-        ),
-        _Watch(folder / "grids"),
+        _Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config)),
     ]
 
 
@@ -106,8 +129,50 @@ class _MovingAverage(WeightAveraging):
         super().__init__(avg_fn=average)
 
 
+class _WholeFiles(TorchCheckpointIO):
+    """Checkpoints that are there whole or not at all; Lightning's own may be cut short."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        buffer = io.BytesIO()
+        torch.save(checkpoint, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+
+class _Last(Checkpoint):
+    """Keeps ``last.ckpt`` such that a run resumed from it repeats what was lost, bit for bit.
+
+    So only between steps, where weights, averages and counts belong together; and where a
+    validation is due, after it, so that it is neither lost nor counted twice.
+    """
+
+    def __init__(self, path: Path, *, every: int) -> None:
+        self.path, self.every = path, every
+        self._saved = self._whole = False
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        self._saved = self._whole = False
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, _task: Any, _out: Any, _batch: Any, index: int) -> None:
+        validates = (index + 1) % int(trainer.val_check_batch or 1) == 0 or trainer.should_stop
+        self._whole = not validates
+        if self._whole and (index + 1) % self.every == 0:
+            self._save(trainer)
+
+    def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        self._whole = True
+        self._save(trainer)
+
+    def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
+        if self._whole and not self._saved:
+            self._save(trainer)
+
+    def _save(self, trainer: lightning.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._saved = True
+
+
 class _Watch(Callback):
-    """For the person who waits: speed, a line for each validation, and a grid to look at."""
+    """For the person who waits: speed, and for each validation a line, a row and a grid to look at."""
 
     PICTURES = 12
 
@@ -115,8 +180,20 @@ class _Watch(Callback):
         self.folder = folder
         self._since: tuple[float, int] | None = None
         self._shown: list[np.ndarray] = []
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, *_: Any) -> None:
+    def on_train_start(self, _trainer: lightning.Trainer, task: Any) -> None:
+        """Forget the rows that a killed run wrote after its last checkpoint: they come again."""
+        path = self.folder / "metrics.csv"
+        if path.is_file():
+            header, *rows = path.read_text().splitlines(keepends=True)
+            kept = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
+            write_atomically(path, "".join([header, *kept]).encode())
+
+    def on_train_batch_end(self, _trainer: lightning.Trainer, task: Any, logged: Any, *_: Any) -> None:
+        self._sums = {name: self._sums.get(name, 0) + value for name, value in logged.items()}
+        self._steps += 1
         now, seen = time.perf_counter(), task.pictures_seen
         if self._since is None:
             self._since = now, seen
@@ -137,20 +214,79 @@ class _Watch(Callback):
 
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
         self._since = None  # the time of validating is not the time of training
+        trained = {name: float(total) / self._steps for name, total in self._sums.items()}
+        self._sums, self._steps = {}, 0
         if not trainer.is_global_zero:
             return
+        validated = {
+            name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")
+        }
+        self._add_row({"pictures": task.pictures_seen} | trained | validated)
+        self._add_grid(trainer, task.pictures_seen)
+        told = ", ".join(f"{name} {value:.4g}" for name, value in validated.items())
+        _log.info("%d pictures: %s", task.pictures_seen, told)
+
+    def _add_row(self, row: dict[str, float]) -> None:
+        with (self.folder / "metrics.csv").open("a", newline="") as file:
+            rows = csv.DictWriter(file, row, lineterminator="\n")
+            if file.tell() == 0:
+                rows.writeheader()
+            rows.writerow(row)
+
+    def _add_grid(self, trainer: lightning.Trainer, pictures_seen: int) -> None:
         half = (len(self._shown) + 1) // 2
         columns = [np.vstack(self._shown[:half])] + (
             [np.vstack(self._shown[half:])] if len(self._shown) % 2 == 0 else []
         )
         grid = np.hstack(columns)
-        self.folder.mkdir(exist_ok=True)
-        cv2.imwrite(str(self.folder / f"{task.pictures_seen:09d}.png"), grid[..., ::-1])
+        (self.folder / "grids").mkdir(exist_ok=True)
+        cv2.imwrite(str(self.folder / "grids" / f"{pictures_seen:09d}.png"), grid[..., ::-1])
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("grey | predicted | true", grid, task.pictures_seen, dataformats="HWC")
-        figures = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        _log.info("%d pictures: %s", task.pictures_seen, ", ".join(f"{k} {v:.4g}" for k, v in figures.items()))
+                logger.experiment.add_image("grey | predicted | true", grid, pictures_seen, dataformats="HWC")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": self._sums, "steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._sums, self._steps = state_dict["sums"], state_dict["steps"]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's talk of devices and products, and its advice that does not apply here."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        # A run folder holds our configuration before its first checkpoint.
+        warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
+        # We resume within an epoch by design: the pictures follow from the number of those seen.
+        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
+        # Lightning's use of PyTorch
+        warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Let Ctrl-C arrive as what it is: Lightning ends the program instead, and ignores the next one."""
+    main = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as ended:
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            raise ended.__context__ from None
+        raise
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, handler)
 
 
 def _made_with(data: Photographs) -> dict[str, Any]:

@@ -1,0 +1,178 @@
+"""The command line as a person or a script meets it: streams, statuses, messages."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from colorizenet import __version__
+from colorizenet.images import Image, encode_image, read_image, write_image
+
+
+def colorizenet(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "colorizenet", *map(os.fspath, map(_text, arguments))]
+    return subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120)
+
+
+def _text(argument: object) -> str:
+    return argument if isinstance(argument, str) else os.fspath(argument) if isinstance(argument, Path) else str(argument)
+
+
+def one_line(stderr: bytes) -> str:
+    lines = stderr.decode().splitlines()
+    assert len(lines) == 1, lines
+    assert lines[0].startswith("colorizenet: ")
+    return lines[0]
+
+
+@pytest.fixture
+def folder(tmp_path, grey) -> Path:
+    """Two good photographs, one cut short and one in a folder below."""
+    path = tmp_path / "in"
+    (path / "below").mkdir(parents=True)
+    good = encode_image(Image(grey), "jpeg")
+    (path / "good.jpg").write_bytes(good)
+    (path / "below" / "good too.png").write_bytes(encode_image(Image(grey), "png"))
+    (path / "cut [short].jpg").write_bytes(good[:5000])
+    return path
+
+
+def test_the_version_and_the_help():
+    assert colorizenet("--version").stdout.decode().strip() == f"colorizenet {__version__}"
+    shown = colorizenet("--help").stdout.decode()
+    assert all(verb in shown for verb in ("colorize", "export", "info", "models", "train"))
+    for verb in ("colorize", "export", "info", "models"):
+        help_of = colorizenet(verb, "--help")
+        assert help_of.returncode == 0 and b"Usage: colorizenet" in help_of.stdout
+
+
+def test_a_photograph_goes_in_and_a_colour_one_comes_out(tmp_path, samples):
+    source = next(path for path in samples if path.stem == "cameraman")
+    done = colorizenet("colorize", source, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.decode().strip() == "colorized/cameraman.jpg"
+    result = read_image(tmp_path / "colorized" / "cameraman.jpg")
+    assert result.pixels.shape == (*read_image(source).pixels.shape, 3)
+    assert np.ptp(result.pixels.astype(int), axis=2).mean() > 5
+
+
+def test_a_folder_with_a_bad_picture_in_it(tmp_path, folder):
+    out = tmp_path / "out"
+    done = colorizenet("colorize", folder, "--out", out, "--sheet", tmp_path / "sheet.png")
+    assert done.returncode == 1
+    message, summary = done.stderr.decode().splitlines()
+    assert "cut [short].jpg is damaged or cut short" in message
+    assert summary.startswith("2 coloured in") and summary.endswith("1 failed")
+    assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == ["below/good too.png", "good.jpg"]
+    assert read_image(tmp_path / "sheet.png").pixels.shape == (320, 1280, 3)
+
+
+def test_json_tells_of_each_picture_in_one_line(tmp_path, folder):
+    done = colorizenet("colorize", folder, "--out", tmp_path / "out", "--json")
+    told = {Path(line["source"]).name: line for line in map(json.loads, done.stdout.decode().splitlines())}
+    assert told["good.jpg"]["status"] == "coloured" and told["good.jpg"]["width"] == 451
+    assert told["cut [short].jpg"]["status"] == "failed" and "cut short" in told["cut [short].jpg"]["error"]
+    again = colorizenet("colorize", folder, "--out", tmp_path / "out", "--json").stdout.decode()
+    assert [json.loads(line)["status"] for line in again.splitlines()].count("skipped") == 2
+
+
+def test_a_picture_through_the_streams(tmp_path, grey):
+    encoded = encode_image(Image(grey), "png")
+    piped = colorizenet("colorize", "-", stdin=encoded)
+    assert piped.returncode == 0 and piped.stderr == b""
+    assert read_image(piped.stdout).pixels.shape == (300, 451, 3)
+    colorizenet("colorize", "-", "--out", tmp_path / "named.png", stdin=encoded)
+    assert (tmp_path / "named.png").read_bytes() == piped.stdout
+    (tmp_path / "grey.png").write_bytes(encoded)
+    assert colorizenet("colorize", tmp_path / "grey.png", "--out", "-").stdout == piped.stdout
+    broken = colorizenet("colorize", "-", stdin=encoded[:4000])
+    assert broken.returncode == 1 and broken.stdout == b""
+    assert "the picture is damaged" in one_line(broken.stderr)
+
+
+def test_sixteen_bits_and_alpha_survive(tmp_path):
+    deep = np.random.default_rng(0).integers(0, 65536, (40, 50), dtype=np.uint16)
+    alpha = np.random.default_rng(1).integers(0, 65536, (40, 50), dtype=np.uint16)
+    write_image(tmp_path / "deep.tif", Image(deep, alpha))
+    done = colorizenet("colorize", tmp_path / "deep.tif", "--out", tmp_path / "out")
+    result = read_image(tmp_path / "out" / "deep.tif")
+    assert done.returncode == 0
+    assert result.pixels.dtype == np.uint16 and result.alpha is not None and np.array_equal(result.alpha, alpha)
+    refused = colorizenet("colorize", tmp_path / "deep.tif", "--out", tmp_path / "out", "--format", "jpeg")
+    assert refused.returncode == 1 and b"choose" in refused.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["deep.tif"]
+
+
+def test_choices_change_the_result(tmp_path, grey):
+    encoded = encode_image(Image(grey), "png")
+
+    def coloured(*options: object) -> np.ndarray:
+        return read_image(colorizenet("colorize", "-", *options, stdin=encoded).stdout).pixels.astype(int)
+
+    plain = coloured()
+    assert np.ptp(coloured("--strength", 0), axis=2).max() == 0
+    assert np.ptp(coloured("--strength", 2), axis=2).mean() > 1.5 * np.ptp(plain, axis=2).mean()
+    assert np.abs(coloured("--size", 128) - plain).mean() > 0.5
+    assert read_image(colorizenet("colorize", "-", "--format", "webp", stdin=encoded).stdout).format == "webp"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["colorize"], "no photograph named"),
+        (["colorize", "a.jpg", "--strenth", "1"], "Did you mean --strength?"),
+        (["colorize", "a.jpg", "--strength", "3"], "strength"),
+        (["colorize", "a.jpg", "--format", "bmp"], "format"),
+        (["colorize", "a.jpg", "--format", "png", "--quality", "80"], "--quality is for jpeg and webp"),
+        (["colorize", "a.jpg", "--model", "missing.onnx"], "model missing.onnx cannot be read"),
+        (["colorize", "a.jpg", "--provider", "abacus"], "cannot run on abacus"),
+        (["colorize", "."], "no photograph in ."),
+        (["colorize", ".", "--out", "-"], "is a folder"),
+        (["colorize", "-", "b.jpg"], "is for one picture"),
+        (["coulorize"], "Did you mean"),
+        (["info", "missing.onnx"], "model missing.onnx cannot be read"),
+        (["export", "missing", "--out", "x.onnx"], "missing"),
+        (["train", "missing"], "missing"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(arguments, expected, tmp_path):
+    done = colorizenet(*arguments, cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == b""
+    assert expected in one_line(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_picture_is_status_1(tmp_path):
+    done = colorizenet("colorize", "nowhere\n.jpg", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.decode().splitlines()[0].startswith("colorizenet: 'nowhere\\n.jpg' cannot be read")
+
+
+def test_the_models_that_ship_are_listed_and_described():
+    listed = colorizenet("models").stdout.decode()
+    assert "default" in listed and "MB" in listed and "ciede2000" in listed
+    card = json.loads(colorizenet("info", "default").stdout)
+    assert card["name"] == "default" and len(card["sha256"]) == 64 and card["ab_scale"] == 128
+
+
+def test_a_reader_that_goes_away_is_no_traceback(folder, tmp_path):
+    command = [sys.executable, "-m", "colorizenet", "colorize", str(folder), "--out", str(tmp_path / "out")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.close()
+        told = process.stderr.read().decode()
+    assert "Traceback" not in told and "Exception" not in told
+
+
+def test_training_without_its_extra_says_what_to_install():
+    program = (
+        "import sys, colorizenet.cli as cli; cli.find_spec = lambda name: None;"
+        "sys.argv = ['colorizenet', 'train', 'encoder_unet']; cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert done.returncode == 2
+    assert "pip install 'colorizenet[train]'" in one_line(done.stderr)
