@@ -5,7 +5,7 @@ PHOTOS ?= samples
 OUT ?= colorized
 BIN := .venv/bin
 
-.PHONY: colorize test check clean
+.PHONY: colorize test check docs clean
 
 # The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.
 colorize: .venv/core.installed
@@ -14,6 +14,12 @@ colorize: .venv/core.installed
 		$(if $(filter samples,$(PHOTOS)),--overwrite); status=$$?; \
 	[ $$status -gt 1 ] || echo "The results are in $(OUT); grey and colour side by side: $(OUT)/contact-sheet.png"; \
 	exit $$status
+
+# The page of the command line, and the picture at the top of the README.
+SHOWN := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
+docs: .venv/dev.installed
+	$(BIN)/colorizenet colorize $(SHOWN:%=samples/%.jpg) --out build/shown --overwrite --sheet docs/before-after.jpg
+	$(BIN)/python docs/write_cli.py
 
 test: .venv/dev.installed
 	$(BIN)/python -m pytest

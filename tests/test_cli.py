@@ -1,7 +1,6 @@
 """The command line as a person or a script meets it: streams, statuses, messages."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +13,8 @@ from colorizenet.images import Image, encode_image, read_image, write_image
 
 
 def colorizenet(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "colorizenet", *map(os.fspath, map(_text, arguments))]
+    command = [sys.executable, "-m", "colorizenet", *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120)
-
-
-def _text(argument: object) -> str:
-    return argument if isinstance(argument, str) else os.fspath(argument) if isinstance(argument, Path) else str(argument)
 
 
 def one_line(stderr: bytes) -> str:
@@ -68,7 +63,7 @@ def test_a_folder_with_a_bad_picture_in_it(tmp_path, folder):
     assert "cut [short].jpg is damaged or cut short" in message
     assert summary.startswith("2 coloured in") and summary.endswith("1 failed")
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*.*")) == ["below/good too.png", "good.jpg"]
-    assert read_image(tmp_path / "sheet.png").pixels.shape == (320, 1280, 3)
+    assert read_image(tmp_path / "sheet.png").pixels.shape == (208 + 8, 1280, 3)
 
 
 def test_json_tells_of_each_picture_in_one_line(tmp_path, folder):

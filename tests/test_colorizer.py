@@ -1,6 +1,7 @@
 """Model + picture -> picture: the lightness, the size and the depth are those of the input."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from colorizenet import color
 from colorizenet.colorizer import Colorizer, network_size
 from colorizenet.errors import ImageError, ModelFileError, ProviderError
 from colorizenet.images import Image, read_image
+from colorizenet.modelfile import ModelCard
 
 SHAPES = [(1, 1), (1, 300), (300, 1), (2, 3), (33, 65), (256, 256), (301, 517), (30, 3000)]
 
@@ -59,6 +61,13 @@ def test_the_network_is_given_and_gives_network_units(make_model, grey):
     l_star = color.lightness(np.uint8([[119]]))[0, 0]
     assert ab[..., 0] == pytest.approx(0.3 * l_star / 100 * 128, rel=1e-4)
     assert ab[..., 1] == pytest.approx(-0.2 * l_star / 100 * 128, rel=1e-4)
+
+
+def test_the_strength_of_the_card_is_applied_before_anyone_asks(make_model, grey):
+    card = ModelCard(name="x", task="y", size=64)
+    plain = Colorizer(make_model("plain.onnx", card=card.to_json())).chroma(grey)
+    calm = Colorizer(make_model("calm.onnx", card=replace(card, strength=0.5).to_json())).chroma(grey)
+    assert np.allclose(calm, plain / 2, atol=1e-5)
 
 
 def test_strength_scales_the_chroma(colorizer, grey):
@@ -136,7 +145,7 @@ def test_what_the_network_sees_keeps_the_aspect_and_is_bounded(shape):
 
 
 def test_a_provider_that_is_not_there_is_said_so():
-    with pytest.raises(ProviderError, match="cannot run on nonsense, only on .*cpu"):
+    with pytest.raises(ProviderError, match=r"cannot run on nonsense, only on .*cpu"):
         Colorizer(provider="nonsense")
 
 

@@ -109,7 +109,8 @@ def test_ciede2000_of_colours_is_symmetric_and_zero_only_for_equals(lab, other):
 @given(pair=pairs)
 def test_ciede2000_of_pictures_is_symmetric_and_zero_for_equals(pair):
     picture, other = pair
-    assert metrics.ciede2000(picture, other) == pytest.approx(metrics.ciede2000(other, picture), abs=1e-5)
+    # Pictures go through single precision, which counts most from blue to yellow: 4e-5 of 103.
+    assert metrics.ciede2000(picture, other) == pytest.approx(metrics.ciede2000(other, picture), abs=1e-4)
     assert metrics.ciede2000(picture, picture) == 0
 
 

@@ -108,12 +108,18 @@ def colorize_all(
 
 
 def contact_sheet(pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile: int = 320) -> Image:
-    """One picture to look at: grey | colour of each pair of files, ``tile`` pixels a side."""
+    """One picture to look at: grey | colour of each pair of files, each ``tile`` pixels wide."""
     if not pairs:
         raise ConfigError("a contact sheet needs at least one coloured picture; name some that can be read")
-    cells = [np.hstack([_thumbnail(before, tile, grey=True), _thumbnail(after, tile)]) for before, after in pairs]
-    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
-    rows = [np.hstack(cells[i : i + columns]) for i in range(0, len(cells), columns)]
+    rows = []
+    for start in range(0, len(pairs), columns):
+        cells = [cell for pair in pairs[start : start + columns] for cell in _side_by_side(*pair, tile)]
+        height = max(cell.shape[0] for cell in cells)
+        row = np.full((height, 2 * columns * tile, 3), 255, np.uint8)
+        for i, cell in enumerate(cells):
+            top, left = (height - cell.shape[0]) // 2, i * tile + (tile - cell.shape[1]) // 2
+            row[top : top + cell.shape[0], left : left + cell.shape[1]] = cell
+        rows.append(np.pad(row, ((4, 4), (0, 0), (0, 0)), constant_values=255))
     return Image(np.vstack(rows))
 
 
@@ -161,18 +167,17 @@ def _same(path: Path, other: Path) -> bool:
         return path.absolute() == other.absolute()
 
 
-def _thumbnail(path: Path, tile: int, *, grey: bool = False) -> np.ndarray:
-    """A picture reduced into a white square, read no larger than it must be."""
+def _side_by_side(before: Path, after: Path, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    grey = cv2.cvtColor(_thumbnail(before, tile - 8), cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), _thumbnail(after, tile - 8)
+
+
+def _thumbnail(path: Path, side: int) -> np.ndarray:
+    """A picture brought to fit a square, read no larger than it must be: (h, w, 3) uint8."""
     try:
-        small = pyvips.Image.thumbnail(str(path), tile - 8, height=tile - 8, size="both").colourspace("srgb")
+        small = pyvips.Image.thumbnail(str(path), side, height=side, size="both").colourspace("srgb")
         if small.hasalpha():
             small = small.flatten(background=[255.0])
-        pixels = small.cast("uchar").numpy()
+        return small.cast("uchar").numpy()
     except pyvips.Error as error:
         raise ImageError(f"{quoted(path)} cannot be shown on the contact sheet; read it again") from error
-    if grey:
-        pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    square = np.full((tile, tile, 3), 255, np.uint8)
-    top, left = (tile - pixels.shape[0]) // 2, (tile - pixels.shape[1]) // 2
-    square[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
-    return square

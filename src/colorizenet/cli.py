@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _EXTRAS = ("torch", "lightning", "timm")
 """What only the extra ``train`` installs."""
 
-_Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+_Flag = Annotated[bool, Parameter(show_default=False)]
 
 _DASH = "//-"
 """A lone -, in a spelling that is neither an option nor a file anyone has."""
@@ -44,6 +44,7 @@ app = App(
     name="colorizenet",
     help="Turn grey photographs into colour ones, and train the networks that do it.",
     version=f"colorizenet {__version__}",
+    default_parameter=Parameter(negative=()),  # no --no-overwrite, no --empty-widths
 )
 
 
@@ -225,7 +226,7 @@ def models() -> None:
 
 
 @app.command
-def info(model: str) -> None:
+def info(model: str, /) -> None:
     """Print what a model file says about itself: its card, as JSON, with the file's SHA-256.
 
     Parameters
@@ -242,6 +243,7 @@ def info(model: str) -> None:
 @app.command
 def export(
     run: Path,
+    /,
     *,
     out: Path,
     checkpoint: Literal["best", "last"] = "best",
@@ -283,8 +285,12 @@ def export(
     print(quoted(out))
 
 
-def _train_app() -> App:
-    """One sub-command a recipe, whose defaults are the recipe's own, or those of the run resumed."""
+def mount_recipes() -> None:
+    """Make each recipe a sub-command of `train`, whose defaults are its own, or those of the run resumed.
+
+    Done only when they are asked for: finding them takes the seconds that torch takes.
+    """
+    _require_training()
     from colorizenet.training.config import RunConfig, from_json
     from colorizenet.training.recipes import RECIPES
 
@@ -324,15 +330,17 @@ def _train_app() -> App:
             values = cyclopts.config.Dict(dataclasses.asdict(config), use_commands_as_keys=False, source=name)
             values(app, commands, arguments)
 
-        return App(name=name, help=recipe.__doc__ or "", config=[defaults], default_command=train)
+        return App(
+            name=name,
+            help=recipe.__doc__ or "",
+            config=[defaults],
+            default_parameter=Parameter(negative=()),
+            default_command=train,
+        )
 
-    recipes = App(name="train", help=_TRAIN_HELP)
     for name, recipe in RECIPES.items():
-        recipes.command(command(name, recipe))
-    return recipes
-
-
-_TRAIN_HELP = "Train a network by a recipe; every setting can be overridden."
+        if name not in app["train"]:
+            app["train"].command(command(name, recipe))
 
 
 def _require_training() -> None:
@@ -349,10 +357,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["train"]:
-            # The recipes are sub-commands, and finding them takes the seconds that torch takes.
-            _require_training()
-            del app["train"]
-            app.command(_train_app())
+            mount_recipes()
         app(
             [_DASH if argument == "-" else argument for argument in arguments],
             exit_on_error=False,
@@ -379,4 +384,4 @@ def _fail(message: object, status: int) -> NoReturn:
     sys.exit(status)
 
 
-app.command(App(name="train", help=_TRAIN_HELP))
+app.command(App(name="train", help="Train a network by a recipe; every setting can be overridden."))

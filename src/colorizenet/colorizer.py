@@ -56,11 +56,11 @@ class Colorizer:
         return self._colorize(_checked(picture), strength, size)
 
     def chroma(self, pixels: np.ndarray, *, size: int | None = None) -> np.ndarray:
-        """The network's own answer: a* and b* of the reduced picture, (h, w, 2) float32."""
+        """The model's own answer: a* and b* of the reduced picture, (h, w, 2) float32."""
         height, width = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
         small = color.lightness(_resized(pixels, height, width)) / np.float32(self.card.l_scale)
         (ab,) = self._session.run(None, {"lightness": small[None, None]})
-        return np.moveaxis(np.asarray(ab)[0], 0, -1) * np.float32(self.card.ab_scale)
+        return np.moveaxis(np.asarray(ab)[0], 0, -1) * np.float32(self.card.ab_scale * self.card.strength)
 
     def _colorize(self, pixels: np.ndarray, strength: float, size: int | None) -> np.ndarray:
         ab = self.chroma(pixels, size=size) * np.float32(strength)

@@ -46,6 +46,8 @@ class ModelCard:
     """L* divided by this is its input."""
     ab_scale: float = color.AB_SCALE
     """Its output times this is a* and b*."""
+    strength: float = 1.0
+    """What its chroma is multiplied by before anyone asks for more or less; found on validation pictures."""
     size: int = 256
     """The short side, in pixels, at which it does best."""
     size_multiple: int = 32

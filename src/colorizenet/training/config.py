@@ -12,7 +12,7 @@ from colorizenet.training.data import DataConfig
 from colorizenet.training.encoder_unet import EncoderUNetConfig
 from colorizenet.training.tasks import OptimConfig, RegressionConfig
 
-__all__ = ["RunConfig", "from_json", "to_json"]
+__all__ = ["RunConfig", "differences", "from_json", "to_json"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +55,24 @@ def from_json(path: Path) -> RunConfig:
     """Read what ``to_json`` wrote; a setting that this version does not know is an error."""
     try:
         return _build(RunConfig, json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             f"{quoted(path)} is not a run configuration of this version ({quoted(error)}); "
             "use the version that wrote it, or train again"
         ) from error
+
+
+def differences(before: Any, after: Any, prefix: str = "") -> dict[str, Any]:
+    """The settings in which two configurations differ, as ``{"optim.lr": the value after}``."""
+    found: dict[str, Any] = {}
+    for setting in dataclasses.fields(after):
+        name = prefix + setting.name
+        old, new = getattr(before, setting.name), getattr(after, setting.name)
+        if dataclasses.is_dataclass(new):
+            found |= differences(old, new, f"{name}.")
+        elif old != new:
+            found[name] = new
+    return found
 
 
 def _build(kind: type, values: dict[str, Any]) -> Any:

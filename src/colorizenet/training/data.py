@@ -130,7 +130,7 @@ def _members(shard: Path) -> list[Picture]:
 def _given_split(picture: Picture, root: Path) -> Split | None:
     """The split that a folder or shard of this name says it is: ``val_256``, ``train-003.tar``."""
     first = picture.path.relative_to(root).parts[0] if root.is_dir() and picture.path != root else ""
-    if first == picture.path.name and picture.path.suffix != ".tar":
+    if first == picture.path.name and picture.path.suffix.lower() != ".tar":
         return None  # a photograph may be called test.jpg
     named = re.match(r"(train|data_256|val|test)(?![a-z])", first.lower())
     splits: dict[str, Split] = {"train": "train", "data_256": "train", "val": "val", "test": "test"}
@@ -220,11 +220,23 @@ def _stack(pictures: list[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures))
 
 
+class _Loader(DataLoader):
+    """A loader whose workers' errors keep their one line; PyTorch puts a traceback into the message."""
+
+    def __iter__(self) -> Any:
+        try:
+            yield from super().__iter__()
+        except DataError as error:
+            raise DataError(str(error).splitlines()[-1].removeprefix(f"{DataError.__module__}.DataError: ")) from error
+
+
 class Photographs(lightning.LightningDataModule):
     """Batches for one run; its state is the number of pictures that were trained on."""
 
     def __init__(self, config: DataConfig, *, batch_size: int, seed: int) -> None:
         super().__init__()
+        if not config.root:
+            raise ConfigError("data.root is not given; name a folder of photographs or of tar shards")
         self.config, self.batch_size, self.seed = config, batch_size, seed
         self.train = find_pictures(Path(config.root), "train")
         self.val = all_pictures(Path(config.val)) if config.val else find_pictures(Path(config.root), "val")
@@ -233,7 +245,7 @@ class Photographs(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size if self.trainer else 1
         rank = self.trainer.global_rank if self.trainer else 0
-        return DataLoader(
+        return _Loader(
             _Drawn(self.train, self.config, self.seed),
             batch_sampler=_Order(self.start, self.batch_size, rank, world),
             **self._loading(),
@@ -242,7 +254,7 @@ class Photographs(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         stride = max(1, len(self.val) / self.config.val_pictures)
         chosen = [self.val[int(i * stride)] for i in range(min(len(self.val), self.config.val_pictures))]
-        return DataLoader(_Centred(chosen, self.config.val_size), batch_size=self.batch_size, **self._loading())
+        return _Loader(_Centred(chosen, self.config.val_size), batch_size=self.batch_size, **self._loading())
 
     def state_dict(self) -> dict[str, Any]:
         assert self.trainer is not None
@@ -260,7 +272,8 @@ class Photographs(lightning.LightningDataModule):
             listing = "\n".join(
                 f"{picture.name} {picture.path.stat().st_size}" for picture in self.train if picture.path not in shards
             )
-            named.append({"name": Path(self.config.root).name, "sha256": hashlib.sha256(listing.encode()).hexdigest()})
+            sha256 = hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
+            named.append({"name": Path(self.config.root).resolve().name, "sha256": sha256})
         return named
 
     def _loading(self) -> dict[str, Any]:

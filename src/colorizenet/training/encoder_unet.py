@@ -90,6 +90,8 @@ class EncoderUNet(nn.Module):
                 given: Mapping[str, Tensor] = load_file(path)
             else:
                 given = torch.load(path, map_location="cpu", weights_only=True)
+            if not (isinstance(given, Mapping) and all(isinstance(value, Tensor) for value in given.values())):
+                raise TypeError("it holds something else than tensors by name")
         except Exception as error:
             # A foreign border: a missing file, a damaged archive and a refused pickle share no base.
             raise ConfigError(

@@ -1,6 +1,5 @@
 """A checkpoint -> an ONNX file with its card, proven equal to the network or not left at all."""
 
-import dataclasses
 import json
 import tempfile
 from pathlib import Path
@@ -17,8 +16,8 @@ from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError, quoted
 from colorizenet.images import write_atomically
 from colorizenet.modelfile import METADATA_KEY, ModelCard
-from colorizenet.training.config import RunConfig, from_json
-from colorizenet.training.fit import build_task
+from colorizenet.training.config import RunConfig, differences, from_json
+from colorizenet.training.fit import build_task, read_checkpoint
 from colorizenet.training.recipes import RECIPES
 
 __all__ = ["export_network", "export_run"]
@@ -38,9 +37,8 @@ def export_run(run: Path, out: Path, *, checkpoint: str = "best", **described: A
     ``described`` are fields of the card that no run knows: name, licence, figures, limits.
     """
     config = from_json(run / "config.json")
-    state = _state(run / f"{checkpoint}.ckpt")
-    unpretrained = dataclasses.replace(config, network=dataclasses.replace(config.network, pretrained="none"))
-    task = build_task(unpretrained)
+    state = read_checkpoint(run / f"{checkpoint}.ckpt")
+    task = build_task(config, pretrained=False)
     task.load_state_dict(state["state_dict"])
     card = _card_of(run, config, task.network, state["pictures_seen"], described)
     export_network(task.network, card, out)
@@ -77,7 +75,15 @@ def _exported(network: nn.Module) -> onnx.ModelProto:
             external_data=False,
             verbose=False,
         )
-        return onnx.load(path)
+        return _without_traces(onnx.load(path))
+
+
+def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model without the exporter's notes, which name files of this machine."""
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+    return model
 
 
 def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -93,7 +99,9 @@ def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
         if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 256:
             continue
         name = weight.name
-        stored = numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}.half")
+        with np.errstate(over="ignore"):  # the proof tells what was too large
+            half = numpy_helper.to_array(weight).astype(np.float16)
+        stored = numpy_helper.from_array(half, f"{name}.half")
         weight.CopyFrom(stored)
         casts.append(helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))
     for node in reversed(casts):
@@ -118,18 +126,12 @@ def _prove(network: nn.Module, model: onnx.ModelProto, tolerance: float) -> None
             )
 
 
-def _state(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # A foreign border: a missing file, a cut archive and a refused pickle share no base.
-        raise ConfigError(
-            f"{quoted(path)} cannot be read as a checkpoint ({quoted(error)}); name the folder of a run"
-        ) from error
-
-
 def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, described: dict[str, Any]) -> ModelCard:
-    made_with = json.loads((run / "made-with.json").read_text())
+    path = run / "made-with.json"
+    try:
+        made_with = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{quoted(path)} cannot be read ({quoted(error)}); name the folder of a run") from error
     recipe = made_with["recipe"]
     return ModelCard(
         **{
@@ -150,16 +152,8 @@ def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, de
     )
 
 
-def _overrides(recipe: Any, config: Any, prefix: str = "") -> dict[str, Any]:
-    """The settings in which two configurations differ; where the data lay is nobody's business."""
-    found: dict[str, Any] = {}
-    for field in dataclasses.fields(config):
-        name = prefix + field.name
-        before, after = getattr(recipe, field.name), getattr(config, field.name)
-        if name in ("data.root", "data.val"):
-            continue
-        if dataclasses.is_dataclass(after):
-            found |= _overrides(before, after, f"{name}.")
-        elif before != after:
-            found[name] = after if not (name == "network.pretrained" and "/" in str(after)) else Path(after).name
-    return found
+def _overrides(recipe: RunConfig, config: RunConfig) -> dict[str, Any]:
+    """What differs from the recipe; where data and weights lay is nobody's business."""
+    changed = differences(recipe, config)
+    kept = {name: value for name, value in changed.items() if name not in ("data.root", "data.val")}
+    return {name: Path(value).name if name == "network.pretrained" else value for name, value in kept.items()}

@@ -34,22 +34,24 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from colorizenet.errors import ConfigError, quoted
 from colorizenet.images import write_atomically
-from colorizenet.training.config import RunConfig, from_json, to_json
+from colorizenet.training.config import RunConfig, differences, from_json, to_json
 from colorizenet.training.data import Photographs
 from colorizenet.training.encoder_unet import EncoderUNet
 from colorizenet.training.tasks import Regression, Task
 
-__all__ = ["build_task", "fit"]
+__all__ = ["build_task", "fit", "read_checkpoint"]
 
 _log = logging.getLogger(__name__)
 
 
-def build_task(config: RunConfig) -> Task:
-    """The networks and the training step of a run, with fresh (or pretrained) weights."""
-    network = EncoderUNet(config.network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def build_task(config: RunConfig, *, pretrained: bool = True) -> Task:
+    """The networks and the training step of a run, with first weights or, for a checkpoint, any."""
+    shape = config.network if pretrained else dataclasses.replace(config.network, pretrained="none")
+    network = EncoderUNet(shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Regression(network, config.task, config.optim, pictures=config.pictures)
 
 
@@ -64,11 +66,12 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
         raise ConfigError(f"{quoted(folder)} holds a run already; resume it with --resume, or name another folder")
 
     if resume:
-        _check_same_weights(from_json(folder / "config.json"), config, folder)
+        _check_resumable(from_json(folder / "config.json"), config, folder)
+        read_checkpoint(last)
 
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
-    task = build_task(config)
+    task = build_task(config, pretrained=not resume)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(to_json(config))
     (folder / "made-with.json").write_text(json.dumps({"recipe": recipe} | _made_with(data), indent=2))
@@ -94,14 +97,25 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
     return task
 
 
-def _check_same_weights(before: RunConfig, now: RunConfig, folder: Path) -> None:
-    """Only what changes neither the weights nor what they learn may change in the middle of a run."""
-    for name in ("network", "task", "ema"):
-        if getattr(before, name) != getattr(now, name):
-            raise ConfigError(
-                f"{quoted(folder)} was trained with {name} {getattr(before, name)}, not {getattr(now, name)}; "
-                f"resume it without a new {name}, or start another run"
-            )
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What a run kept: never a pickle, which could run a program."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        # A foreign border: a missing file, a cut archive and a refused pickle share no base.
+        raise ConfigError(
+            f"{quoted(path)} cannot be read as a checkpoint ({quoted(error)}); name the folder of a run"
+        ) from error
+
+
+def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
+    """What the weights are of, and what they are punished for, stays in the middle of a run."""
+    changed = [name for name in differences(before, now) if name.startswith(("network.", "task.", "ema"))]
+    if changed:
+        raise ConfigError(
+            f"{quoted(folder)} was trained with another {' and '.join(changed)}, which a run keeps; "
+            "resume it without, or start a new run"
+        )
 
 
 def _callbacks(config: RunConfig, folder: Path) -> list[Callback]:
@@ -121,12 +135,11 @@ class _MovingAverage(WeightAveraging):
     """Averaged weights whose decay rises to its value, so that short runs are not held back."""
 
     def __init__(self, decay: float) -> None:
-        @torch.no_grad()
-        def average(averaged: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        def average(averaged: Any, current: Any, updates: Tensor | int) -> None:
             ramped = min(decay, (1 + int(updates)) / (10 + int(updates)))
-            return averaged + (current - averaged) * (1 - ramped)
+            get_ema_multi_avg_fn(ramped)(averaged, current, updates)
 
-        super().__init__(avg_fn=average)
+        super().__init__(multi_avg_fn=average)
 
 
 class _WholeFiles(TorchCheckpointIO):
@@ -153,8 +166,7 @@ class _Last(Checkpoint):
         self._saved = self._whole = False
 
     def on_train_batch_end(self, trainer: lightning.Trainer, _task: Any, _out: Any, _batch: Any, index: int) -> None:
-        validates = (index + 1) % int(trainer.val_check_batch or 1) == 0 or trainer.should_stop
-        self._whole = not validates
+        self._whole = not (trainer.should_stop or (index + 1) % trainer.val_check_interval == 0)
         if self._whole and (index + 1) % self.every == 0:
             self._save(trainer)
 
@@ -183,10 +195,10 @@ class _Watch(Callback):
         self._sums: dict[str, Tensor] = {}
         self._steps = 0
 
-    def on_train_start(self, _trainer: lightning.Trainer, task: Any) -> None:
+    def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
         """Forget the rows that a killed run wrote after its last checkpoint: they come again."""
         path = self.folder / "metrics.csv"
-        if path.is_file():
+        if path.is_file() and trainer.is_global_zero:
             header, *rows = path.read_text().splitlines(keepends=True)
             kept = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
             write_atomically(path, "".join([header, *kept]).encode())
@@ -218,9 +230,7 @@ class _Watch(Callback):
         self._sums, self._steps = {}, 0
         if not trainer.is_global_zero:
             return
-        validated = {
-            name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")
-        }
+        validated = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
         self._add_row({"pictures": task.pictures_seen} | trained | validated)
         self._add_grid(trainer, task.pictures_seen)
         told = ", ".join(f"{name} {value:.4g}" for name, value in validated.items())
@@ -260,9 +270,9 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         # A run folder holds our configuration before its first checkpoint.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-        # We resume within an epoch by design: the pictures follow from the number of those seen.
-        warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before the epoch ended")
-        # Lightning's use of PyTorch
+        # It names a setting of its own; ours is data.workers.
+        warnings.filterwarnings("ignore", ".*does not have many workers")
+        # What it calls in PyTorch is its affair.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
         for logger in loggers:
             logger.setLevel(logging.WARNING)

@@ -84,13 +84,18 @@ class Task(lightning.LightningModule, ABC):
     def error(self, predicted: Float[Tensor, "b 2 h w"], ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, ""]:
         """What validation minimizes."""
 
-    def training_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> None:
+    def on_train_start(self) -> None:
+        self.trainer.should_stop = self.pictures_seen >= self.pictures  # a finished run that is resumed
+
+    def training_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> dict[str, Tensor]:
         lightness, ab = augment.to_network(batch)
         logged = self.learn(lightness.contiguous(memory_format=torch.channels_last), ab)
         self.pictures_seen += len(batch) * self.trainer.world_size
-        self.log_dict({f"train/{name}": value.detach() for name, value in logged.items()})
+        figures = {f"train/{name}": value.detach() for name, value in logged.items()}
+        self.log_dict(figures)
         if self.pictures_seen >= self.pictures:
             self.trainer.should_stop = True
+        return figures
 
     def validation_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> UInt8[Tensor, "b h w 3"]:
         lightness, ab = augment.to_network(batch)

@@ -1,0 +1,25 @@
+"""What a person downloads to colour a photograph: the wheels of the core, without extras.
+
+python benchmarks/install_size.py
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--dest", folder, str(ROOT)]
+        subprocess.run(command, check=True)
+        sizes = {path.name: path.stat().st_size / 1e6 for path in Path(folder).iterdir()}
+    for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        print(f"{size:8.1f} MB  {name}")
+    print(f"{sum(sizes.values()):8.1f} MB  in all")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""How good the colours are, through the command line as a user runs it.
+
+    python benchmarks/quality.py PICTURES [--model NAME|FILE] [--size 256] [--limit N] [--json FILE] [--sheet FILE]
+
+PICTURES is a folder or an uncompressed tar of colour photographs. Each is cut to its centre
+square, brought to SIZE by area, turned grey by its own L*, written as 8-bit PNG, coloured by
+`colorizenet colorize`, and compared with the photograph as 8-bit sRGB. Needs the extra `train`
+(for reading tars).
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from colorizenet import color, metrics
+from colorizenet.training.data import all_pictures, centre_square, decode
+
+
+def grey_of(rgb: np.ndarray) -> np.ndarray:
+    """The grey of the same L*, repeated in three channels."""
+    l_star = color.lightness(rgb)
+    return color.compose(l_star, np.zeros((*l_star.shape, 2), np.float32), np.dtype(np.uint8))
+
+
+def scores(shown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    return {
+        "ciede2000": metrics.ciede2000(shown, truth),
+        "psnr": metrics.psnr(shown, truth),
+        "colorfulness": metrics.colorfulness(shown),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--json", type=Path, help="write the model's mean figures here")
+    parser.add_argument("--sheet", type=Path, help="write grey | coloured | true of 24 pictures here")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        grey_folder, out = Path(folder) / "grey", Path(folder) / "out"
+        grey_folder.mkdir()
+        truths = {}
+        for i, picture in enumerate(all_pictures(options.pictures)[: options.limit]):
+            truths[f"{i:06d}.png"] = truth = centre_square(decode(picture), options.size)
+            cv2.imwrite(str(grey_folder / f"{i:06d}.png"), grey_of(truth)[..., 0])
+        command = [sys.executable, "-m", "colorizenet", "colorize", str(grey_folder), "--out", str(out)]
+        started = time.perf_counter()
+        subprocess.run([*command, "--model", options.model], check=True, stdout=subprocess.DEVNULL)
+        seconds = time.perf_counter() - started
+
+        rows: dict[str, list[dict[str, float]]] = {"grey": [], "model": [], "truth": []}
+        triples = []
+        for name, truth in truths.items():
+            bgr = cv2.imread(str(out / name))
+            assert bgr is not None
+            coloured = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+            for row, shown in (("grey", grey_of(truth)), ("model", coloured), ("truth", truth)):
+                rows[row].append(scores(shown, truth))
+            triples.append(np.hstack([grey_of(truth), coloured, truth]))
+
+    print(f"{len(truths)} pictures of {options.size} px, {1000 * seconds / len(truths):.0f} ms a picture")
+    print(f"{'':8}{'CIEDE2000':>12}{'PSNR dB':>12}{'colourfulness':>16}")
+    mean = {row: {key: float(np.mean([s[key] for s in of])) for key in of[0]} for row, of in rows.items()}
+    for row, figures in mean.items():
+        print(f"{row:8}{figures['ciede2000']:12.3f}{figures['psnr']:12.2f}{figures['colorfulness']:16.2f}")
+    if options.json:
+        options.json.write_text(json.dumps({key: round(value, 3) for key, value in mean["model"].items()}))
+    if options.sheet:
+        shown = triples[:: max(1, len(triples) // 24)][:24]
+        columns = [np.vstack(shown[i::3]) for i in range(3)]
+        shortest = min(len(column) for column in columns)
+        cv2.imwrite(str(options.sheet), np.hstack([column[:shortest] for column in columns])[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()

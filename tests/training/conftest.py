@@ -1,0 +1,111 @@
+"""Photographs, shards and runs small enough to train on for a second."""
+
+import dataclasses
+import os
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from jaxtyping import install_import_hook
+
+SHAPED = [f"colorizenet.training.{name}" for name in ("augment", "data", "encoder_unet", "losses", "tasks")]
+with install_import_hook(SHAPED, "beartype.beartype"):  # what annotations say of shapes is checked
+    from colorizenet.training.config import RunConfig
+    from colorizenet.training.data import DataConfig
+    from colorizenet.training.encoder_unet import EncoderUNetConfig
+    from colorizenet.training.fit import fit
+    from colorizenet.training.recipes import RECIPES  # noqa: F401
+    from colorizenet.training.tasks import OptimConfig
+
+torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # so that the programs that tests start count in the same order
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def write_photograph() -> Write:
+    """Write a smooth picture of many colours, always the same for the same number."""
+
+    def write(path: Path, number: int = 0, *, height: int = 48, width: int = 56) -> Path:
+        small = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
+        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix.lower(), picture)[1].tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_flat() -> Write:
+    """Write a picture of one colour, which any cut of it still shows."""
+
+    def write(path: Path, number: int) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((40, 44, 3), number, np.uint8))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def pack() -> Write:
+    """Pack files into a tar under the names they have in their folder."""
+
+    def pack(shard: Path, folder: Path, files: Iterable[Path], mode: str = "w") -> Path:
+        shard.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(shard, mode) as tar:
+            for file in files:
+                tar.add(file, file.relative_to(folder).as_posix())
+        return shard
+
+    return pack
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory, write_photograph: Write) -> Path:
+    """A folder of twenty photographs in given splits, sixteen to train on and four to validate on."""
+    root = tmp_path_factory.mktemp("photographs")
+    for number in range(20):
+        split = "train" if number < 16 else "val"
+        write_photograph(root / split / f"{number:02}.png", number, height=40 + number, width=64 - number)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny(photographs: Path) -> RunConfig:
+    """A run of twelve steps that validates each fourth and keeps a checkpoint each third."""
+    return RunConfig(
+        data=DataConfig(root=str(photographs), size=32, val_size=64, workers=0),
+        network=EncoderUNetConfig(encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8)),
+        optim=OptimConfig(lr=1e-2, encoder_lr=1e-2, warmup=8),
+        pictures=48,
+        batch_size=4,
+        validate_every=16,
+        checkpoint_every=12,
+        ema=0.9,
+        precision="32-true",
+    )
+
+
+@pytest.fixture(scope="session")
+def finished(tiny: RunConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that run, when nothing disturbed it."""
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    fit(tiny, folder, recipe="encoder_unet")
+    return folder
+
+
+@pytest.fixture
+def with_data(tiny: RunConfig) -> Callable[..., RunConfig]:
+    """The tiny run with other settings of its data."""
+
+    def change(**settings: object) -> RunConfig:
+        return dataclasses.replace(tiny, data=dataclasses.replace(tiny.data, **settings))
+
+    return change
