@@ -5,6 +5,7 @@ PHOTOS ?= samples
 OUT ?= colorized
 BIN := .venv/bin
 
+.DELETE_ON_ERROR:
 .PHONY: colorize test check docs clean
 
 # The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.

@@ -144,3 +144,22 @@ def test_the_contact_sheet_shows_grey_beside_colour(tmp_path, photograph):
     assert (sheet[69:, 200:] == 255).all(), "the fourth place is empty"
     with pytest.raises(ConfigError, match="at least one"):
         contact_sheet([])
+
+
+def test_whose_name_a_result_gets_does_not_depend_on_its_neighbours_order(tmp_path, photograph):
+    for name in ("p.jpg", "p.jpeg", "q.jpg"):
+        photograph(tmp_path / "in" / name)
+    jobs = plan([tmp_path / "in"], tmp_path / "out", format="png")
+    assert targets(jobs, tmp_path / "out") == {"p.jpg": "p.jpg.png", "p.jpeg": "p.jpeg.png", "q.jpg": "q.png"}
+
+
+def test_too_little_memory_fails_that_picture_only(tmp_path, photograph):
+    def starved(image: Image) -> Image:
+        if image.format == "png":
+            raise MemoryError
+        return in_red(image)
+
+    photograph(tmp_path / "in" / "a.png", "png")
+    photograph(tmp_path / "in" / "b.jpg")
+    first, second = colorize_all(plan([tmp_path / "in"], tmp_path / "out"), starved)
+    assert first.error and "more memory" in first.error and second.error is None

@@ -1,6 +1,7 @@
 """The command line as a person or a script meets it: streams, statuses, messages."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -171,3 +172,41 @@ def test_training_without_its_extra_says_what_to_install():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 2
     assert "pip install 'colorizenet[train]'" in one_line(done.stderr)
+
+
+def test_nothing_of_the_users_is_written_over(tmp_path, grey):
+    encoded = encode_image(Image(grey), "png")
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(encoded)
+    refused = [
+        (["colorize", "-", "--out", "a.png"], "a.png is there already"),
+        (["colorize", "a.png", "--sheet", "a.png"], "is one of the photographs"),
+        (["colorize", "a.png", "--sheet", "sheet.txt"], "names no format"),
+        (["colorize", "a.png", "--out", "result.png"], "reads like a picture"),
+        (["colorize", ".", "--out", "."], "both the input and the place of the results"),
+    ]
+    for arguments, expected in refused:
+        done = colorizenet(*arguments, stdin=encoded, cwd=tmp_path)
+        assert done.returncode == 2 and expected in one_line(done.stderr), arguments
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.png": encoded, "b.png": encoded}
+
+
+def test_stdin_is_written_in_the_format_that_its_file_names(tmp_path, grey):
+    done = colorizenet("colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(grey), "png"))
+    assert done.returncode == 0 and read_image(tmp_path / "x.webp").format == "webp"
+
+
+def test_results_reach_their_file_when_progress_is_on_a_terminal(tmp_path, folder):
+    command = [sys.executable, "-m", "colorizenet", "colorize", str(folder), "--out", str(tmp_path / "out"), "--json"]
+    leader, follower = os.openpty()
+    with (tmp_path / "told.jsonl").open("wb") as told:
+        subprocess.run(command, stdout=told, stderr=follower, check=False, timeout=120)
+    os.close(follower)
+    os.close(leader)
+    assert len([json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]) == 3
+
+
+def test_a_folder_of_bad_pictures_only_is_status_1_even_with_a_sheet(tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no picture")
+    done = colorizenet("colorize", "bad.jpg", "--sheet", "sheet.png", cwd=tmp_path)
+    assert done.returncode == 1 and not (tmp_path / "sheet.png").exists()

@@ -214,3 +214,18 @@ def test_written_files_have_the_rights_of_new_files(tmp_path):
 def test_the_samples_are_grey(samples: list[Path]):
     assert len(samples) >= 6
     assert all(read_image(path).pixels.ndim == 2 for path in samples)
+
+
+def test_a_jpeg_damaged_in_its_middle_is_an_error(colour):
+    whole = saved(colour, ".jpg")
+    third = len(whole) // 3
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(whole[:third] + bytes(third) + whole[2 * third :])
+    assert read_image(whole + b"trailing bytes, as cameras leave them").pixels.shape == colour.shape
+
+
+def test_channels_that_are_no_colours_are_refused():
+    with pytest.raises(ImageError, match="channels that are no colours"):
+        read_image(saved(noise(8, 8, 5), ".tif"))
+    with pytest.raises(ImageError, match="channels that are no colours"):
+        read_image(saved(noise(8, 8, 6), ".tif"))

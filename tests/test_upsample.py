@@ -7,9 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colorizenet import color, metrics
-from colorizenet.upsample import EdgeUpsampler, chroma_slope, cubic_matrix
+from colorizenet.upsample import EdgeUpsampler, chroma_slope, cubic_taps
 
 sides = st.integers(1, 40)
+
+
+def cubic_matrix(small: int, large: int, start: int, stop: int) -> np.ndarray:
+    """The same weights as a whole matrix, (stop - start, small)."""
+    used, weights = cubic_taps(small, large, start, stop)
+    matrix = np.zeros((stop - start, small), np.float32)
+    np.add.at(matrix, (np.arange(stop - start)[:, None], used), weights)
+    return matrix
 
 
 @given(small=sides, factor=st.floats(1, 9))

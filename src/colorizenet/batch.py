@@ -2,10 +2,12 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 import cv2
 import numpy as np
@@ -46,10 +48,14 @@ def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None) -> lis
     read; what lies under ``out`` is never an input. No two results share a name, and none is an
     input.
     """
-    folders = [path for path in inputs if path.is_dir()]
+    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 (a name may be too long to ask)
     pairs: list[tuple[Path, Path]] = []
     for path in inputs:
-        if path.is_dir():
+        if path in folders:
+            if _same(path, out):
+                raise ConfigError(
+                    f"{quoted(path)} is both the input and the place of the results; choose another --out"
+                )
             below = out / _name(path) if len(folders) > 1 else out
             pairs += [(found, below / found.relative_to(path)) for found in _pictures_in(path, out)]
         else:
@@ -61,8 +67,12 @@ def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None) -> lis
 
     jobs: list[Job] = []
     taken = {key(source) for source, _ in pairs}
-    for source, wanted in pairs:
-        candidates = _candidates(wanted, _suffix(source, format))
+    suffixes = [_suffix(source, format) for source, _ in pairs]
+    short = Counter(key(wanted.with_suffix(suffix)) for (_, wanted), suffix in zip(pairs, suffixes, strict=True))
+    for (source, wanted), suffix in zip(pairs, suffixes, strict=True):
+        candidates = _candidates(wanted, suffix)
+        if short[key(wanted.with_suffix(suffix))] > 1 and wanted.suffix != suffix:
+            next(candidates)  # whose name it is must not depend on who came first
         target = next(candidate for candidate in candidates if key(candidate) not in taken)
         taken.add(key(target))
         jobs.append(Job(source, target))
@@ -97,6 +107,8 @@ def colorize_all(
                 ) from error
         except ImageError as error:
             return Done(job, error=str(error))
+        except MemoryError:
+            return Done(job, error=f"{quoted(job.source)} needs more memory than there is; reduce it, or use --jobs 1")
         height, width = image.pixels.shape[:2]
         return Done(job, width=width, height=height, seconds=time.perf_counter() - started)
 
@@ -126,7 +138,13 @@ def contact_sheet(pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile:
 def _pictures_in(folder: Path, out: Path) -> list[Path]:
     endings = {suffix for format in FORMATS.values() for suffix in format.suffixes}
     found: list[Path] = []
-    for where, folders, files in os.walk(folder):
+
+    def refused(error: OSError) -> NoReturn:
+        raise ConfigError(
+            f"{quoted(error.filename)} cannot be searched: {error.strerror}; make it readable, or leave it out"
+        ) from error
+
+    for where, folders, files in os.walk(folder, onerror=refused):
         here = Path(where)
         folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
         found += [
@@ -175,9 +193,12 @@ def _side_by_side(before: Path, after: Path, tile: int) -> tuple[np.ndarray, np.
 def _thumbnail(path: Path, side: int) -> np.ndarray:
     """A picture brought to fit a square, read no larger than it must be: (h, w, 3) uint8."""
     try:
-        small = pyvips.Image.thumbnail(str(path), side, height=side, size="both").colourspace("srgb")
+        encoded = path.read_bytes()
+        if recognised(encoded) is None:
+            raise ImageError(f"{quoted(path)} is not a picture we read and cannot be shown on the contact sheet")
+        small = pyvips.Image.thumbnail_buffer(encoded, side, height=side, size="both").colourspace("srgb")
         if small.hasalpha():
             small = small.flatten(background=[255.0])
         return small.cast("uchar").numpy()
-    except pyvips.Error as error:
+    except (pyvips.Error, OSError) as error:
         raise ImageError(f"{quoted(path)} cannot be shown on the contact sheet; read it again") from error

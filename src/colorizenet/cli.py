@@ -5,6 +5,7 @@ command line or the configuration is wrong. Results go to stdout, talk to stderr
 """
 
 import dataclasses
+import io
 import json
 import logging
 import os
@@ -92,7 +93,7 @@ def colorize(
     max_pixels
         Refuse larger pictures before decoding them (default: 200 million).
     sheet
-        Also write a contact sheet, grey | colour, of up to 24 pictures to this file.
+        Also write a contact sheet, grey | colour, of up to 24 pictures to this file; it is replaced.
     overwrite
         Redo results that are there already.
     json
@@ -116,10 +117,20 @@ def colorize(
             f"{quoted(paths[0])} is a folder and --out - takes one picture; name a folder for the results"
         )
 
+    if out and not (streamed or to_stdout) and _format_of(out) and not Path(out).is_dir():
+        raise ConfigError(f"--out {quoted(out)} reads like a picture; name a folder for the results")
+    if streamed and out and not to_stdout:
+        chosen = chosen or _format_of(out)
+        if Path(out).exists() and not overwrite:
+            raise ConfigError(f"{quoted(out)} is there already; name another file with --out, or add --overwrite")
     # Arguments that are wrong are found before the model is loaded, and that before any picture.
     planned = [] if streamed or to_stdout else batch.plan(paths, Path(out or "colorized"), format=chosen)
     if not (planned or streamed or to_stdout):
         raise ConfigError(f"no photograph in {quoted(paths[0])}; expected JPEG, PNG, TIFF or WebP files")
+    if sheet and not _format_of(sheet):
+        raise ConfigError(f"--sheet {quoted(sheet)} names no format we write; end it in .png or .jpg")
+    if sheet and any(sheet.resolve() in (job.source.resolve(), job.target.resolve()) for job in planned):
+        raise ConfigError(f"--sheet {quoted(sheet)} is one of the photographs or results; name another file")
     colorizer = Colorizer(model, provider=provider)
 
     def in_colour(image: "Image") -> "Image":
@@ -141,11 +152,19 @@ def colorize(
         workers=jobs or min(4, os.cpu_count() or 1),
     )
     results = _told(done, len(planned), as_json=json)
-    if sheet:
-        pairs = [(result.job.source, result.job.target) for result in results if not result.error]
+    pairs = [(result.job.source, result.job.target) for result in results if not result.error]
+    if sheet and pairs:
         images.write_image(sheet, batch.contact_sheet(pairs[:24]))
     if any(result.error for result in results):
         sys.exit(1)
+
+
+def _format_of(path: str | Path) -> str | None:
+    """The format that the ending of a file names, a key of ``FORMATS``, or None."""
+    from colorizenet.images import FORMATS
+
+    suffix = Path(path).suffix.lower()
+    return next((name for name, kind in FORMATS.items() if suffix in kind.suffixes), None)
 
 
 def _put(encoded: bytes, out: str | None) -> None:
@@ -176,7 +195,14 @@ def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
     console = Console(stderr=True)
     columns = (TextColumn("colouring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Without a terminal the bar is silent, and messages are plain lines.
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    progress = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=sys.stdout.isatty(),  # results on their way to a file are not for the terminal
+    )
+    with progress:
         bar = progress.add_task("", total=total)
         for result in done:
             results.append(result)
@@ -358,14 +384,13 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         if arguments[:1] == ["train"]:
             mount_recipes()
-        app(
-            [_DASH if argument == "-" else argument for argument in arguments],
-            exit_on_error=False,
-            print_error=False,
-        )
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit its encoding
+        dashed = {"-": _DASH, "--out=-": f"--out={_DASH}"}
+        app([dashed.get(argument, argument) for argument in arguments], exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
         verb = f"{arguments[0]} " if arguments and arguments[0] in app else ""
-        _fail(f"{' '.join(str(error).split())} See `colorizenet {verb}--help`.", 2)
+        _fail(f"{quoted(' '.join(str(error).split()))} See `colorizenet {verb}--help`.", 2)
     except (ConfigError, DataError, ModelFileError, ProviderError) as error:
         _fail(error, 2)
     except ColorizeNetError as error:

@@ -81,11 +81,13 @@ class Colorizer:
 
 
 def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int, int]:
-    """Height and width of what the network sees: the short side brought to ``short``, the aspect
-    kept, both rounded to ``multiple``; very long pictures get at most twice the area of a square."""
-    scale = min(short / min(shape), (2 * short**2 / (shape[0] * shape[1])) ** 0.5)
+    """Height and width of what the network sees: the short side brought to ``short``, the aspect kept,
+    both rounded to ``multiple``. Long pictures get less: the area is at most about twice a square's."""
+    area = 2 * short**2
+    scale = min(short / min(shape), (area / (shape[0] * shape[1])) ** 0.5)
     height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in shape)
-    return height, width
+    longest = max(multiple, area // min(height, width) // multiple * multiple)
+    return min(height, longest), min(width, longest)
 
 
 def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -100,8 +102,8 @@ def _checked(array: np.ndarray) -> np.ndarray:
         raise ImageError(f"an array of shape {array.shape} is no picture; give (H, W) or (H, W, 3)")
     if array.dtype in (np.uint8, np.uint16):
         return array
-    if array.dtype.kind == "f":
+    if array.dtype in (np.float32, np.float64):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
             raise ImageError("a picture of floats has values outside 0..1 or not finite; scale it to 0..1")
         return array
-    raise ImageError(f"a picture of {array.dtype} is not understood; give uint8, uint16 or floats in 0..1")
+    raise ImageError(f"a picture of {array.dtype} is not understood; give uint8, uint16, or float32 or float64 in 0..1")

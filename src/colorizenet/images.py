@@ -6,7 +6,7 @@ words: floating-point TIFF, several pages, transparency into JPEG.
 """
 
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -32,6 +32,10 @@ __all__ = [
 
 MAX_PIXELS = 200_000_000
 """A header that claims more is refused before anything is decoded."""
+
+
+_CARRIED = ("exif-data", "xmp-data", "iptc-data", "image-description")
+"""What we carry over, as libvips names it, beside the single tags of EXIF and comments."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,9 @@ def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_
         what = "is empty" if not encoded else "is not a picture we read"
         raise ImageError(f"{name} {what}; expected JPEG, PNG, TIFF or WebP; convert it first")
     try:
-        loaded = getattr(pyvips.Image, FORMATS[found].loader)(encoded, fail_on="error")
+        # libjpeg only warns of data that is damaged in the middle
+        fail_on = "warning" if found == "jpeg" else "error"
+        loaded = getattr(pyvips.Image, FORMATS[found].loader)(encoded, fail_on=fail_on)
         _check(loaded, name, max_pixels)
         return _decoded(loaded, found)
     except pyvips.Error as error:
@@ -164,14 +170,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        # mkstemp is for secrets; a photograph gets what any new file would
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
@@ -212,6 +212,8 @@ def _decoded(loaded: pyvips.Image, format: str) -> Image:
         upright = upright[0] if upright.bands == 2 else upright[0 : upright.bands - 1]
     deep = upright.format == "ushort"
     pixels = _to_srgb(upright, deep)
+    if pixels.bands not in (1, 3):
+        raise ImageError(f"the picture has {loaded.bands} channels that are no colours we know; convert it to sRGB first")
     array = pixels.numpy()
     return Image(
         pixels=array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array,
@@ -220,7 +222,7 @@ def _decoded(loaded: pyvips.Image, format: str) -> Image:
         carried={
             name: (upright.get_typeof(name), upright.get(name))
             for name in upright.get_fields()
-            if name in ("exif-data", "xmp-data", "iptc-data") or name.startswith("exif-ifd")
+            if name in _CARRIED or name.startswith(("exif-ifd", "jpeg-comment", "png-comment"))
         },
         # libvips says 1 pixel a millimetre where a file is silent
         resolution=(upright.xres, upright.yres) if (upright.xres, upright.yres) != (1.0, 1.0) else None,
@@ -230,12 +232,23 @@ def _decoded(loaded: pyvips.Image, format: str) -> Image:
 def _to_srgb(image: pyvips.Image, deep: bool) -> pyvips.Image:
     """Grey stays grey unless a profile says what its grey means; everything else becomes sRGB."""
     profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    named_srgb = b"sRGB" in profile or "sRGB".encode("utf-16-be") in profile
-    if (profile and not named_srgb) or image.interpretation == "cmyk":
+    if image.interpretation == "cmyk" or (profile and not _means_srgb(image, profile)):
         return image.icc_transform("srgb", embedded=True, intent="relative", depth=16 if deep else 8)
-    if image.bands in (1, 3) and image.interpretation != "lab":
-        return image
-    return image.colourspace("rgb16" if deep else "srgb")
+    return image.colourspace("rgb16" if deep else "srgb") if image.interpretation in ("lab", "labs") else image
+
+
+def _means_srgb(image: pyvips.Image, profile: Any) -> bool:
+    """Whether a profile changes no colour by more than a level, whatever it calls itself."""
+    ramp = np.arange(256, dtype=np.uint8)
+    if image.bands == 3:
+        masks = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.uint8)
+        test = masks[:, None] * ramp[None, :, None]
+    else:
+        test = ramp[None, :, None]
+    tried = pyvips.Image.new_from_array(test).copy(interpretation="srgb" if image.bands == 3 else "b-w")
+    tried.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    shown = tried.icc_transform("srgb", embedded=True, intent="relative", depth=8).numpy()
+    return bool(np.abs(shown.astype(int) - test).max() <= 1)
 
 
 def _vips_of(image: Image) -> pyvips.Image:

@@ -99,8 +99,8 @@ def model_path(source: str | os.PathLike[str]) -> Path:
 def load_model(source: str | os.PathLike[str], *, provider: str = "cpu", threads: int = 0) -> Model:
     """Load a model by its name in ``shipped_models`` or by its path.
 
-    ``provider`` is where it runs: cpu, cuda, tensorrt, openvino, coreml, dml, ...; never
-    silently elsewhere. ``threads`` 0 takes every core.
+    ``provider`` is where it runs: cpu, cuda, tensorrt, openvino, coreml, dml, ...; it is an error
+    where that cannot be started. ``threads`` 0 takes every core.
     """
     shipped = shipped_models().get(str(source))
     path = model_path(source)
@@ -125,6 +125,7 @@ def _provider(name: str) -> str:
     available = {
         provider.removesuffix("ExecutionProvider").lower(): provider
         for provider in onnxruntime.get_available_providers()
+        if provider != "AzureExecutionProvider"  # it runs nothing here, and the CPU would
     }
     if name.lower() not in available:
         raise ProviderError(
@@ -142,7 +143,9 @@ def _session(content: bytes, name: str, provider: str, threads: int) -> onnxrunt
         session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:
         # A foreign border: onnxruntime's errors have no common base.
-        raise ModelFileError(f"{name} is not an ONNX model that onnxruntime can load; export it again") from error
+        raise ModelFileError(
+            f"{name} is not an ONNX model that onnxruntime can load on {provider}; export it again, or use cpu"
+        ) from error
     if session.get_providers()[0] != provider:
         # ONNX Runtime goes on with the CPU when a device's libraries do not load.
         raise ProviderError(

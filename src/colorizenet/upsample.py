@@ -39,16 +39,20 @@ class EdgeUpsampler:
         planes = np.concatenate([ab, slope, l_small[..., None]], axis=-1).astype(np.float32, copy=False)
         self.shape = shape
         self._height = planes.shape[0]
-        across = cubic_matrix(planes.shape[1], shape[1], 0, shape[1])
-        # Widened once, plane by plane: (5, h, w) @ (w, W)
-        self._wide = np.ascontiguousarray(np.moveaxis(planes, -1, 0)) @ across.T
+        columns, weights = cubic_taps(planes.shape[1], shape[1], 0, shape[1])
+        # Widened once, plane by plane: (5, h, w) -> (5, h, W)
+        planes = np.ascontiguousarray(np.moveaxis(planes, -1, 0))
+        self._wide = planes[..., columns[:, 0]] * weights[:, 0]
+        for tap in range(1, 4):
+            self._wide += planes[..., columns[:, tap]] * weights[:, tap]
 
     def rows(self, l_star: np.ndarray, top: int) -> np.ndarray:
         """Chroma of the rows from ``top`` on, whose lightness is ``l_star``: (n, W) -> (n, W, 2)."""
-        down = cubic_matrix(self._height, self.shape[0], top, top + len(l_star))
-        used = np.flatnonzero(down.any(axis=0))
-        first, last = used[0], used[-1] + 1
-        a, b, slope_a, slope_b, l_up = np.matmul(down[:, first:last], self._wide[:, first:last])
+        used, weights = cubic_taps(self._height, self.shape[0], top, top + len(l_star))
+        first = used.min()
+        down = np.zeros((len(l_star), used.max() + 1 - first), np.float32)
+        np.add.at(down, (np.arange(len(l_star))[:, None], used - first), weights)
+        a, b, slope_a, slope_b, l_up = np.matmul(down, self._wide[:, first : first + down.shape[1]])
         detail = l_star - l_up
         return np.stack([a + slope_a * detail, b + slope_b * detail], axis=-1)
 
@@ -68,20 +72,16 @@ def chroma_slope(ab: np.ndarray, l_small: np.ndarray, *, ridge: float) -> np.nda
     return covariance / (np.maximum(variance, 0) + ridge)[..., None]
 
 
-def cubic_matrix(small: int, large: int, start: int, stop: int) -> np.ndarray:
-    """Weights that bring ``small`` samples to ``large``, for the samples from start to stop.
+def cubic_taps(small: int, large: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of ``small`` samples make each of ``large``, for those from start to stop, and their weights.
 
-    Shape: (stop - start, small), float32; rows sum to 1. Sample centres are aligned, edges
-    repeated. Enlarges only: a plane made smaller by it would alias.
+    Shapes: (stop - start, 4) integers and float32, whose rows sum to 1. Sample centres are aligned
+    and edges repeated. It only enlarges: a plane made smaller by it would alias.
     """
     position = (np.arange(start, stop) + 0.5) * (small / large) - 0.5
-    base = np.floor(position)
-    matrix = np.zeros((stop - start, small), np.float32)
-    for tap in range(-1, 3):
-        distance = np.abs(position - base - tap)
-        near = (_CUBIC + 2) * distance**3 - (_CUBIC + 3) * distance**2 + 1
-        far = _CUBIC * (distance**3 - 5 * distance**2 + 8 * distance - 4)
-        weight = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-        column = np.clip(base + tap, 0, small - 1).astype(int)
-        np.add.at(matrix, (np.arange(stop - start), column), weight)
-    return matrix
+    tap = np.floor(position)[:, None] + np.arange(-1, 3)
+    distance = np.abs(position[:, None] - tap)
+    near = (_CUBIC + 2) * distance**3 - (_CUBIC + 3) * distance**2 + 1
+    far = _CUBIC * (distance**3 - 5 * distance**2 + 8 * distance - 4)
+    weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
+    return np.clip(tap, 0, small - 1).astype(int), weights.astype(np.float32)
