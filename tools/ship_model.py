@@ -2,8 +2,8 @@
 
     python tools/ship_model.py RUN PICTURES [--name default] [--checkpoint best|last]
 
-PICTURES is the validation set the card's figures are measured on. Licence and limits come from
-docs/models/NAME.json. Commit the result only when it ships: every model stays in the history.
+PICTURES is the validation set the card's figures are measured on. Licence, limits, size and
+strength come from docs/models/NAME.json. Commit the result only when it ships: every model stays in the history.
 """
 
 import argparse

@@ -23,7 +23,7 @@ class RunConfig:
     network: EncoderUNetConfig = field(default_factory=EncoderUNetConfig)
     task: RegressionConfig = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    pictures: int = 300_000
+    pictures: int = 100_000
     """Length of the run, in pictures."""
     batch_size: int = 32
     """Pictures a step, on each device."""
