@@ -213,7 +213,9 @@ def _decoded(loaded: pyvips.Image, format: str) -> Image:
     deep = upright.format == "ushort"
     pixels = _to_srgb(upright, deep)
     if pixels.bands not in (1, 3):
-        raise ImageError(f"the picture has {loaded.bands} channels that are no colours we know; convert it to sRGB first")
+        raise ImageError(
+            f"the picture has {loaded.bands} channels that are no colours we know; convert it to sRGB first"
+        )
     array = pixels.numpy()
     return Image(
         pixels=array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array,

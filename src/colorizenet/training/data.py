@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import random
 import re
+import signal
 import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -220,6 +221,11 @@ def _stack(pictures: list[np.ndarray]) -> torch.Tensor:
     return torch.from_numpy(np.stack(pictures))
 
 
+def _leave_ctrl_c_to_the_run(_worker: int) -> None:
+    """A terminal sends it to workers too; where they died first, the run would end in an error."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class _Loader(DataLoader):
     """A loader whose workers' errors keep their one line; PyTorch puts a traceback into the message."""
 
@@ -281,6 +287,7 @@ class Photographs(lightning.LightningDataModule):
         return {
             "collate_fn": _stack,
             "num_workers": self.config.workers,
+            "worker_init_fn": _leave_ctrl_c_to_the_run,
             "persistent_workers": False,
             "pin_memory": torch.cuda.is_available(),
         }
