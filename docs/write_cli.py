@@ -1,10 +1,12 @@
-"""Write docs/cli.md from the command line itself: `make docs`."""
+"""Write the page of the command line from the command line itself: `make docs`.
 
+python docs/write_cli.py [FILE]
+"""
+
+import sys
 from pathlib import Path
 
 from colorizenet import cli
-
-PATH = Path(__file__).with_name("cli.md")
 
 
 def text() -> str:
@@ -16,4 +18,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(text(), encoding="utf-8")
+    Path(sys.argv[1] if sys.argv[1:] else Path(__file__).with_name("cli.md")).write_text(text(), encoding="utf-8")
