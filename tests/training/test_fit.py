@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -203,6 +204,26 @@ def test_a_damaged_picture_costs_no_step(tiny, finished, tmp_path, monkeypatch):
         with pytest.raises(DataError, match=r"^damaged$"):
             fit(tiny, tmp_path)
     assert checkpoint(tmp_path)["pictures_seen"] >= 20
+    fit(tiny, tmp_path, resume=True)
+    assert_same_runs(finished, tmp_path)
+
+
+def test_ctrl_c_ends_a_run_after_the_step_at_hand(tiny, finished, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGINT)
+    backward, steps = Task.manual_backward, []
+
+    def interrupted(*given):
+        backward(*given)
+        steps.append(0)
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "manual_backward", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny, tmp_path)
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert (len(steps), checkpoint(tmp_path)["pictures_seen"]) == (5, 20)
     fit(tiny, tmp_path, resume=True)
     assert_same_runs(finished, tmp_path)
 

@@ -244,11 +244,14 @@ def test_ctrl_c_ends_it_on_one_line_and_loses_nothing(tiny, tiny_arguments, tmp_
     settings = tiny_arguments(data=dataclasses.replace(tiny.data, workers=1), pictures=4_000_000)
     command = program("train", "encoder_unet", *settings, "--run", str(folder))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
-        while not (folder / "last.ckpt").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
-        _, stderr = process.communicate(timeout=120)
+        try:
+            while not (folder / "last.ckpt").exists():
+                assert process.poll() is None
+                time.sleep(0.05)
+            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+            _, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert process.returncode == 130, stderr
     assert [line for line in stderr.splitlines() if not re.match(r"\d+ pictures: |colorizenet: ", line)] == []
     assert read_checkpoint(folder / "last.ckpt")["pictures_seen"] > 0

@@ -76,7 +76,7 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
     (folder / "config.json").write_text(to_json(config))
     (folder / "made-with.json").write_text(json.dumps({"recipe": recipe} | _made_with(data), indent=2))
 
-    with _quiet(), _interruptible():
+    with _quiet(), _interruptible() as interrupted:
         trainer = lightning.Trainer(
             accelerator="auto",
             precision=config.precision,
@@ -88,7 +88,7 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
             enable_progress_bar=progress,
             enable_model_summary=False,
             logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=_callbacks(config, folder),
+            callbacks=_callbacks(config, folder, interrupted),
             plugins=_WholeFiles(),
             default_root_dir=folder,
             use_distributed_sampler=False,
@@ -118,12 +118,12 @@ def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
         )
 
 
-def _callbacks(config: RunConfig, folder: Path) -> list[Callback]:
+def _callbacks(config: RunConfig, folder: Path, interrupted: threading.Event) -> list[Callback]:
     return [
         *([_MovingAverage(config.ema)] if config.ema else []),
         _Watch(folder),
         ModelCheckpoint(folder, "best", monitor="val/loss", enable_version_counter=False),
-        _Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config)),
+        _Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config), interrupted=interrupted),
     ]
 
 
@@ -158,8 +158,8 @@ class _Last(Checkpoint):
     validation is due, after it, so that it is neither lost nor counted twice.
     """
 
-    def __init__(self, path: Path, *, every: int) -> None:
-        self.path, self.every = path, every
+    def __init__(self, path: Path, *, every: int, interrupted: threading.Event) -> None:
+        self.path, self.every, self.interrupted = path, every, interrupted
         self._saved = self._whole = False
 
     def on_train_batch_start(self, *_: Any) -> None:
@@ -169,6 +169,10 @@ class _Last(Checkpoint):
         self._whole = not (trainer.should_stop or (index + 1) % trainer.val_check_interval == 0)
         if self._whole and (index + 1) % self.every == 0:
             self._save(trainer)
+        self._obey()
+
+    def on_validation_batch_end(self, *_: Any) -> None:
+        self._obey()
 
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         self._whole = True
@@ -177,6 +181,10 @@ class _Last(Checkpoint):
     def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
         if self._whole and not self._saved:
             self._save(trainer)
+
+    def _obey(self) -> None:
+        if self.interrupted.is_set():
+            raise KeyboardInterrupt
 
     def _save(self, trainer: lightning.Trainer) -> None:
         trainer.save_checkpoint(self.path)
@@ -284,18 +292,30 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[None]:
-    """Let Ctrl-C arrive as what it is: Lightning ends the program instead, and ignores the next one."""
-    main = threading.current_thread() is threading.main_thread()
+def _interruptible() -> Iterator[threading.Event]:
+    """Note the first Ctrl-C, to be obeyed between steps, where nothing is lost; the second does not wait.
+
+    It leaves as what it is: Lightning would end the program, and ignore those that follow.
+    """
+    asked = threading.Event()
+
+    def note(number: int, frame: Any) -> None:
+        if asked.is_set():
+            signal.default_int_handler(number, frame)
+        asked.set()
+
     handler = signal.getsignal(signal.SIGINT)
+    ours = handler is signal.default_int_handler and threading.current_thread() is threading.main_thread()
     try:
-        yield
+        if ours:
+            signal.signal(signal.SIGINT, note)
+        yield asked
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise ended.__context__ from None
         raise
     finally:
-        if main:
+        if ours:
             signal.signal(signal.SIGINT, handler)
 
 
