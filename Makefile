@@ -6,7 +6,7 @@ OUT ?= colorized
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: colorize test check docs clean
+.PHONY: colorize test lint check docs clean
 
 # The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.
 colorize: .venv/core.installed
@@ -25,12 +25,13 @@ docs: .venv/dev.installed
 test: .venv/dev.installed
 	$(BIN)/python -m pytest
 
-check: .venv/dev.installed
+lint: .venv/dev.installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
 	$(BIN)/pyright
-	$(BIN)/python -m pytest
+
+check: lint test
 
 clean:
 	rm -rf .venv build dist
