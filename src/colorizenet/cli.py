@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from colorizenet.batch import Done
     from colorizenet.images import Image
 
-_EXTRAS = ("torch", "lightning", "timm")
+_EXTRAS = ("torch", "lightning", "timm", "braceexpand", "filelock")
 """What only the extra ``train`` installs."""
 
 _Flag = Annotated[bool, Parameter(show_default=False)]
@@ -317,56 +317,75 @@ def mount_recipes() -> None:
     Done only when they are asked for: finding them takes the seconds that torch takes.
     """
     _require_training()
-    from colorizenet.training.config import RunConfig, from_json
+    from colorizenet.training.config import RunConfig, as_dict, from_json, offered, plain
     from colorizenet.training.recipes import RECIPES
 
     def command(name: str, recipe: Callable[[], RunConfig]) -> App:
         def train(
             *,
-            config: Annotated[RunConfig | None, Parameter(name="*")] = None,
-            run: Path | None = None,
+            config: Annotated[offered(recipe()) | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+            out: Path | None = None,
             resume: Path | None = None,
         ) -> None:
             """
             Parameters
             ----------
-            run
+            out
                 Folder of the run (default: runs/RECIPE-TIME).
             resume
                 Folder of a run that was stopped, to go on with; its settings are the defaults.
             """
             from colorizenet.training.fit import fit
 
-            folder = resume or run or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            folder = resume or out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
             logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
             fit(
-                config or recipe(),
+                plain(config or recipe()),
                 folder,
                 recipe=name,
                 resume=resume is not None,
                 progress=sys.stderr.isatty(),
+                # What torchrun tells the processes that it starts.
+                devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+                nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
             )
-            print(quoted(folder))
+            if os.environ.get("RANK", "0") == "0":
+                print(quoted(folder))
 
-        def defaults(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-            # With a dataclass as the default value, one given field would reset the others:
-            # so each field gets its default as if the user had typed it.
-            resumed = next((str(a.tokens[0].value) for a in arguments if a.name == "--resume" and a.tokens), None)
-            config = from_json(Path(resumed) / "config.json") if resumed else recipe()
-            values = cyclopts.config.Dict(dataclasses.asdict(config), use_commands_as_keys=False, source=name)
+        def resumed(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+            """Where a run is resumed, its settings stand as if the user had typed them."""
+            folder = next((str(a.tokens[0].value) for a in arguments if a.name == "--resume" and a.tokens), None)
+            if folder is None:
+                return
+            config = from_json(Path(folder) / "config.json")
+            if config.network.kind != recipe().network.kind:
+                raise ConfigError(
+                    f"{quoted(folder)} is a run of the network {config.network.kind}, which the recipe {name} "
+                    "does not train; resume it with the recipe it was started with"
+                )
+            values = cyclopts.config.Dict(_without_kinds(as_dict(config)), use_commands_as_keys=False, source=folder)
             values(app, commands, arguments)
 
         return App(
             name=name,
             help=recipe.__doc__ or "",
-            config=[defaults],
-            default_parameter=Parameter(negative=()),
+            config=[resumed],
+            default_parameter=Parameter(negative=(), consume_multiple=True),  # --network.widths 32 64 128
             default_command=train,
         )
 
     for name, recipe in RECIPES.items():
         if name not in app["train"]:
             app["train"].command(command(name, recipe))
+
+
+def _without_kinds(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as flags have them: the kind of a network is the recipe's to say."""
+    return {
+        name: _without_kinds(value) if isinstance(value, dict) else value
+        for name, value in settings.items()
+        if name != "kind"
+    }
 
 
 def _require_training() -> None:

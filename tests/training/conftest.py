@@ -12,13 +12,17 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-SHAPED = [f"colorizenet.training.{name}" for name in ("augment", "data", "encoder_unet", "losses", "tasks")]
+SHAPED = [
+    f"colorizenet.training.{name}"
+    for name in ("augment", "data", "encoder_unet", "losses", "screen", "sources", "tasks", "unet")
+]
 with install_import_hook(SHAPED, "beartype.beartype"):  # what annotations say of shapes is checked
     from colorizenet.training.config import RunConfig
     from colorizenet.training.data import DataConfig
     from colorizenet.training.encoder_unet import EncoderUNetConfig
     from colorizenet.training.fit import fit
     from colorizenet.training.recipes import RECIPES  # noqa: F401
+    from colorizenet.training.screen import Screen
     from colorizenet.training.tasks import OptimConfig
 
 torch.set_num_threads(1)
@@ -81,7 +85,13 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, write_photograph: Writ
 def tiny(photographs: Path) -> RunConfig:
     """A run of twelve steps that validates each fourth and keeps a checkpoint each third."""
     return RunConfig(
-        data=DataConfig(root=str(photographs), size=32, val_size=64, workers=0),
+        data=DataConfig(
+            root=str(photographs),
+            size=32,
+            val_size=64,
+            screen=Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0),
+            workers=0,
+        ),
         network=EncoderUNetConfig(encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8)),
         optim=OptimConfig(lr=1e-2, encoder_lr=1e-2, warmup=8),
         pictures=48,

@@ -1,5 +1,7 @@
-"""Which photographs there are, which split they belong to, and what a run sees of them, when."""
+"""What a run sees of its photographs, when, and what it skips."""
 
+import copy
+import io
 import itertools
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,28 +12,29 @@ import pytest
 import torch
 
 from colorizenet.errors import ConfigError, DataError
-from colorizenet.training.data import DataConfig, Photographs, all_pictures, decode, find_pictures
+from colorizenet.training.data import DataConfig, Photographs
+from colorizenet.training.screen import Screen
 
-SPLITS = ("train", "val", "test")
-
-
-def names(pictures) -> set[str]:
-    return {picture.name for picture in pictures}
+OPEN = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
+COLOUR = Screen(min_side=0)
 
 
 def data_of(root, *, start=0, rank=0, world=1, seed=0, batch_size=4, **settings) -> Photographs:
-    data = Photographs(
-        DataConfig(**{"root": str(root), "size": 32, "workers": 0} | settings), batch_size=batch_size, seed=seed
-    )
-    data.load_state_dict({"pictures_seen": start})
+    defaults = {"root": str(root), "size": 32, "val_size": 32, "screen": OPEN, "workers": 0}
+    data = Photographs(DataConfig(**defaults | settings), batch_size=batch_size, seed=seed)
+    data.load_state_dict({"pictures_seen": start, "skipped": {}, "corrupt": []})
     data.trainer = SimpleNamespace(world_size=world, global_rank=rank)
     return data
 
 
+def first(data, batches) -> torch.Tensor:
+    """The pictures of the next batches to train on, one after the other."""
+    return torch.cat(list(itertools.islice(iter(data.train_dataloader()), batches)))
+
+
 def seen(root, batches, **settings) -> torch.Tensor:
     """The pictures of the first batches of a run, one after the other."""
-    loader = data_of(root, **settings).train_dataloader()
-    return torch.cat(list(itertools.islice(iter(loader), batches)))
+    return first(data_of(root, **settings), batches)
 
 
 def one_line(error) -> str:
@@ -50,92 +53,28 @@ def flat(tmp_path_factory, write_flat) -> Path:
     return root
 
 
-# Finding
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory, write_photograph, write_flat) -> Path:
+    """Thirty pictures to train on, of which two are corrupt and six grey, and eight to validate on, one of each."""
+    root = tmp_path_factory.mktemp("mixed")
+    for number in range(30):
+        path = root / "train" / f"{number:02}.png"
+        if number in (4, 17):
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"no picture")
+        elif number % 5 == 1:
+            write_flat(path, 8 * number)
+        else:
+            write_photograph(path, number)
+    for number in range(8):
+        write_photograph(root / "val" / f"{number}.png", number)
+    (root / "val" / "3.png").write_bytes(b"no picture")
+    write_flat(root / "val" / "5.png", 77)
+    return root
 
 
-def test_a_folder_of_any_depth_and_its_shards_hold_the_same_pictures(tmp_path, write_photograph, pack):
-    folder = tmp_path / "folder"
-    files = [write_photograph(folder / name, i) for i, name in enumerate(("a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"))]
-    pack(tmp_path / "shards" / "one.tar", folder, files[:2])
-    pack(tmp_path / "shards" / "deep" / "two.TAR", folder, files[2:])
-
-    loose = {picture.name: decode(picture) for picture in all_pictures(folder)}
-    packed = {picture.name.split("/", 1)[1]: decode(picture) for picture in all_pictures(tmp_path / "shards")}
-    assert loose.keys() == packed.keys() == {"a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"}
-    assert all(np.array_equal(loose[name], packed[name]) for name in loose)
-
-
-def test_one_shard_can_be_the_whole_root(tmp_path, write_photograph, pack):
-    shard = pack(tmp_path / "one.tar", tmp_path, [write_photograph(tmp_path / "a.jpg")])
-    assert names(all_pictures(shard)) == {"one.tar/a.jpg"}
-
-
-def test_only_photographs_count(tmp_path, write_photograph, pack):
-    (tmp_path / "notes.txt").write_text("no picture")
-    (tmp_path / "labels.json").write_text("{}")
-    files = [write_photograph(tmp_path / "a.jpg"), tmp_path / "notes.txt", tmp_path / "labels.json"]
-    shard = pack(tmp_path / "shards" / "one.tar", tmp_path, files)
-    assert names(all_pictures(shard)) == {"one.tar/a.jpg"}
-    assert names(all_pictures(tmp_path)) == {"a.jpg", "one.tar/a.jpg"}
-
-
-def test_a_photograph_is_decoded_upright_in_rgb(tmp_path):
-    upright = np.full((16, 32, 3), (200, 100, 50), np.uint8)
-    plain = cv2.imencode(".jpg", cv2.cvtColor(upright, cv2.COLOR_RGB2BGR))[1].tobytes()
-    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: turn right
-    turned = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
-    (tmp_path / "turned.jpg").write_bytes(turned)
-    rgb = decode(all_pictures(tmp_path)[0])
-    assert rgb.shape == (32, 16, 3)
-    assert np.abs(rgb.astype(int) - (200, 100, 50)).max() <= 2
-
-
-# Splits
-
-
-@pytest.mark.parametrize("folders", [("train", "val", "test"), ("data_256", "val_256", "test_256")])
-def test_given_folders_are_the_splits(tmp_path, write_photograph, folders):
-    for folder in folders:
-        write_photograph(tmp_path / folder / "class" / "a.jpg")
-    for split, folder in zip(SPLITS, folders, strict=True):
-        assert names(find_pictures(tmp_path, split)) == {f"{folder}/class/a.jpg"}
-
-
-def test_given_shards_are_the_splits(tmp_path, write_photograph, pack):
-    photograph = write_photograph(tmp_path / "loose" / "a.jpg")
-    for shard in ("train-000.tar", "train-001.TAR", "val-coco.tar", "test_0.tar"):
-        pack(tmp_path / "shards" / shard, photograph.parent, [photograph])
-    assert names(find_pictures(tmp_path / "shards", "train")) == {"train-000.tar/a.jpg", "train-001.TAR/a.jpg"}
-    assert names(find_pictures(tmp_path / "shards", "val")) == {"val-coco.tar/a.jpg"}
-    assert names(find_pictures(tmp_path / "shards", "test")) == {"test_0.tar/a.jpg"}
-
-
-def test_a_picture_may_be_called_like_a_split(tmp_path):
-    for name in ("test.jpg", "train.png", *(f"{i}.jpg" for i in range(40))):
-        (tmp_path / name).touch()
-    assert names(find_pictures(tmp_path, "train")) > {"train.png"} - names(find_pictures(tmp_path, "test"))
-    assert sum(len(find_pictures(tmp_path, split)) for split in SPLITS) == 42
-
-
-def test_the_hash_split_is_disjoint_complete_and_about_80_10_10(tmp_path):
-    for i in range(1000):
-        (tmp_path / f"{i}.jpg").touch()
-    split = {name: names(find_pictures(tmp_path, name)) for name in SPLITS}
-    assert split["train"] | split["val"] | split["test"] == {f"{i}.jpg" for i in range(1000)}
-    assert sum(map(len, split.values())) == 1000
-    assert 0.76 < len(split["train"]) / 1000 < 0.84
-    assert 0.07 < len(split["val"]) / 1000 < 0.13
-
-
-def test_the_hash_split_never_moves_when_pictures_are_added(tmp_path):
-    for i in range(100):
-        (tmp_path / f"{i}.jpg").touch()
-    before = {split: names(find_pictures(tmp_path, split)) for split in SPLITS}
-    (tmp_path / "more").mkdir()
-    for i in range(100):
-        (tmp_path / "more" / f"{i}.jpg").touch()
-    for split in SPLITS:
-        assert before[split] == {name for name in names(find_pictures(tmp_path, split)) if "/" not in name}
+CORRUPT = {"train/04.png", "train/17.png"}
+GREY = {f"train/{number:02}.png" for number in (1, 6, 11, 16, 21, 26)}
 
 
 def test_another_folder_to_validate_on_is_taken_whole(tmp_path, write_photograph):
@@ -238,33 +177,198 @@ def test_the_fingerprint_follows_the_data_and_names_no_folder_of_the_machine(tmp
     assert str(tmp_path) not in str(after)
 
 
-# What goes wrong
+# What a run skips
 
 
-@pytest.mark.parametrize(
-    ("split", "damage", "workers"),
-    [("train", "garbage", 0), ("train", "garbage", 1), ("val", "cut short", 1), ("val", "empty", 0)],
-)
-def test_a_damaged_picture_is_named_on_one_line(tmp_path, write_photograph, split, damage, workers):
-    for each in ("train", "val"):
-        path = write_photograph(tmp_path / each / "a\nb.jpg")
-    whole = path.read_bytes()
-    damaged = {"garbage": b"no picture", "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
-    (tmp_path / split / "a\nb.jpg").write_bytes(damaged)
-    data = data_of(tmp_path, workers=workers, val_size=32)
-    with pytest.raises(DataError) as error:
-        next(iter(data.train_dataloader() if split == "train" else data.val_dataloader()))
-    assert one_line(error).startswith(f"'{split}/a\\nb.jpg' ")
+def test_the_pictures_that_are_skipped_are_counted_and_named_with_the_reason(mixed):
+    data = data_of(mixed, screen=COLOUR)
+    batches = first(data, 8).split(4)  # more than an epoch
+    assert [len(batch) for batch in batches] == [4] * 8
+    assert data.skipped.corrupt == CORRUPT
+    assert data.skipped.reasons.keys() == CORRUPT | GREY
+    assert all(f"{name} is not a picture that can be decoded" in data.skipped.reasons[name] for name in CORRUPT)
+    assert {data.skipped.reasons[name] for name in GREY} == {"grey: colourfulness 0.0"}
+    assert str(data.skipped) == "6 grey, 2 corrupt"
+    first(data, 16)
+    assert str(data.skipped) == "6 grey, 2 corrupt"  # each of them once
 
 
-def test_a_picture_that_has_gone_is_named(tmp_path, write_photograph):
-    for split in ("train", "val"):
-        write_photograph(tmp_path / split / "a.jpg")
-    data = data_of(tmp_path)
-    (tmp_path / "train" / "a.jpg").unlink()
-    with pytest.raises(DataError, match=r"^train/a\.jpg cannot be read") as error:
-        next(iter(data.train_dataloader()))
+def test_others_take_the_place_of_what_is_skipped(mixed):
+    everything = seen(mixed, 8, screen=OPEN)
+    screened = seen(mixed, 8, screen=COLOUR)
+    grey = (everything == everything[..., :1]).flatten(1).all(1)
+    same = (everything == screened).flatten(1).all(1)
+    assert grey.sum() >= 6
+    assert not (screened == screened[..., :1]).flatten(1).all(1).any()
+    assert torch.equal(same, ~grey)  # and nobody else's place
+
+
+def test_what_takes_the_place_is_drawn_from_all_pictures(tmp_path, write_flat):
+    for number in range(10):
+        write_flat(tmp_path / "train" / f"{number}.png", 20 * number)
+    write_flat(tmp_path / "val" / "0.png", 0)
+    for number in (3, 7):
+        (tmp_path / "train" / f"{number}.png").write_bytes(b"no picture")
+    colours = seen(tmp_path, 50, max_corrupt=1.0)[:, 0, 0, 0]  # twenty epochs, and forty places to take
+    shown, counts = colours.unique(return_counts=True)
+    assert shown.tolist() == [20 * number for number in range(10) if number not in (3, 7)]
+    assert counts.min() > 20 and counts.max() < 40
+
+
+def test_skipping_is_the_same_for_any_number_of_workers(mixed):
+    alone, *others = (data_of(mixed, screen=COLOUR, workers=workers) for workers in (0, 1, 2))
+    stream = first(alone, 10)
+    for other in others:
+        assert torch.equal(stream, first(other, 10))
+        assert other.skipped.reasons == alone.skipped.reasons
+        assert other.skipped.corrupt == alone.skipped.corrupt
+
+
+@pytest.mark.parametrize("start", [1, 8, 27, 50])
+def test_a_stream_that_skips_goes_on_in_the_middle(mixed, start):
+    rest = seen(mixed, 4, start=start, screen=COLOUR, workers=1)
+    assert torch.equal(seen(mixed, 17, screen=COLOUR)[start : start + 16], rest)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_the_ranks_of_a_world_skip_as_one_process_does(mixed, world):
+    every = seen(mixed, 4 * world, screen=COLOUR).split(4)
+    for rank in range(world):
+        share = seen(mixed, 4, rank=rank, world=world, screen=COLOUR)
+        assert torch.equal(share, torch.cat(every[rank::world]))
+
+
+def test_what_was_skipped_is_part_of_the_state(mixed):
+    data = data_of(mixed, screen=COLOUR)
+    first(data, 8)
+    data.trainer.lightning_module = SimpleNamespace(pictures_seen=32)
+    kept = io.BytesIO()
+    torch.save(data.state_dict(), kept)
+    kept.seek(0)
+    resumed = data_of(mixed, screen=COLOUR)
+    resumed.load_state_dict(torch.load(kept, weights_only=True))
+    assert resumed.start == 32
+    assert resumed.skipped.reasons == data.skipped.reasons
+    assert resumed.skipped.corrupt == CORRUPT
+    assert torch.equal(first(resumed, 4), seen(mixed, 12, screen=COLOUR)[32:])
+
+
+def test_a_state_is_not_changed_by_what_is_skipped_after_it_was_loaded(mixed):
+    state = {"pictures_seen": 0, "skipped": {}, "corrupt": []}
+    before = copy.deepcopy(state)
+    data = data_of(mixed, screen=COLOUR)
+    data.load_state_dict(state)
+    first(data, 8)
+    assert state == before
+
+
+def test_the_limit_counts_what_was_corrupt_before_the_run_was_resumed(mixed):
+    data = data_of(mixed, max_corrupt=0.1)
+    data.load_state_dict({"pictures_seen": 0, "skipped": {}, "corrupt": ["train/x.png", "train/y.png"]})
+    with pytest.raises(DataError, match=r"4 of 30 pictures cannot be decoded"):
+        first(data, 8)
+
+
+def test_validation_skips_what_is_corrupt_and_keeps_what_is_grey(mixed):
+    data = data_of(mixed, screen=COLOUR)
+    batches = list(data.val_dataloader())
+    assert [len(batch) for batch in batches] == [3, 4]
+    grey = [batch[0, 0].tolist() for batch in torch.cat(batches) if batch.float().std() == 0]
+    assert grey == [[77, 77, 77]]
+    assert data.skipped.reasons.keys() == data.skipped.corrupt == {"val/3.png"}
+    assert [batch.tolist() for batch in data.val_dataloader()] == [batch.tolist() for batch in batches]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_too_many_corrupt_pictures_end_the_run_with_their_number_and_a_name(mixed, workers):
+    assert len(seen(mixed, 20, max_corrupt=0.07)) == 80  # 2 of 30
+    data = data_of(mixed, max_corrupt=0.06, workers=workers)
+    with pytest.raises(DataError, match=r"^2 of 30 pictures cannot be decoded, which is over 6%.*train/") as error:
+        first(data, 20)
+    assert "data.max-corrupt" in one_line(error)
+
+
+def test_no_corrupt_picture_may_be_allowed(mixed):
+    with pytest.raises(DataError, match=r"^1 of 30 pictures"):
+        seen(mixed, 20, max_corrupt=0.0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_nothing_but_grey_pictures_is_an_error(flat, workers):
+    with pytest.raises(DataError, match=r"100 pictures in a row .*10 grey.*data\.screen") as error:
+        seen(flat, 1, screen=COLOUR, workers=workers)
     one_line(error)
+
+
+def test_nothing_but_corrupt_pictures_is_an_error_whatever_the_limit(tmp_path, write_photograph):
+    write_photograph(tmp_path / "val" / "a.jpg")
+    for name in ("a\nb.jpg", "b.jpg"):
+        (tmp_path / "train").mkdir(exist_ok=True)
+        (tmp_path / "train" / name).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"2 corrupt; the last, .* can be decoded") as error:
+        seen(tmp_path, 1, max_corrupt=1.0)
+    one_line(error)
+
+
+def test_nothing_that_can_be_validated_on_is_an_error(tmp_path, write_photograph):
+    for number in range(20):
+        write_photograph(tmp_path / "train" / f"{number}.png", number)
+    (tmp_path / "val").mkdir()
+    (tmp_path / "val" / "a.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"none of the pictures to validate on can be decoded \(1 corrupt") as error:
+        list(data_of(tmp_path).val_dataloader())
+    one_line(error)
+
+
+def test_a_picture_that_goes_during_the_run_is_skipped(tmp_path, write_flat):
+    for number in range(12):
+        write_flat(tmp_path / "train" / f"{number}.png", 20 * number)
+    write_flat(tmp_path / "val" / "0.png", 0)
+    data = data_of(tmp_path)
+    (tmp_path / "train" / "7.png").unlink()
+    assert 140 not in first(data, 6)
+    assert data.skipped.corrupt == {"train/7.png"}
+    assert "cannot be read" in data.skipped.reasons["train/7.png"]
+
+
+# The cache
+
+
+@pytest.mark.parametrize("cache_gb", [40e-6, 1.0], ids=["a part", "everything"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_cache_changes_nothing_in_the_stream(mixed, cache_gb, workers):
+    plain = data_of(mixed, screen=COLOUR)
+    cached = data_of(mixed, screen=COLOUR, cache_gb=cache_gb, workers=workers)
+    assert torch.equal(first(plain, 16), first(cached, 16))
+    assert cached.skipped.reasons == plain.skipped.reasons
+    assert cached.skipped.corrupt == plain.skipped.corrupt
+
+
+def test_the_cache_of_shards_changes_nothing_either(mixed, tmp_path, pack):
+    for split in ("train", "val"):
+        files = sorted((mixed / split).iterdir())
+        for part in (0, 1):
+            pack(tmp_path / f"{split}-{part}.tar", mixed / split, files[part::2])
+    pattern = f"{tmp_path}/{{train,val}}-{{0..1}}.tar"
+    assert torch.equal(seen(pattern, 16, screen=COLOUR), seen(pattern, 16, screen=COLOUR, cache_gb=40e-6, workers=1))
+
+
+def test_what_is_in_the_cache_is_not_read_again(tmp_path, write_photograph):
+    for number in range(10):
+        write_photograph(tmp_path / "train" / f"{number}.png", number)  # of 48 x 56 x 3 bytes
+    write_photograph(tmp_path / "val" / "0.png")
+    truth = seen(tmp_path, 5)
+    whole, part = (data_of(tmp_path, cache_gb=gb, max_corrupt=1.0) for gb in (1.0, 4.5 * 48 * 56 * 3e-9))
+    loaders = [data.train_dataloader() for data in (whole, part)]
+    for path in (tmp_path / "train").iterdir():
+        path.unlink()
+    streams = [torch.cat(list(itertools.islice(iter(loader), 5))) for loader in loaders]
+    assert torch.equal(streams[0], truth)
+    assert whole.skipped.reasons == {}
+    assert part.skipped.corrupt == {f"train/{number}.png" for number in range(4, 10)}  # the first four are in
+
+
+# Settings
 
 
 def test_no_root_is_a_configuration_that_is_wrong():
@@ -272,43 +376,18 @@ def test_no_root_is_a_configuration_that_is_wrong():
         data_of("")
 
 
-@pytest.mark.parametrize("name", ["absent", "ab\nsent"])
-def test_a_missing_folder_is_named(tmp_path, name):
-    with pytest.raises(DataError, match="does not exist") as error:
-        all_pictures(tmp_path / name)
-    one_line(error)
-
-
-def test_a_folder_without_photographs_is_named(tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(DataError, match="holds no photograph") as error:
-        all_pictures(tmp_path)
-    assert str(tmp_path) in one_line(error)
-
-
-def test_a_missing_split_is_named(tmp_path, write_photograph):
-    write_photograph(tmp_path / "train" / "a.jpg")
-    with pytest.raises(DataError, match=r"1 photographs.*val split") as error:
-        data_of(tmp_path)
-    one_line(error)
-
-
-@pytest.mark.parametrize("mode", ["w:gz", "w:xz"])
-def test_a_compressed_tar_is_refused_with_what_to_do(tmp_path, write_photograph, pack, mode):
-    shard = pack(tmp_path / "one.tar", tmp_path, [write_photograph(tmp_path / "a.jpg")], mode)
-    with pytest.raises(DataError, match=r"one\.tar is not an uncompressed tar.*tar cf") as error:
-        all_pictures(shard)
-    one_line(error)
-
-
-def test_a_tar_that_was_cut_short_is_refused(tmp_path, write_photograph, pack):
-    shard = pack(tmp_path / "one.tar", tmp_path, [write_photograph(tmp_path / "a.png", height=64)])
-    shard.write_bytes(shard.read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"one\.tar"):
-        all_pictures(shard)
-
-
-@pytest.mark.parametrize("settings", [{"size": 100}, {"val_size": 33}, {"min_crop": 0.0}, {"min_crop": 1.5}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"size": 100},
+        {"val_size": 33},
+        {"min_crop": 0.0},
+        {"min_crop": 1.5},
+        {"max_corrupt": -0.1},
+        {"cache_gb": -1.0},
+        {"workers": -1},
+    ],
+)
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         DataConfig(**settings)

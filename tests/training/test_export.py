@@ -86,6 +86,9 @@ def test_the_card_lists_what_differs_from_the_recipe(exported):
     assert load_model(exported).card.overrides == {
         "data.size": 32,
         "data.val_size": 64,
+        "data.screen.min_side": 0,
+        "data.screen.min_colorfulness": 0,
+        "data.screen.max_tone": 1,
         "data.workers": 0,
         "network.encoder": "test_efficientnet",
         "network.pretrained": "weights.pth",

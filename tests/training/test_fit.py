@@ -15,12 +15,12 @@ import pytest
 import torch
 
 from colorizenet.errors import ConfigError, DataError
-from colorizenet.training import data
-from colorizenet.training import fit as fitting
+from colorizenet.training import callbacks, data
 from colorizenet.training.config import from_json, to_json
 from colorizenet.training.encoder_unet import EncoderUNetConfig
 from colorizenet.training.fit import fit
-from colorizenet.training.tasks import RegressionConfig, Task
+from colorizenet.training.screen import Screen
+from colorizenet.training.tasks import OptimConfig, Regression, RegressionConfig, Task
 
 
 def checkpoint(folder: Path, name: str = "last") -> dict:
@@ -149,6 +149,91 @@ def test_it_talks_of_results_and_of_nothing_else(tiny, tmp_path, capfd, caplog):
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["4 pictures"]
 
 
+# A loss that no longer falls
+
+
+def learning_rates(monkeypatch) -> list[float]:
+    """The learning rate of each step of the runs that follow."""
+    found: list[float] = []
+    update = Task.update
+
+    def noting(task, network, loss, optimizer):
+        result = update(task, network, loss, optimizer)
+        found.append(optimizer.param_groups[0]["lr"])
+        return result
+
+    monkeypatch.setattr(Task, "update", noting)
+    return found
+
+
+def no_progress(monkeypatch) -> None:
+    """Let no validation be better than the first."""
+    monkeypatch.setattr(Regression, "error", lambda task, predicted, ab: predicted.square().sum() * 0 + 1)
+
+
+def test_the_learning_rate_steps_down_when_the_loss_no_longer_falls(tiny, tmp_path, monkeypatch):
+    no_progress(monkeypatch)
+    rates = learning_rates(monkeypatch)
+    optim = OptimConfig(lr=1e-2, warmup=8, schedule="plateau", plateau_patience=1, plateau_factor=0.5)
+    fit(dataclasses.replace(tiny, optim=optim, pictures=96), tmp_path)
+    # Validations at 16, 32, ... pictures: the first is the best, two more are waited for, and so on.
+    assert rates[:3] == pytest.approx([0, 5e-3, 1e-2])
+    assert rates[2:12] == [1e-2] * 10
+    assert rates[12:20] == pytest.approx([5e-3] * 8)
+    assert rates[20:] == pytest.approx([2.5e-3] * 4)
+
+
+def test_a_plateau_survives_being_stopped(tiny, tmp_path, monkeypatch):
+    no_progress(monkeypatch)
+    optim = OptimConfig(lr=1e-2, warmup=0, schedule="plateau", plateau_patience=1, plateau_factor=0.5)
+    config = dataclasses.replace(tiny, optim=optim, pictures=80)
+    whole, parts = learning_rates(monkeypatch), []
+    fit(config, tmp_path / "whole")
+    monkeypatch.undo()
+    no_progress(monkeypatch)
+    parts = learning_rates(monkeypatch)
+    for pictures in (40, 56, 80):
+        fit(dataclasses.replace(config, pictures=pictures), tmp_path / "parts", resume=pictures > 40)
+    assert parts[:10] == whole[:10]
+    assert parts[-1] < whole[0]
+
+
+def test_a_run_ends_when_patience_does(tiny, tmp_path, monkeypatch, caplog):
+    caplog.set_level("INFO")
+    no_progress(monkeypatch)
+    config = dataclasses.replace(tiny, patience=2, pictures=160)
+    fit(config, tmp_path)
+    assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48]
+    assert checkpoint(tmp_path)["pictures_seen"] == 48
+    assert any("48 pictures: the run ends early" in record.getMessage() for record in caplog.records)
+
+    fit(config, tmp_path, resume=True)  # it stays ended
+    assert checkpoint(tmp_path)["pictures_seen"] == 48
+    fit(dataclasses.replace(config, patience=3), tmp_path, resume=True)  # until one is more patient
+    assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48, 64]
+
+
+def test_a_run_that_gets_better_goes_on(tiny, finished, tmp_path):
+    assert min(range(3), key=lambda i: rows(finished)[i]["val/loss"]) > 0
+    fit(dataclasses.replace(tiny, patience=2), tmp_path)
+    assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48]
+
+
+def test_pictures_that_were_skipped_are_named(with_data, tmp_path, write_photograph, write_flat, caplog):
+    caplog.set_level("INFO")
+    for number in range(10):
+        write_photograph(tmp_path / "data" / "train" / f"{number}.png", number)
+    write_photograph(tmp_path / "data" / "val" / "0.png")
+    write_flat(tmp_path / "data" / "train" / "grey.png", 99)
+    (tmp_path / "data" / "train" / "cor\nrupt.png").write_bytes(b"no picture")
+    screen = Screen(min_side=0, min_colorfulness=12.0, max_tone=1.0)
+    fit(with_data(root=str(tmp_path / "data"), screen=screen), tmp_path / "run")
+    skipped = dict(line.split("\t") for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines())
+    assert skipped.keys() == {"train/grey.png", "'train/cor\\nrupt.png'"}
+    assert skipped["train/grey.png"] == "grey: colourfulness 0.0"
+    assert any("2 pictures skipped so far" in record.getMessage() for record in caplog.records)
+
+
 # Stopped and resumed
 
 
@@ -179,12 +264,12 @@ def stop_in(monkeypatch, owner, name: str, call: int, error: BaseException, *, a
     [
         (Stop(), Task, "manual_backward", 6, False),  # the batch norms have seen the batch, the weights have not
         (KeyboardInterrupt(), Task, "update", 5, True),  # the weights have learnt from it, and nobody counted it
-        (Stop(), fitting._MovingAverage, "on_train_batch_end", 8, False),  # it is counted, and not in the average
-        (KeyboardInterrupt(), fitting._MovingAverage, "on_train_batch_end", 6, True),  # where a checkpoint is due
-        (Stop(), fitting._Last, "on_train_batch_end", 4, True),  # where a validation is due
+        (Stop(), callbacks.MovingAverage, "on_train_batch_end", 8, False),  # it is counted, and not in the average
+        (KeyboardInterrupt(), callbacks.MovingAverage, "on_train_batch_end", 6, True),  # where a checkpoint is due
+        (Stop(), callbacks.Last, "on_train_batch_end", 4, True),  # where a validation is due
         (KeyboardInterrupt(), Task, "validation_step", 2, True),  # with the averaged weights swapped in
-        (Stop(), fitting._Watch, "_add_row", 2, True),  # its row is written, and no checkpoint
-        (KeyboardInterrupt(), fitting._Watch, "on_train_epoch_end", 1, False),  # all is done
+        (Stop(), callbacks.Watch, "_add_row", 2, True),  # its row is written, and no checkpoint
+        (KeyboardInterrupt(), callbacks.Watch, "on_train_epoch_end", 1, False),  # all is done
     ],
 )
 def test_a_run_that_was_stopped_anywhere_and_resumed_is_the_same_run(
@@ -198,10 +283,10 @@ def test_a_run_that_was_stopped_anywhere_and_resumed_is_the_same_run(
     assert_same_runs(finished, tmp_path)
 
 
-def test_a_damaged_picture_costs_no_step(tiny, finished, tmp_path, monkeypatch):
+def test_a_loader_that_fails_costs_no_step(tiny, finished, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        stop_in(patched, data, "decode", 4 * 4 + 4 + 10, DataError("damaged"))  # four steps, a validation, and a half
-        with pytest.raises(DataError, match=r"^damaged$"):
+        stop_in(patched, data, "decode", 4 * 4 + 4 + 10, Stop())  # four steps, a validation, and a half
+        with pytest.raises(Stop):
             fit(tiny, tmp_path)
     assert checkpoint(tmp_path)["pictures_seen"] >= 20
     fit(tiny, tmp_path, resume=True)

@@ -40,7 +40,21 @@ def test_the_learning_rate_at_the_ends_and_in_the_middle():
     assert share(0, warmup=0) == 1
 
 
-@pytest.mark.parametrize("config", [{"lr": -1.0}, {"warmup": -1}, {"clip": -0.1}])
+def test_a_plateau_stays_at_its_peak():
+    assert [learning_rate_share(seen, warmup=100, total=1000, schedule="plateau") for seen in (50, 100, 5000)] == [
+        0.5,
+        1,
+        1,
+    ]
+
+
+@pytest.mark.parametrize("factor", [0.0, 1.0, 1.5])
+def test_a_step_down_goes_down(factor):
+    with pytest.raises(ConfigError, match=r"optim\.plateau-factor"):
+        OptimConfig(plateau_factor=factor)
+
+
+@pytest.mark.parametrize("config", [{"plateau_patience": -1}, {"lr": -1.0}, {"warmup": -1}, {"clip": -0.1}])
 def test_negative_rates_are_refused(config):
     with pytest.raises(ConfigError, match=rf"optim\.{next(iter(config))}"):
         OptimConfig(**config)

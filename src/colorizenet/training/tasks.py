@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from colorizenet import metrics
 from colorizenet.errors import ConfigError
@@ -20,7 +21,7 @@ __all__ = ["OptimConfig", "Regression", "RegressionConfig", "Task", "learning_ra
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW, with a warm-up and a cosine down to zero."""
+    """AdamW, with a warm-up and a way down."""
 
     lr: float = 1.5e-3
     """Peak learning rate, reached after ``warmup`` pictures."""
@@ -30,13 +31,22 @@ class OptimConfig:
     """Decoupled weight decay of AdamW."""
     warmup: int = 10_000
     """Pictures over which the learning rate rises to its peak."""
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    """After it: half a cosine down to zero at the end of the run, or a step down whenever the
+    validation loss has stopped falling."""
+    plateau_patience: int = 2
+    """``plateau``: step down when the validation loss has not fallen in more than so many validations."""
+    plateau_factor: float = 0.3
+    """``plateau``: by what a step down multiplies the learning rate."""
     clip: float = 1.0
     """Largest norm of the gradient; 0 for no limit."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "encoder_lr", "weight_decay", "warmup", "clip"):
+        for name in ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"optim.{name} is {getattr(self, name)}; give a number of at least 0")
+        if not 0 < self.plateau_factor < 1:
+            raise ConfigError(f"optim.plateau-factor is {self.plateau_factor}; give a share between 0 and 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,10 +63,15 @@ class RegressionConfig:
             raise ConfigError(f"task.corner is {self.corner}; give a distance over 0 in a*b* units, say 10")
 
 
-def learning_rate_share(pictures: int, *, warmup: int, total: int) -> float:
-    """The share of the peak learning rate after so many pictures: a line up, half a cosine down to 0."""
+def learning_rate_share(pictures: int, *, warmup: int, total: int, schedule: str = "cosine") -> float:
+    """The share of the peak learning rate after so many pictures: a line up, then half a cosine down to 0.
+
+    On the way down ``plateau`` leaves it at the peak: it is the peak that it lowers.
+    """
     if pictures < warmup:
         return pictures / warmup
+    if schedule == "plateau":
+        return 1.0
     done = min(1.0, (pictures - warmup) / max(1, total - warmup))
     return (1 + math.cos(math.pi * done)) / 2
 
@@ -85,7 +100,8 @@ class Task(lightning.LightningModule, ABC):
         """What validation minimizes."""
 
     def on_train_start(self) -> None:
-        self.trainer.should_stop = self.pictures_seen >= self.pictures  # a finished run that is resumed
+        if self.pictures_seen >= self.pictures:  # a finished run that is resumed
+            self.trainer.should_stop = True
 
     def training_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> dict[str, Tensor]:
         lightness, ab = augment.to_network(batch)
@@ -114,16 +130,30 @@ class Task(lightning.LightningModule, ABC):
 
     def update(self, network: nn.Module, loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer) -> Tensor:
         """Let one network learn from a loss; its gradient's norm, before clipping, is returned."""
-        share = learning_rate_share(self.pictures_seen, warmup=self.optim.warmup, total=self.pictures)
+        share = learning_rate_share(
+            self.pictures_seen, warmup=self.optim.warmup, total=self.pictures, schedule=self.optim.schedule
+        )
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * share
+        self.log("learning_rate", optimizer.param_groups[0]["lr"])
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.optim.clip or math.inf)
         optimizer.step()
         return norm
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def on_validation_epoch_end(self) -> None:
+        """Where the schedule is ``plateau``, lower the peak learning rate if the loss no longer falls."""
+        scheduler = self.lr_schedulers()
+        if not isinstance(scheduler, ReduceLROnPlateau) or self.pictures_seen < self.optim.warmup:
+            return
+        for group in scheduler.optimizer.param_groups:
+            group["lr"] = group["initial_lr"]
+        scheduler.step(self.trainer.callback_metrics["val/loss"])
+        for group in scheduler.optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+
+    def configure_optimizers(self) -> Any:
         encoder = getattr(self.network, "encoder", None)
         pretrained = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []
         known = {id(parameter) for parameter in pretrained}
@@ -133,7 +163,11 @@ class Task(lightning.LightningModule, ABC):
             for parameters, lr in ((fresh, self.optim.lr), (pretrained, self.optim.encoder_lr))
             if parameters
         ]
-        return torch.optim.AdamW(groups, lr=self.optim.lr, weight_decay=self.optim.weight_decay)
+        optimizer = torch.optim.AdamW(groups, lr=self.optim.lr, weight_decay=self.optim.weight_decay)
+        if self.optim.schedule == "cosine":
+            return optimizer
+        patience, factor = self.optim.plateau_patience, self.optim.plateau_factor
+        return [optimizer], [ReduceLROnPlateau(optimizer, patience=patience, factor=factor)]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["pictures_seen"] = self.pictures_seen
