@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from colorizenet import color, metrics
+from colorizenet.sources import all_pictures, decode
 from colorizenet.training.data import centre_square
-from colorizenet.training.sources import all_pictures, decode
 
 
 def grey_of(rgb: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Pictures and models small enough to make for each test."""
 
-from collections.abc import Callable
+import tarfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,8 @@ import skimage.data
 from onnx import TensorProto, helper
 
 from colorizenet.modelfile import METADATA_KEY, ModelCard
+
+Write = Callable[..., Path]
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
@@ -67,3 +70,43 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 def colour_photograph() -> np.ndarray:
     """A real colour photograph (an espresso on a table, CC0), (400, 600, 3) uint8."""
     return skimage.data.coffee()
+
+
+@pytest.fixture(scope="session")
+def write_photograph() -> Write:
+    """Write a smooth picture of many colours, always the same for the same number."""
+
+    def write(path: Path, number: int = 0, *, height: int = 48, width: int = 56) -> Path:
+        small = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
+        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(cv2.imencode(path.suffix.lower(), picture)[1].tobytes())
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_flat() -> Write:
+    """Write a picture of one colour, which any cut of it still shows."""
+
+    def write(path: Path, number: int) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((40, 44, 3), number, np.uint8))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def pack() -> Write:
+    """Pack files into a tar under the names they have in their folder."""
+
+    def pack(shard: Path, folder: Path, files: Iterable[Path], mode: str = "w") -> Path:
+        shard.parent.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(shard, mode) as tar:
+            for file in files:
+                tar.add(file, file.relative_to(folder).as_posix())
+        return shard
+
+    return pack

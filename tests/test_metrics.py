@@ -1,14 +1,20 @@
 """The metrics against independent libraries, published numbers and their own laws."""
 
+import subprocess
+import sys
+
+import cv2
 import numpy as np
 import pytest
+import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from skimage.color import deltaE_ciede2000, rgb2lab
-from skimage.metrics import peak_signal_noise_ratio
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from colorizenet import color, metrics
+from colorizenet.upsample import EdgeUpsampler
 
 law = settings(deadline=None, max_examples=60)
 
@@ -188,24 +194,307 @@ def test_colorfulness_of_red_beside_green_by_hand():
 @law
 @given(picture=pictures)
 def test_colorfulness_fades_with_colour_and_ignores_places(picture):
-    grey = picture.mean(axis=-1, keepdims=True)
-    faded = grey + (picture - grey) / 2  # opponent axes are linear, so is what they measure
-    assert metrics.colorfulness(faded) == pytest.approx(metrics.colorfulness(picture) / 2, rel=1e-5, abs=1e-4)
+    faded, vivid = picture // 2, picture // 2 * 2  # opponent axes are linear, so is what they measure
+    assert metrics.colorfulness(faded) == pytest.approx(metrics.colorfulness(vivid) / 2)
     assert metrics.colorfulness(picture[::-1, ::-1]) == pytest.approx(metrics.colorfulness(picture), abs=1e-9)
+
+
+def test_absolute_colorfulness_of_red_beside_green_by_hand():
+    picture = np.array([[[255, 0, 0], [0, 255, 0]]], np.uint8)
+    assert metrics.colorfulness_absolute(picture) == pytest.approx(0.3 * np.hypot(255, 127.5))
+
+
+@law
+@given(levels=arrays(np.uint8, (4, 5)), signs=arrays(np.bool_, (4, 5)))
+def test_absolute_colorfulness_is_that_of_the_paper_where_signs_are_alike(levels, signs):
+    zeros = np.zeros_like(levels)
+    warm, cold = np.dstack([levels, zeros, zeros]), np.dstack([zeros, zeros, levels])
+    assert metrics.colorfulness_absolute(warm) == metrics.colorfulness(warm)  # rg, yb >= 0
+    mixed = np.where(signs[..., None], warm, cold)
+    assert metrics.colorfulness_absolute(mixed) <= metrics.colorfulness(mixed) + 1e-9 or not signs.all()
+
+
+# Structural similarity
+
+
+def ssim_of_scikit_image(picture, truth):
+    gaussian = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}
+    return structural_similarity(picture, truth, data_range=255, channel_axis=-1, **gaussian)
+
+
+@pytest.mark.parametrize("shape", [(11, 11), (11, 40), (40, 11), (13, 12), (300, 12), (12, 300)])
+def test_ssim_of_any_shape_is_that_of_scikit_image(shape):
+    picture, other = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
+    assert metrics.ssim(picture, other) == pytest.approx(ssim_of_scikit_image(picture, other), rel=1e-4, abs=1e-6)
+    assert metrics.ssim(picture, other) == pytest.approx(metrics.ssim(other, picture), rel=1e-6)
+    assert metrics.ssim(picture, picture) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("levels", [(0, 0), (255, 255), (0, 255), (255, 254), (3, 90)])
+def test_ssim_of_flat_pictures_by_hand(levels):
+    x, y = levels
+    c1 = (0.01 * 255) ** 2
+    picture, other = (np.full((20, 20, 3), level, np.uint8) for level in levels)
+    assert metrics.ssim(picture, other) == pytest.approx((2 * x * y + c1) / (x * x + y * y + c1), rel=1e-4, abs=1e-6)
+
+
+def test_ssim_says_when_a_picture_is_too_small():
+    with pytest.raises(ValueError, match="11 x 11 pixels and this picture is 20 x 10"):
+        metrics.ssim(*np.zeros((2, 10, 20, 3), np.uint8))
+
+
+# Chroma
+
+
+def test_rmse_of_ab_is_a_distance_in_the_plane():
+    grey, tinted = np.full((4, 4, 3), 128, np.uint8), np.full((4, 4, 3), (140, 124, 120), np.uint8)
+    _, a, b = color.rgb_to_lab(tinted[0, 0] / 255)
+    assert metrics.rmse_ab(tinted, grey) == pytest.approx(np.hypot(a, b), rel=1e-4)
+    half = np.concatenate([tinted[:1], grey[1:]])  # a quarter of the pixels
+    assert metrics.rmse_ab(half, grey) == pytest.approx(np.hypot(a, b) / 2, rel=1e-4)
+
+
+def shown(l_star, ab):
+    return color.compose(np.float32(l_star), np.float32(ab), np.dtype(np.uint8))
+
+
+def blurred(ab, sigma):
+    return cv2.GaussianBlur(np.float32(ab), (0, 0), sigma)
+
+
+@pytest.fixture(scope="module")
+def outline():
+    """Two flat regions, dark red and light green, that meet in the middle."""
+    right = np.broadcast_to(np.arange(96) >= 48, (96, 96))
+    return np.where(right, 70.0, 45.0), np.where(right[..., None], (-25.0, 20.0), (25.0, 15.0))
+
+
+def test_bleeding_is_colour_that_leaves_its_outline(outline):
+    l_star, ab = outline
+    truth = shown(l_star, ab)
+
+    def score(ab):
+        return metrics.bleeding(shown(l_star, ab), truth)
+
+    assert score(ab) == 0
+    small = cv2.resize(np.float32(ab[:, 4:92]), (11, 12), interpolation=cv2.INTER_AREA)  # 8 x 8 over the outline
+    nearest, bilinear = (
+        np.dstack([cv2.copyMakeBorder(c, 0, 0, 4, 4, cv2.BORDER_REPLICATE) for c in cv2.split(grown)])
+        for grown in (cv2.resize(small, (88, 96), interpolation=way) for way in (cv2.INTER_NEAREST, cv2.INTER_LINEAR))
+    )
+    harmless = max(score(ab * 0), score(ab * 0.5), score(ab * 1.3))  # the colours change where the lightness does
+    assert harmless < 0.05
+    for leak in (np.roll(ab, 6, axis=1), nearest, bilinear, blurred(ab, 4), blurred(ab, 8)):
+        assert score(leak) > 8 * harmless
+    assert score(blurred(ab, 1)) < score(blurred(ab, 2)) < score(blurred(ab, 4))
+
+
+def test_bleeding_counts_what_the_truth_lacks_and_what_it_has():
+    # One lightness: nothing excuses a change of chroma. A ramp of 0.5 a* per pixel scores 0.5, seen or unseen.
+    l_star, across = np.full((64, 64), 60.0), np.arange(64) * 0.5 - 16
+    ramp, flat = np.dstack([np.broadcast_to(across, (64, 64)), l_star * 0]), np.zeros((64, 64, 2))
+    for one, other in ((ramp, flat), (flat, ramp)):
+        assert metrics.bleeding(shown(l_star, one), shown(l_star, other)) == pytest.approx(0.5, rel=0.1)
+    assert metrics.bleeding(shown(l_star, flat + 9), shown(l_star, flat)) == pytest.approx(0, abs=1e-6)  # a cast
+
+
+def test_bleeding_of_a_photograph(photographs):
+    truth = photographs["coffee"]
+    lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
+    l_star, ab = lab[..., 0].copy(), lab[..., 1:].copy()
+    grey = metrics.bleeding(shown(l_star, ab * 0), truth)
+    assert 0.2 < grey < 3
+    for share in (0.7, 1.2):
+        assert metrics.bleeding(shown(l_star, ab * share), truth) == pytest.approx(abs(share - 1) * grey, rel=0.5)
+    small = cv2.resize(lab, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
+    l_small, ab_small = small[..., 0].copy(), small[..., 1:].copy()
+    scores = [
+        metrics.bleeding(shown(l_star, up), truth)
+        for up in (
+            EdgeUpsampler(ab_small, l_small, l_star.shape).rows(l_star, 0),
+            cv2.resize(ab_small, l_star.shape[::-1], interpolation=cv2.INTER_LINEAR),
+            cv2.resize(ab_small, l_star.shape[::-1], interpolation=cv2.INTER_NEAREST),
+        )
+    ]
+    assert 0 < scores[0] < scores[1] < scores[2]
+
+
+# Real pairs against plain references in double precision
+
+
+@pytest.fixture(scope="module")
+def photographs():
+    """Five real colour photographs, 192 x 192 uint8."""
+    found = {}
+    for name in ("astronaut", "chelsea", "coffee", "rocket", "retina"):
+        picture = getattr(skimage.data, name)()
+        side = min(picture.shape[:2])
+        top, left = ((length - side) // 2 for length in picture.shape[:2])
+        square = np.ascontiguousarray(picture[top : top + side, left : left + side])
+        found[name] = cv2.resize(square, (192, 192), interpolation=cv2.INTER_AREA)
+    return found
+
+
+def distortions(truth):
+    """Ten ways to be wrong, from the almost invisible to the other colour."""
+    random = np.random.default_rng(0)
+    lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
+    l_star, ab = lab[..., 0].copy(), lab[..., 1:].copy()
+    turn = np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32)
+    small = cv2.resize(ab, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
+    lossy = cv2.imdecode(cv2.imencode(".jpg", truth, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
+    one = truth.copy()
+    one[0, 0] ^= 8
+    return {
+        "one pixel": one,
+        # Of red alone: (1, 0, 1) and (0, 1, 0) are exact opposites, whose mean hue is the rounding's to choose.
+        "one level": truth ^ np.array([1, 0, 0], np.uint8),
+        "noise": np.clip(truth + random.normal(0, 12, truth.shape), 0, 255).astype(np.uint8),
+        "jpeg": lossy,
+        "blurred": shown(l_star, blurred(ab, 5)),
+        "nearest": shown(l_star, cv2.resize(small, l_star.shape[::-1], interpolation=cv2.INTER_NEAREST)),
+        "turned": shown(l_star, ab @ turn),
+        "opposite": shown(l_star, -ab),
+        "desaturated": shown(l_star, ab * 0.6),
+        "grey": shown(l_star, ab * 0),
+    }
+
+
+@pytest.fixture(scope="module")
+def real_pairs(photographs):
+    return {
+        f"{name}, {fault}": (picture, truth)
+        for name, truth in photographs.items()
+        for fault, picture in distortions(truth).items()
+    }
+
+
+def sobel(plane):
+    """The 5 x 5 operator, from its two vectors: a slow convolution in double precision."""
+    smooth, slope = np.array([1, 4, 6, 4, 1]) / 16, np.array([-1, -2, 0, 2, 1]) / 8
+    padded = np.pad(plane, 2, mode="symmetric")
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
+    return np.einsum("hwij,i,j->hw", windows, smooth, slope), np.einsum("hwij,i,j->hw", windows, slope, smooth)
+
+
+def colorfulness_in_double(picture, axes):
+    r, g, b = np.moveaxis(picture.astype(np.float64), -1, 0)
+    rg, yb = axes(r - g), axes((r + g) / 2 - b)
+    return np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
+
+
+def reference(picture, truth):
+    """Every metric, by libraries and by definitions written out in double precision."""
+    lab, true_lab = color.rgb_to_lab(picture / 255), color.rgb_to_lab(truth / 255)
+    da, db = np.moveaxis(lab - true_lab, -1, 0)[1:]
+    weight = np.exp(-np.hypot(*sobel(true_lab[..., 0])) / 2)
+    change = np.sqrt(sum(part**2 for plane in (da, db) for part in sobel(plane)))
+    return {
+        "psnr": peak_signal_noise_ratio(truth, picture),
+        "ssim": ssim_of_scikit_image(picture, truth),
+        "ciede2000": deltaE_ciede2000(true_lab, lab).mean(),
+        "rmse_ab": np.sqrt(np.mean(da**2 + db**2)),
+        "colorfulness": colorfulness_in_double(picture, np.positive),
+        "colorfulness_absolute": colorfulness_in_double(picture, np.abs),
+        "bleeding": np.average(change, weights=weight),
+    }
+
+
+def test_every_metric_is_its_reference_on_fifty_real_pairs(real_pairs):
+    assert len(real_pairs) == 50
+    for name, pair in real_pairs.items():
+        measured, expected = metrics.measure(*pair), reference(*pair)
+        assert measured == pytest.approx(expected, rel=1e-4, abs=1e-9), name
+
+
+def test_measure_is_each_metric_by_itself(real_pairs):
+    for picture, truth in list(real_pairs.values())[::7]:
+        for name, value in metrics.measure(picture, truth).items():
+            alone = getattr(metrics, name)
+            one = name.startswith("colorfulness")
+            assert (alone(picture) if one else alone(picture, truth)) == value
+
+
+def test_measure_of_the_truth(photographs):
+    for truth in photographs.values():
+        measured = metrics.measure(truth, truth)
+        assert measured["psnr"] == float("inf")
+        assert measured["ssim"] == pytest.approx(1, abs=1e-7)
+        assert measured["ciede2000"] == measured["rmse_ab"] == measured["bleeding"] == 0
+
+
+def test_the_table_names_what_is_measured(photographs):
+    truth = photographs["coffee"]
+    assert list(metrics.METRICS) == list(metrics.measure(truth, truth))
+    neither = {name for name, metric in metrics.METRICS.items() if metric.better == "neither"}
+    assert neither == {"colorfulness", "colorfulness_absolute"}
+    for name, metric in metrics.METRICS.items():
+        if name in neither:
+            continue
+        good, bad = (metrics.measure(picture, truth)[name] for picture in (truth, truth[:, ::-1]))
+        assert (good > bad) == (metric.better == "higher")
+
+
+PROGRAM = """
+import sys, cv2, numpy as np
+from colorizenet import metrics
+cv2.setNumThreads(int(sys.argv[1]))
+picture, truth = np.random.default_rng(0).integers(0, 256, (2, 301, 403, 3), dtype=np.uint8)
+print(metrics.measure(picture, truth))
+"""
+
+
+def test_numbers_are_the_same_wherever_memory_lies():
+    # Vector code may treat the ends of an array in another way, and where they lie is chance.
+    random = np.random.default_rng(0)
+    pair = random.integers(0, 256, (2, 37, 29, 3), dtype=np.uint8)
+    told, kept = set(), []
+    for _ in range(200):
+        kept.append(np.empty(random.integers(1, 5000), np.uint8))
+        shifted = np.empty(pair.nbytes + 64, np.uint8)[random.integers(64) :][: pair.nbytes].reshape(pair.shape)
+        shifted[...] = pair
+        told.add(str(metrics.measure(*shifted)))
+    assert len(told) == 1
+
+
+def test_numbers_are_the_same_for_any_number_of_threads():
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM, threads], check=True, capture_output=True, text=True, timeout=120
+        ).stdout
+        for threads in ("1", "4", "4")
+    }
+    assert len(told) == 1
 
 
 # All of them
 
 
-@pytest.mark.parametrize("metric", [metrics.ciede2000, metrics.psnr], ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize(
+    "metric",
+    [metrics.ciede2000, metrics.psnr, metrics.ssim, metrics.rmse_ab, metrics.bleeding],
+    ids=lambda metric: metric.__name__,
+)
 def test_metrics_take_views_and_return_plain_floats(metric):
     picture, other = random_pictures(30)
     for view in (np.s_[::-1], np.s_[:, ::-1], np.s_[..., ::-1], np.s_[::2, ::3]):
         straight = metric(np.ascontiguousarray(picture[view]), np.ascontiguousarray(other[view]))
-        assert metric(picture[view], other[view]) == pytest.approx(straight, rel=1e-6)
+        assert metric(picture[view], other[view]) == straight
         assert type(straight) is float
     assert type(metrics.colorfulness(picture)) is float
+    assert metrics.colorfulness_absolute(picture[::-1, ::-1]) == metrics.colorfulness_absolute(picture)
+
+
+def test_metrics_refuse_what_is_no_pair_of_pictures():
+    picture = np.zeros((12, 16, 3), np.uint8)
+    with pytest.raises(ValueError, match=r"\(12, 16, 3\) and its truth \(16, 12, 3\)"):
+        metrics.measure(picture, picture.reshape(16, 12, 3))
+    for other in (picture / 255, picture[..., 0], picture[..., :2]):
+        with pytest.raises(ValueError, match="of uint8 and this one"):
+            metrics.psnr(picture, other)
+        with pytest.raises(ValueError, match="of uint8 and this one"):
+            metrics.colorfulness(other)
 
 
 def test_every_public_metric_is_tested_here():
-    assert set(metrics.__all__) == {"ciede2000", "colorfulness", "delta_e_2000", "psnr"}
+    assert set(metrics.__all__) == {"METRICS", "Metric", "measure", "delta_e_2000", *metrics.METRICS}

@@ -34,6 +34,8 @@ def test_the_public_names_are_these():
         "ModelCard",
         "ModelFileError",
         "ProviderError",
+        "Report",
+        "evaluate",
         "lab_to_rgb",
         "read_image",
         "rgb_to_lab",

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
         ModelFileError,
         ProviderError,
     )
+    from colorizenet.evaluation import evaluate
     from colorizenet.images import Image, read_image, write_image
     from colorizenet.modelfile import ModelCard
+    from colorizenet.report import Report
 
 __version__ = "0.1.0"
 
@@ -36,8 +38,10 @@ _HOMES = {
         "ModelFileError",
         "ProviderError",
     ),
+    "evaluation": ("evaluate",),
     "images": ("Image", "read_image", "write_image"),
     "modelfile": ("ModelCard",),
+    "report": ("Report",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -51,6 +55,8 @@ __all__ = [
     "ModelCard",
     "ModelFileError",
     "ProviderError",
+    "Report",
+    "evaluate",
     "lab_to_rgb",
     "read_image",
     "rgb_to_lab",

@@ -9,6 +9,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from colorizenet.batch import Done
     from colorizenet.images import Image
 
-_EXTRAS = ("torch", "lightning", "timm", "braceexpand", "filelock")
+_EXTRAS = ("torch", "lightning", "timm")
 """What only the extra ``train`` installs."""
 
 _Flag = Annotated[bool, Parameter(show_default=False)]
@@ -309,6 +310,195 @@ def export(
         ) from error
     export_run(run, out, checkpoint=checkpoint, figures=measured, **described)
     print(quoted(out))
+
+
+@app.command
+def prepare(
+    source: str,
+    target: Path,
+    /,
+    *,
+    size: int = 256,
+    quality: int = 92,
+    per_shard: int = 5000,
+    min_side: int = 64,
+    min_colorfulness: float = 12.0,
+    max_tone: float = 0.99,
+    duplicate_bits: int = 2,
+    downloads: Path = Path("downloads"),
+    jobs: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
+) -> None:
+    """Make training shards of photographs: small, without grey, toned, damaged and duplicate ones.
+
+    The folder it makes is for `train --data.root`. The splits of the photographs are kept, or made
+    80/10/10 by a hash of each name. The same command goes on where it was stopped, and makes the
+    same files, byte for byte. What became of each photograph is in manifest.tsv.
+
+    Parameters
+    ----------
+    source
+        Folder of photographs of any depth, or .tar shards: a folder of them, one, a pattern such as
+        train-{000..006}.tar, or http(s) addresses.
+    target
+        Folder for the shards: a new one, an empty one, or one that this command began.
+    size
+        Short side of the pictures, in pixels; smaller ones are left as they are.
+    quality
+        Quality of the JPEGs, 1 to 100; their chroma is never reduced.
+    per_shard
+        Pictures in a shard.
+    min_side
+        Leave out photographs with a side shorter than this, in pixels.
+    min_colorfulness
+        Leave out greyer pictures (0 grey, 15 slightly, 45 quite, 80 very colourful).
+    max_tone
+        Leave out pictures whose chroma has more than this share in one hue: sepia has 1.
+    duplicate_bits
+        Pictures whose difference hashes differ in up to so many of 64 bits are the same, and one
+        to validate or test on is kept before one to train on; -1 keeps all.
+    downloads
+        Folder where shards from http(s) addresses are kept.
+    jobs
+        Pictures worked on at once (default: one a core).
+    """
+    _require_training()
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from colorizenet.training import prepare as preparing
+    from colorizenet.training.screen import Screen
+
+    settings = preparing.Preparation(
+        size=size,
+        quality=quality,
+        per_shard=per_shard,
+        duplicate_bits=duplicate_bits,
+        screen=Screen(min_side=min_side, min_colorfulness=min_colorfulness, max_tone=max_tone),
+    )
+    started = time.perf_counter()
+    columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Without a terminal the bar is silent, and messages are plain lines.
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=None)
+
+        def told(row: "preparing.Examined", examined: int, total: int) -> None:
+            progress.update(bar, completed=examined, total=total)
+            if row.kind == "unreadable":
+                # rich would read [names in brackets] as colours and wrap long lines
+                progress.console.out(f"colorizenet: {row.name} is left out: {row.outcome}", highlight=False)
+
+        prepared = preparing.prepare(source, target, settings, downloads=downloads, workers=jobs, told=told)
+    if prepared.already:
+        print(f"{quoted(target)} is finished already: {prepared}", file=sys.stderr)
+    else:
+        print(f"{prepared} in {time.perf_counter() - started:.1f} s", file=sys.stderr)
+    print(quoted(target))
+
+
+@app.command
+def evaluate(
+    source: str,
+    /,
+    *,
+    model: tuple[str, ...] = ("default",),
+    against: tuple[str, ...] = (),
+    split: Literal["train", "val", "test"] | None = None,
+    strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
+    size: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=32, lte=4096))] = 256,
+    full: _Flag = False,
+    limit: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
+    jobs: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
+    report_json: Path | None = None,
+    report_html: Path | None = None,
+) -> None:
+    """Measure models, and rivals' pictures, on colour photographs: by docs/protocol.md.
+
+    The table goes to stdout. Rows that keep one honest come first: grey (doing nothing), truth (our own
+    pipeline with the true colours), and true but small chroma.
+
+    Parameters
+    ----------
+    source
+        Folder of colour photographs of any depth, or .tar shards: a folder of them, one, or a pattern.
+    model
+        A model inside the package or an .onnx file of ours; may be given several times.
+    against
+        NAME=DIR: a folder of pictures coloured by somebody else, with the photographs' file stems.
+    split
+        Take only this split of the photographs, by the rules of training.
+    strength
+        How much colour: 0 is grey, 1 what the model predicts, 2 twice as much.
+    size
+        Side of the centre squares that are compared, in pixels.
+    full
+        Compare whole photographs, at their own size.
+    limit
+        At most so many pictures, from the first.
+    jobs
+        Pictures worked on at once (default: one a core).
+    report_json
+        Write every figure of every picture, intervals and comparisons to this file.
+    report_html
+        Write a page with tables, plots and pictures to this file.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from colorizenet.colorizer import Colorizer
+    from colorizenet.evaluation import evaluate as measure
+
+    rivals: dict[str, Path] = {}
+    for each in against:
+        name, separator, folder = each.partition("=")
+        if not (name and separator and folder) or name in rivals:
+            raise ConfigError(f"--against {quoted(each)} is not NAME=DIR with a name of its own")
+        rivals[name] = Path(folder)
+    if size % 2:
+        raise ConfigError(f"--size {size} is odd; give an even number of pixels, such as 256")
+    for path in (report_json, report_html):
+        if path and not path.resolve().parent.is_dir():
+            raise ConfigError(f"{quoted(path.parent)} does not exist; make it, or write the report elsewhere")
+    colorizers = {Path(name).stem if name.endswith(".onnx") else name: Colorizer(name, threads=1) for name in model}
+    if len(colorizers) < len(model) or colorizers.keys() & rivals.keys():
+        raise ConfigError("two rows would have the same name; rename a file, or choose another NAME for --against")
+
+    repeated = ["colorizenet", "evaluate", source]
+    repeated += [word for name in model for word in ("--model", name)]
+    repeated += [word for each in against for word in ("--against", each)]
+    repeated += ["--split", split] * bool(split) + ["--strength", f"{strength:g}"] * (strength != 1)
+    repeated += ["--full"] if full else ["--size", str(size)]
+    repeated += ["--limit", str(limit)] * bool(limit)
+
+    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("", total=None)
+        report = measure(
+            colorizers,
+            source,
+            split=split,
+            against=rivals,
+            strength=strength,
+            size=size,
+            full=full,
+            limit=limit,
+            command=shlex.join(repeated),
+            workers=jobs,
+            told=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    for failed in report.failed:
+        print(f"colorizenet: {failed}", file=sys.stderr)
+    titles, lines = report.table()
+    widths = [max(len(line[i]) for line in (titles, *lines)) for i in range(len(titles))]
+    print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
+    for line in (titles, *lines):
+        print("  ".join([line[0].ljust(widths[0]), *(w.rjust(n) for w, n in zip(line[1:], widths[1:], strict=True))]))
+    if report_json:
+        report.to_json(report_json)
+    if report_html:
+        report.to_html(report_html)
+    if report.failed:
+        sys.exit(1)
 
 
 def mount_recipes() -> None:

@@ -234,12 +234,12 @@ def _decoded(loaded: pyvips.Image, format: str) -> Image:
 def _to_srgb(image: pyvips.Image, deep: bool) -> pyvips.Image:
     """Grey stays grey unless a profile says what its grey means; everything else becomes sRGB."""
     profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    if image.interpretation == "cmyk" or (profile and not _means_srgb(image, profile)):
+    if image.interpretation == "cmyk" or (profile and not means_srgb(image, profile)):
         return image.icc_transform("srgb", embedded=True, intent="relative", depth=16 if deep else 8)
     return image.colourspace("rgb16" if deep else "srgb") if image.interpretation in ("lab", "labs") else image
 
 
-def _means_srgb(image: pyvips.Image, profile: Any) -> bool:
+def means_srgb(image: pyvips.Image, profile: Any) -> bool:
     """Whether a profile changes no colour by more than a level, whatever it calls itself."""
     ramp = np.arange(256, dtype=np.uint8)
     if image.bands == 3:

@@ -2,19 +2,16 @@
 
 import dataclasses
 import os
-import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 import torch
 from jaxtyping import install_import_hook
 
 SHAPED = [
     f"colorizenet.training.{name}"
-    for name in ("augment", "data", "encoder_unet", "losses", "screen", "sources", "tasks", "unet")
+    for name in ("augment", "data", "encoder_unet", "features", "losses", "screen", "tasks", "unet")
 ]
 with install_import_hook(SHAPED, "beartype.beartype"):  # what annotations say of shapes is checked
     from colorizenet.training.config import RunConfig
@@ -29,46 +26,6 @@ torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # so that the programs that tests start count in the same order
 
 Write = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def write_photograph() -> Write:
-    """Write a smooth picture of many colours, always the same for the same number."""
-
-    def write(path: Path, number: int = 0, *, height: int = 48, width: int = 56) -> Path:
-        small = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
-        picture = cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(cv2.imencode(path.suffix.lower(), picture)[1].tobytes())
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def write_flat() -> Write:
-    """Write a picture of one colour, which any cut of it still shows."""
-
-    def write(path: Path, number: int) -> Path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(path), np.full((40, 44, 3), number, np.uint8))
-        return path
-
-    return write
-
-
-@pytest.fixture(scope="session")
-def pack() -> Write:
-    """Pack files into a tar under the names they have in their folder."""
-
-    def pack(shard: Path, folder: Path, files: Iterable[Path], mode: str = "w") -> Path:
-        shard.parent.mkdir(parents=True, exist_ok=True)
-        with tarfile.open(shard, mode) as tar:
-            for file in files:
-                tar.add(file, file.relative_to(folder).as_posix())
-        return shard
-
-    return pack
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from colorizenet import metrics
 from colorizenet.errors import ConfigError
+from colorizenet.sources import Picture, decode
 from colorizenet.training.screen import Screen, difference_hash
-from colorizenet.training.sources import Picture, decode
 
 OPEN = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
 PHOTOGRAPHS = ("astronaut", "coffee", "cat")

@@ -1,5 +1,7 @@
 """The seam between pixels and network units: batches of uint8 RGB <-> (L, ab), on the device."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
@@ -13,8 +15,14 @@ __all__ = ["to_network", "to_rgb"]
 @torch.no_grad()
 def to_network(rgb: UInt8[Tensor, "b h w 3"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
     """(L, ab) of sRGB photographs in network units, channels second."""
-    lab = color.rgb_to_lab(rgb.float() / 255).movedim(-1, 1)
+    lab = color.linear_to_lab(_linear_levels(rgb.device)[rgb.int()]).movedim(-1, 1)
     return color.normalize_l(lab[:, :1]), color.normalize_ab(lab[:, 1:])
+
+
+@functools.cache
+def _linear_levels(device: torch.device) -> Float[Tensor, "256"]:
+    """Linear light of the 256 levels that there are: looking them up halves the way to Lab."""
+    return color.rgb_to_linear(torch.arange(256, device=device) / 255)
 
 
 @torch.no_grad()

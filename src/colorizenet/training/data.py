@@ -24,8 +24,8 @@ from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from colorizenet.errors import ConfigError, DataError, quoted
+from colorizenet.sources import Picture, all_pictures, decode, find_pictures
 from colorizenet.training.screen import Screen
-from colorizenet.training.sources import Picture, all_pictures, decode, find_pictures
 
 __all__ = ["DataConfig", "Photographs"]
 

@@ -155,5 +155,5 @@ def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, de
 def _overrides(recipe: RunConfig, config: RunConfig) -> dict[str, Any]:
     """What differs from the recipe; where data and weights lay is nobody's business."""
     changed = differences(recipe, config)
-    kept = {name: value for name, value in changed.items() if name not in ("data.root", "data.val")}
+    kept = {name: value for name, value in changed.items() if name not in ("data.root", "data.val", "data.downloads")}
     return {name: Path(value).name if name == "network.pretrained" else value for name, value in kept.items()}

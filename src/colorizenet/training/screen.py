@@ -9,9 +9,9 @@ from jaxtyping import UInt8
 from colorizenet import metrics
 from colorizenet.errors import ConfigError
 
-__all__ = ["Screen", "difference_hash"]
+__all__ = ["Screen", "difference_hash", "sample"]
 
-_LOOK = 64
+_LOOK = 32
 """Colours are judged on about this many pixels a side, which is as good as all of them."""
 
 
@@ -23,7 +23,7 @@ class Screen:
     """Leave out pictures with a side shorter than this, in pixels."""
     min_colorfulness: float = 12.0
     """Leave out greyer pictures (Hasler and Süsstrunk 2003: 0 grey, 15 slightly, 45 quite, 80 very colourful)."""
-    max_tone: float = 0.985
+    max_tone: float = 0.99
     """Leave out pictures whose chroma has more than this share in one hue: sepia has 1, a forest about 0.95."""
 
     def __post_init__(self) -> None:
@@ -37,13 +37,18 @@ class Screen:
         height, width = rgb.shape[:2]
         if min(height, width) < self.min_side:
             return f"tiny: {width} x {height}"
-        step = max(1, min(height, width) // _LOOK)
-        some = np.ascontiguousarray(rgb[::step, ::step])
+        some = sample(rgb)
         if self.min_colorfulness and (colorfulness := metrics.colorfulness(some)) < self.min_colorfulness:
             return f"grey: colourfulness {colorfulness:.1f}"
         if self.max_tone < 1 and (tone := _tone(some)) > self.max_tone:
             return f"toned: {tone:.3f} in one hue"
         return None
+
+
+def sample(rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The pixels that colours are judged on."""
+    step = max(1, min(rgb.shape[:2]) // _LOOK)
+    return np.ascontiguousarray(rgb[::step, ::step])
 
 
 def _tone(rgb: UInt8[np.ndarray, "h w 3"]) -> float:

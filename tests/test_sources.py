@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from colorizenet.errors import DataError
-from colorizenet.training.sources import all_pictures, decode, find_pictures, splits_of
+from colorizenet.sources import all_pictures, decode, find_pictures, splits_of
 
 SPLITS = ("train", "val", "test")
 
@@ -350,7 +350,7 @@ def test_threads_that_ask_at_once_download_once(tmp_path, shop, shard):
 PROGRAM = """
 import sys
 from pathlib import Path
-from colorizenet.training.sources import all_pictures
+from colorizenet.sources import all_pictures
 print("ready", flush=True)
 print(all_pictures(sys.argv[1], downloads=Path(sys.argv[2]))[0].name)
 """

@@ -27,7 +27,6 @@ import cv2
 import numpy as np
 from braceexpand import braceexpand
 from filelock import FileLock
-from jaxtyping import UInt8
 
 from colorizenet.errors import DataError, quoted
 
@@ -53,8 +52,8 @@ class Picture:
             return file.read(self.length)
 
 
-def decode(picture: Picture) -> UInt8[np.ndarray, "h w 3"]:
-    """RGB of one photograph, turned upright as its EXIF says."""
+def decode(picture: Picture) -> np.ndarray:
+    """sRGB ``(H, W, 3)`` uint8 of one photograph, turned upright as its EXIF says."""
     try:
         encoded = np.frombuffer(picture.read(), np.uint8)
         bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
@@ -118,6 +117,8 @@ def _expanded(source: str, downloads: Path) -> list[Path]:
         path = _local(name)
         if not path:
             raise DataError(f"{quoted(name)} does not exist; name a folder of photographs or a .tar shard")
+        if path.is_dir() and name != source:
+            raise DataError(f"{quoted(source)} names folders by a pattern, which is for shards; name the folder above")
         paths.append(path)
     return paths
 

@@ -1,0 +1,172 @@
+"""How quickly pictures come from shards, against the loader that people copy and against not loading.
+
+    python benchmarks/loading.py SHARDS [--size 128] [--repeats 5] [--batches 20] [--skip loader|feeding]
+
+SHARDS is what ``data.root`` may be: a folder of tar shards, a pattern, addresses; without pictures
+that are corrupt, as `colorizenet prepare` leaves them. Two ratios:
+
+    loader    pictures/s as (L, ab) tensors: ours, against a Dataset that takes one picture at a
+              time through Pillow and scikit-image, from the same shards with as many workers.
+              Goal: at least 2.5
+    feeding   pictures/s of training steps of ``encoder_unet``: fed by our loader, nothing cached,
+              against fed the same batch again and again. Goal: at least 0.90
+
+The two sides take turns, so that what else the machine does strikes both; medians over the turns.
+"""
+
+import argparse
+import dataclasses
+import io
+import itertools
+import logging
+import statistics
+import time
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+from PIL import Image
+from skimage.color import rgb2lab
+from torch.utils.data import DataLoader, Dataset, RandomSampler
+
+from colorizenet.sources import Picture
+from colorizenet.training import augment
+from colorizenet.training.data import DataConfig, Photographs
+from colorizenet.training.fit import build_task
+from colorizenet.training.recipes import RECIPES
+
+SETTLING = 4
+"""Batches at the start of a turn that are not timed: they were made ready before it, or start a process."""
+
+
+class Copied(Dataset):
+    """What people copy: one picture at a time, in three libraries, to float tensors."""
+
+    def __init__(self, pictures: list[Picture], size: int) -> None:
+        self.pictures, self.size = pictures, size
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        image = Image.open(io.BytesIO(self.pictures[index].read())).convert("RGB")
+        lab = rgb2lab(np.asarray(image.resize((self.size, self.size)))).astype(np.float32)
+        planes = torch.from_numpy(lab).permute(2, 0, 1)
+        return planes[:1] / 100, planes[1:] / 128
+
+
+def ours(data: Photographs) -> Iterator[Any]:
+    return map(augment.to_network, data.train_dataloader())
+
+
+def copied(data: Photographs) -> Iterator[Any]:
+    dataset = Copied(data.train, data.config.size)
+    order = RandomSampler(dataset, num_samples=10**9, generator=torch.Generator().manual_seed(data.seed))
+    return iter(DataLoader(dataset, data.batch_size, sampler=order, num_workers=data.config.workers))
+
+
+def rate(batches: Iterator[Any], count: int, batch_size: int) -> float:
+    """Pictures a second, once the first batches have come."""
+    for _ in itertools.islice(batches, SETTLING):
+        pass
+    started = time.perf_counter()
+    for _ in itertools.islice(batches, count):
+        pass
+    return count * batch_size / (time.perf_counter() - started)
+
+
+def compare_loaders(data: Photographs, repeats: int, batches: int) -> tuple[list[float], ...]:
+    rates: tuple[list[float], ...] = ([], [])
+    for turn in range(repeats):
+        data.seed = turn  # other pictures each time
+        for side, loader in enumerate((ours, copied)):
+            rates[side].append(rate(loader(data), batches, data.batch_size))
+    return rates
+
+
+class TakingTurns:
+    """Batches of a loader, then one of them as often, and so on: what a Trainer is fed."""
+
+    def __init__(self, data: Photographs, repeats: int, steps: int) -> None:
+        self.data, self.repeats, self.steps = data, repeats, steps
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        fresh = iter(self.data.train_dataloader())
+        batch = next(fresh)
+        for _ in range(self.repeats):
+            yield from itertools.islice(fresh, self.steps)
+            yield from itertools.repeat(batch, self.steps)
+
+
+class Clock(Callback):
+    """When each step had ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        self.times.append(time.perf_counter())
+
+
+def compare_feeding(data: Photographs, repeats: int, batches: int) -> tuple[list[float], ...]:
+    config = dataclasses.replace(RECIPES["encoder_unet"](), pictures=10**9)
+    task, clock, steps = build_task(config, pretrained=False), Clock(), SETTLING + batches
+    trainer = lightning.Trainer(
+        precision=config.precision,
+        max_epochs=1,
+        limit_val_batches=0,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        logger=False,
+        callbacks=[clock],
+        use_distributed_sampler=False,
+    )
+    trainer.fit(task, TakingTurns(data, repeats, steps))
+    rates: tuple[list[float], ...] = ([], [])
+    for turn in range(2 * repeats):
+        times = clock.times[turn * steps :][:steps]
+        rates[turn % 2].append(batches * data.batch_size / (times[-1] - times[SETTLING - 1]))
+    return rates
+
+
+def show(name: str, rates: tuple[list[float], ...], sides: tuple[str, str], goal: float) -> None:
+    medians = [statistics.median(side) for side in rates]
+    ratios = [a / b for a, b in zip(*rates, strict=True)]
+    print(
+        f"{name:8} {medians[0]:8.1f} pictures/s {sides[0]}, {medians[1]:8.1f} {sides[1]}: "
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), goal {goal:.2f}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("shards")
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=5, help="turns of each side")
+    parser.add_argument("--batches", type=int, default=20, help="batches timed in each turn")
+    parser.add_argument("--skip", choices=("loader", "feeding"))
+    options = parser.parse_args()
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+
+    config = DataConfig(root=options.shards, val=options.shards, size=options.size)
+    data = Photographs(config, batch_size=RECIPES["encoder_unet"]().batch_size, seed=0)
+    print(f"{len(data.train)} pictures at {config.size} px, {config.workers} workers, batches of {data.batch_size}")
+    if options.skip != "loader":
+        rates = compare_loaders(data, options.repeats, options.batches)
+        show("loader", rates, ("ours", "copied"), 2.5)
+    if options.skip != "feeding":
+        rates = compare_feeding(data, options.repeats, options.batches)
+        show("feeding", rates, ("fed", "of one batch"), 0.9)
+
+
+if __name__ == "__main__":
+    main()

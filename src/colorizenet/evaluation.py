@@ -1,0 +1,360 @@
+"""Model + photographs -> ``Report``: the protocol of docs/protocol.md, carried out.
+
+Each photograph is cut, turned grey, and shown to every row: nothing (``grey``), our own pipeline
+with the true colours (``truth``, ``oracle 4x``, ``oracle 8x``), models, and rivals' finished
+pictures. What a row shows is compared with the photograph. Photographs are taken one at a time, a
+few at once, and come out in their order, so that memory is constant and every run has the same numbers.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+
+from colorizenet import color, metrics
+from colorizenet.colorizer import Colorizer
+from colorizenet.errors import DataError, quoted
+from colorizenet.report import HISTOGRAM_BINS, HISTOGRAM_EDGE, Report
+from colorizenet.sources import SUFFIXES, Picture, Split, all_pictures, decode, find_pictures
+from colorizenet.upsample import EdgeUpsampler
+
+__all__ = ["PROTOCOL", "PairMetric", "Row", "SetMetric", "Truth", "evaluate", "evaluate_rows", "standard_rows"]
+
+PROTOCOL = "1.0"
+"""Of docs/protocol.md. The first number changes when figures are no longer comparable."""
+
+SIZE = 256
+"""Side of the pictures in pixels."""
+SHOWN = 12
+"""Pictures taken at random for the report; of the worst there are ten."""
+
+_BATCH = 16
+"""Pictures that a metric of many at once is given at a time, where they are all of one size."""
+
+Pixels = np.ndarray
+
+
+class PairMetric(Protocol):
+    """A figure of each picture against its truth, such as LPIPS: batches (N, H, W, 3) of uint8."""
+
+    def __call__(self, pictures: np.ndarray, truths: np.ndarray) -> Sequence[float]: ...
+
+
+class SetMetric(Protocol):
+    """A figure of many pictures against many truths, such as a Fréchet distance."""
+
+    def add(self, row: str, pictures: np.ndarray) -> None: ...
+    def distance(self, row: str, other: str) -> float: ...
+
+
+@dataclass(frozen=True)
+class Truth:
+    """A photograph as the protocol has it, and what is known of it without its colours."""
+
+    name: str
+    rgb: Pixels
+
+    @cached_property
+    def l_star(self) -> np.ndarray:
+        return color.lightness(self.rgb)
+
+    @cached_property
+    def ab(self) -> np.ndarray:
+        return color.rgb_to_lab(self.rgb.astype(np.float32) / 255)[..., 1:]
+
+    @cached_property
+    def grey(self) -> Pixels:
+        """The grey picture of the same L*, (H, W) uint8: what models are given."""
+        return self.with_chroma(np.zeros((*self.l_star.shape, 2), np.float32))[..., 0]
+
+    def with_chroma(self, ab: np.ndarray) -> Pixels:
+        """The photograph's own lightness in other colours, as our pipeline shows it."""
+        return color.compose(self.l_star, np.ascontiguousarray(ab, np.float32), np.dtype(np.uint8))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: what it shows for a photograph, and what the report says of it."""
+
+    name: str
+    shown: Callable[[Truth], Pixels]
+    about: dict[str, Any] = field(default_factory=dict)
+
+
+def evaluate(
+    models: Colorizer | Mapping[str, Colorizer],
+    source: str | Path,
+    *,
+    split: Split | None = None,
+    against: Mapping[str, Path] | None = None,
+    strength: float = 1.0,
+    size: int = SIZE,
+    full: bool = False,
+    limit: int | None = None,
+    command: str = "",
+    **settings: Any,
+) -> Report:
+    """How good the colours are of models, and of rivals' finished pictures, on the photographs of a source.
+
+    ``source`` is a folder of any depth, tar shards, or a pattern of them; ``split`` takes train, val or
+    test of it, by the rules of training. ``against`` names folders of pictures coloured by others, with
+    the file stems of the photographs. ``full`` leaves photographs as large as they are;
+    ``command`` is what repeats it. See ``evaluate_rows`` for the rest.
+    """
+    models = {models.card.name: models} if isinstance(models, Colorizer) else models
+    rows = standard_rows()
+    rows += [row for name, model in models.items() for row in _rows_of_model(name, model, strength)]
+    pictures = find_pictures(source, split) if split else all_pictures(source)
+    pictures = pictures[:limit]
+    stems = [Path(picture.name).stem for picture in pictures]
+    for name, folder in (against or {}).items():
+        rows += _rows_of_rival(name, folder, stems)
+    about = {"split": split, "limit": limit, "strength": strength, "size": None if full else size}
+    about |= {"command": command} if command else {}
+    return evaluate_rows(rows, pictures, size=None if full else size, about=about, **settings)
+
+
+def standard_rows() -> list[Row]:
+    """The rows that keep one honest: doing nothing, the ceiling of our pipeline, and true but small chroma."""
+
+    def oracle(times: int) -> Callable[[Truth], Pixels]:
+        def shown(truth: Truth) -> Pixels:
+            height, width = truth.l_star.shape
+            small = max(1, width // times), max(1, height // times)
+            ab = cv2.resize(truth.ab, small, interpolation=cv2.INTER_AREA)
+            l_small = cv2.resize(truth.l_star, small, interpolation=cv2.INTER_AREA)
+            return truth.with_chroma(EdgeUpsampler(ab, l_small, (height, width)).rows(truth.l_star, 0))
+
+        return shown
+
+    return [
+        Row("grey", lambda truth: np.repeat(truth.grey[..., None], 3, axis=2), {"kind": "nothing done"}),
+        Row("truth", lambda truth: truth.with_chroma(truth.ab), {"kind": "true colours through our pipeline"}),
+        Row("oracle 4x", oracle(4), {"kind": "true chroma at a quarter of the size, brought up"}),
+        Row("oracle 8x", oracle(8), {"kind": "true chroma at an eighth of the size, brought up"}),
+    ]
+
+
+def _rows_of_model(name: str, model: Colorizer, strength: float) -> list[Row]:
+    def shown(truth: Truth) -> Pixels:
+        return model(truth.grey, strength=strength)
+
+    card = {"card": model.card.name, "sha256": model.sha256, "licence": model.card.licence}
+    return [Row(name, shown, {"kind": "model", **card})]
+
+
+def _rows_of_rival(name: str, folder: Path, stems: Sequence[str]) -> list[Row]:
+    """A rival's pictures as they are, and with the photograph's own lightness, so that a lossy file costs no colour."""
+    if not folder.is_dir():
+        raise DataError(f"{quoted(folder)} is no folder; give {name}=DIR, a folder of coloured pictures")
+    files: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES:
+            if path.stem in files:
+                raise DataError(f"{quoted(folder)} has two pictures called {quoted(path.stem)}; leave one of them")
+            files[path.stem] = path
+    if missing := [stem for stem in stems if stem not in files]:
+        raise DataError(
+            f"{quoted(folder)} lacks {len(missing)} of {len(stems)} pictures (the first: {quoted(missing[0])}); "
+            "give a coloured picture of the same file stem for each photograph"
+        )
+    if len(set(stems)) < len(stems):
+        raise DataError("two of the photographs have the same file stem, so a rival's cannot be told apart; rename one")
+
+    def shown(truth: Truth) -> Pixels:
+        path = files[Path(truth.name).stem]
+        rgb = decode(Picture(path.name, path))
+        height, width = truth.rgb.shape[:2]
+        return _resized(_centre(rgb, height / width), height, width)
+
+    def with_own_lightness(truth: Truth) -> Pixels:
+        return truth.with_chroma(color.rgb_to_lab(shown(truth).astype(np.float32) / 255)[..., 1:])
+
+    return [
+        Row(name, shown, {"kind": "rival"}),
+        Row(f"{name}, own L*", with_own_lightness, {"kind": "rival's chroma on the photograph's own lightness"}),
+    ]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What was seen of one photograph: for each row its figures, and how often each colour."""
+
+    truth: Truth
+    figures: dict[str, dict[str, float]]
+    histograms: dict[str, np.ndarray]
+    shown: dict[str, Pixels]
+
+
+def evaluate_rows(
+    rows: Sequence[Row],
+    pictures: Sequence[Picture],
+    *,
+    size: int | None = SIZE,
+    pair_metrics: Mapping[str, PairMetric] | None = None,
+    set_metrics: Mapping[str, SetMetric] | None = None,
+    workers: int | None = None,
+    about: dict[str, Any] | None = None,
+    told: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Report:
+    """Measure every row on every picture; pictures that cannot be decoded are named and left out.
+
+    ``pair_metrics`` and ``set_metrics`` are what the core cannot do, by name. ``told`` hears how many of
+    how many pictures are done.
+    """
+    pair_metrics, set_metrics = pair_metrics or {}, set_metrics or {}
+    keep_pixels = bool(pair_metrics or set_metrics)
+
+    def measured(picture: Picture) -> _Measured | str:
+        try:
+            truth = Truth(picture.name, protocol_picture(decode(picture), size))
+            shown = {row.name: row.shown(truth) for row in rows}
+        except DataError as error:
+            return str(error)
+        return _Measured(
+            truth,
+            {name: metrics.measure(pixels, truth.rgb) for name, pixels in shown.items()},
+            {name: histogram_ab(pixels) for name, pixels in (shown | {"photographs": truth.rgb}).items()},
+            shown if keep_pixels else {},
+        )
+
+    names: list[str] = []
+    failed: list[str] = []
+    figures: dict[str, list[dict[str, float]]] = {row.name: [] for row in rows}
+    of_truth: list[dict[str, float]] = []
+    histograms = {name: np.zeros((HISTOGRAM_BINS, HISTOGRAM_BINS)) for name in (*figures, "photographs")}
+    waiting: list[_Measured] = []
+
+    def settle() -> None:
+        """Give the metrics of many pictures at once what waits for them."""
+        for batch in _of_one_size(waiting):
+            truths = np.stack([one.truth.rgb for one in batch])
+            for metric in set_metrics.values():
+                metric.add("photographs", truths)
+            for row in rows:
+                stacked = np.stack([one.shown[row.name] for one in batch])
+                for name, metric in pair_metrics.items():
+                    for one, value in zip(batch, metric(stacked, truths), strict=True):
+                        one.figures[row.name][name] = float(value)
+                for metric in set_metrics.values():
+                    metric.add(row.name, stacked)
+        waiting.clear()
+
+    for done, result in enumerate(_in_order(measured, pictures, workers or os.cpu_count() or 1), 1):
+        if isinstance(result, str):
+            failed.append(result)
+        else:
+            names.append(result.truth.name)
+            of_truth.append(_of_one(result.truth.rgb))
+            for row in rows:
+                figures[row.name].append(result.figures[row.name])
+            for name, histogram in result.histograms.items():
+                histograms[name] += histogram
+            if keep_pixels:
+                waiting.append(result)
+                if len(waiting) == _BATCH:
+                    settle()
+        told(done, len(pictures))
+    settle()
+    if not names:
+        raise DataError(f"none of {len(pictures)} pictures could be decoded (the first: {failed[0]})")
+
+    by_name = {picture.name: picture for picture in pictures}
+
+    def shown_again(name: str) -> dict[str, Pixels]:
+        truth = Truth(name, protocol_picture(decode(by_name[name]), size))
+        return {row.name: row.shown(truth) for row in rows} | {"photograph": truth.rgb}
+
+    return Report(
+        protocol=PROTOCOL,
+        settings=about or {},
+        pictures=names,
+        failed=failed,
+        about={row.name: row.about for row in rows},
+        figures={row.name: _columns(figures[row.name]) for row in rows},
+        photographs=_columns(of_truth),
+        sets={
+            name: {row.name: metric.distance(row.name, "photographs") for row in rows}
+            for name, metric in set_metrics.items()
+        },
+        histograms=histograms,
+        show=shown_again,
+    )
+
+
+def _of_one(rgb: Pixels) -> dict[str, float]:
+    """The figures of a photograph that need no other."""
+    return {"colorfulness": metrics.colorfulness(rgb), "colorfulness_absolute": metrics.colorfulness_absolute(rgb)}
+
+
+def protocol_picture(rgb: Pixels, size: int | None) -> Pixels:
+    """The centre square brought to ``size`` by area (by cubic interpolation where it is smaller), or all of it."""
+    return rgb if size is None else _resized(_centre(rgb, 1.0), size, size)
+
+
+def histogram_ab(rgb: Pixels) -> np.ndarray:
+    """How often each colour: counts over a* (down) and b* (across), from -edge to edge."""
+    some = rgb[::2, ::2].astype(np.float32) / 255  # a quarter of the pixels tells as much
+    ab = cv2.cvtColor(some, cv2.COLOR_RGB2LAB)[..., 1:].reshape(-1, 2)
+    bins = ((ab + HISTOGRAM_EDGE) * (HISTOGRAM_BINS / (2 * HISTOGRAM_EDGE))).astype(np.int64)
+    np.clip(bins, 0, HISTOGRAM_BINS - 1, out=bins)
+    flat = np.bincount(bins[:, 0] * HISTOGRAM_BINS + bins[:, 1], minlength=HISTOGRAM_BINS**2)
+    return flat.reshape(HISTOGRAM_BINS, HISTOGRAM_BINS).astype(np.float64)
+
+
+def _centre(rgb: Pixels, aspect: float) -> Pixels:
+    """The largest part in the middle with height / width of ``aspect``; all of it where it has that already."""
+    height, width = rgb.shape[:2]
+    if abs(height / width - aspect) < 1.5 / width:
+        return rgb
+    tall, wide = min(height, round(width * aspect)), min(width, round(height / aspect))
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return rgb[top : top + tall, left : left + wide]
+
+
+def _resized(rgb: Pixels, height: int, width: int) -> Pixels:
+    if rgb.shape[:2] == (height, width):
+        return np.ascontiguousarray(rgb)
+    shrinks = height * width < rgb.shape[0] * rgb.shape[1]
+    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def _in_order(function: Callable[[Picture], Any], pictures: Iterable[Picture], workers: int) -> Iterator[Any]:
+    """``map`` in threads, in order, with no more under way than keeps the workers busy."""
+    remaining = iter(pictures)
+    with _single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
+        under_way: deque[Future[Any]] = deque(pool.submit(function, each) for each in islice(remaining, 2 * workers))
+        while under_way:
+            yield under_way.popleft().result()
+            under_way.extend(pool.submit(function, each) for each in islice(remaining, 1))
+
+
+@contextmanager
+def _single_threaded_opencv() -> Iterator[None]:
+    """N workers are N busy cores; and how OpenCV shares out a picture among threads of its own shows in last digits."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _of_one_size(results: Sequence[_Measured]) -> Iterator[list[_Measured]]:
+    by_shape: dict[tuple[int, ...], list[_Measured]] = {}
+    for result in results:
+        by_shape.setdefault(result.truth.rgb.shape, []).append(result)
+    yield from by_shape.values()
+
+
+def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
+    return {name: np.array([row[name] for row in rows]) for name in rows[0]}

@@ -1,0 +1,304 @@
+"""A table that anyone can repeat: rows, figures, their certainty, and what a report shows of them."""
+
+import json
+import math
+import re
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from colorizenet import cli, evaluation, metrics
+from colorizenet.colorizer import Colorizer
+from colorizenet.errors import DataError
+from colorizenet.report import Report, _bootstrap, _wilson
+
+PICTURES = 6
+
+
+def photograph(number: int, height: int = 96, width: int = 120) -> np.ndarray:
+    """Smooth shapes in many colours, RGB."""
+    small = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("photographs")
+    for number in range(PICTURES):
+        path = root / ("test" if number % 2 else "train") / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), photograph(number)[..., ::-1])
+    return root
+
+
+@pytest.fixture(scope="module")
+def colorizer() -> Colorizer:
+    return Colorizer(threads=1)
+
+
+@pytest.fixture(scope="module")
+def report(folder, colorizer) -> Report:
+    return evaluation.evaluate(colorizer, folder, size=64)
+
+
+# Rows
+
+
+def test_rows_stand_in_the_order_that_they_must(report):
+    assert list(report.figures) == ["grey", "truth", "oracle 4x", "oracle 8x", "default"]
+    means = report.means
+    order = [means[row]["ciede2000"] for row in ("truth", "oracle 4x", "oracle 8x", "grey")]
+    assert order == sorted(order) and order[0] < 0.5 < order[-1]
+    assert means["grey"]["colorfulness"] == 0
+    assert means["truth"]["psnr"] > 40
+    assert report.subject == "default" and report.mean == means["default"]
+
+
+def test_every_row_has_every_figure_of_every_picture(report):
+    for of in report.figures.values():
+        assert of.keys() == metrics.METRICS.keys()
+        assert all(values.shape == (PICTURES,) for values in of.values())
+
+
+def test_a_model_sees_grey_and_nothing_else(folder):
+    seen = []
+    truth = evaluation.Truth("one", photograph(1))
+
+    def shown(truth):
+        seen.append(truth.grey)
+        return truth.rgb
+
+    assert shown(truth) is truth.rgb and seen[0].shape == truth.rgb.shape[:2]
+    assert np.abs(evaluation.color.lightness(seen[0]) - truth.l_star).max() < 0.25  # as near as 8 bits come
+
+
+def test_figures_are_those_of_the_command_that_colours(report, folder, colorizer):
+    name = report.pictures[0]
+    truth = evaluation.protocol_picture(cv2.imread(str(folder / name))[..., ::-1], 64)
+    shown = colorizer(evaluation.Truth(name, truth).grey)
+    assert report.figures["default"]["ciede2000"][0] == metrics.ciede2000(shown, truth)
+    assert np.array_equal(report.show(name)["default"], shown)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_same_figures_every_time_to_the_last_digit(report, folder, colorizer, workers):
+    again = evaluation.evaluate(colorizer, folder, size=64, workers=workers)
+    assert json.dumps(again.as_dict()["each"]) == json.dumps(report.as_dict()["each"])
+    assert again.intervals == report.intervals
+
+
+def test_settings_choose_the_pictures(folder, colorizer):
+    def names(**settings):
+        return evaluation.evaluate(colorizer, folder, size=32, **settings).pictures
+
+    assert names(split="test") == ["test/1.png", "test/3.png", "test/5.png"]
+    assert names(limit=2) == ["test/1.png", "test/3.png"]
+    full = evaluation.evaluate(colorizer, folder, full=True, limit=1)
+    assert full.show("test/1.png")["default"].shape == (96, 120, 3)
+    assert report_size(evaluation.evaluate(colorizer, folder, size=48, limit=1)) == (48, 48, 3)
+
+
+def report_size(report: Report) -> tuple[int, ...]:
+    return report.show(report.pictures[0])["photograph"].shape
+
+
+# Rivals
+
+
+@pytest.fixture
+def rival(tmp_path, folder):
+    """True colours, in lossy files, some of another size and in folders of their own."""
+    for number in range(PICTURES):
+        rgb = photograph(number)
+        if number % 2:
+            rgb = cv2.resize(rgb, (240, 192), interpolation=cv2.INTER_CUBIC)
+        path = tmp_path / "rival" / str(number % 2) / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 40])
+    return tmp_path / "rival"
+
+
+def test_a_rival_is_measured_as_it_is_and_on_the_true_lightness(folder, colorizer, rival):
+    report = evaluation.evaluate(colorizer, folder, size=64, against={"true": rival})
+    assert list(report.figures)[-2:] == ["true", "true, own L*"]
+    assert report.means["true"]["ciede2000"] < report.means["default"]["ciede2000"]
+    for name in report.pictures:
+        shown = report.show(name)
+        lightness = evaluation.color.lightness(shown["photograph"])
+        assert np.abs(evaluation.color.lightness(shown["true, own L*"]) - lightness).max() < 0.6
+        assert np.abs(evaluation.color.lightness(shown["true"]) - lightness).max() > 1
+    won = report.compare("true", "default")
+    assert won.wins == 1 and won.wins_interval[0] > 0.5 and won.difference < 0 and won.difference_interval[1] < 0
+    lost = report.compare("default", "true")
+    assert lost.wins == 0 and lost.difference == -won.difference
+
+
+def test_a_rival_must_have_every_picture_once(folder, colorizer, rival, tmp_path):
+    (rival / "0" / "2.jpg").unlink()
+    with pytest.raises(DataError, match=r"lacks 1 of 6 pictures .*: 2"):
+        evaluation.evaluate(colorizer, folder, against={"rival": rival})
+    (rival / "0" / "3.png").write_bytes((rival / "1" / "3.jpg").read_bytes())
+    with pytest.raises(DataError, match="two pictures called 3"):
+        evaluation.evaluate(colorizer, folder, against={"rival": rival})
+    with pytest.raises(DataError, match="is no folder"):
+        evaluation.evaluate(colorizer, folder, against={"rival": tmp_path / "absent"})
+
+
+# What goes wrong
+
+
+def test_pictures_that_cannot_be_decoded_are_named_and_left_out(tmp_path, colorizer):
+    cv2.imwrite(str(tmp_path / "a.png"), photograph(0))
+    (tmp_path / "b\nc.png").write_bytes(b"no picture")
+    report = evaluation.evaluate(colorizer, tmp_path, size=32)
+    assert report.pictures == ["a.png"]
+    assert len(report.failed) == 1 and report.failed[0].startswith("'b\\nc.png' ")
+    (tmp_path / "a.png").unlink()
+    with pytest.raises(DataError, match="none of 1 pictures"):
+        evaluation.evaluate(colorizer, tmp_path)
+
+
+# More metrics
+
+
+def test_metrics_from_elsewhere_see_every_picture_once_in_batches(folder, colorizer):
+    seen = []
+
+    class Counting:
+        def __init__(self):
+            self.added = {}
+
+        def add(self, row, pictures):
+            self.added[row] = self.added.get(row, 0) + len(pictures)
+
+        def distance(self, row, other):
+            return float(self.added[row] == self.added[other])
+
+    def brightness(pictures, truths):
+        assert pictures.shape == truths.shape and pictures.dtype == np.uint8
+        seen.append(len(pictures))
+        return [float(picture.mean()) for picture in pictures]
+
+    report = evaluation.evaluate(
+        colorizer, folder, size=32, pair_metrics={"brightness": brightness}, set_metrics={"counting": Counting()}
+    )
+    assert sum(seen) == PICTURES * len(report.figures)
+    assert report.mean["counting"] == 1 and report.mean["brightness"] > 0
+    assert report.figures["grey"]["brightness"].shape == (PICTURES,)
+
+
+# Certainty
+
+
+def test_an_interval_is_as_wide_as_the_noise():
+    values = np.random.default_rng(1).normal(5, 2, (4000, 2))
+    for low, high in _bootstrap(values):
+        assert high - low == pytest.approx(2 * 1.96 * 2 / math.sqrt(4000), rel=0.1)
+        assert low < 5.1 and high > 4.9
+    assert _bootstrap(np.full((10, 1), 3.0)) == [(3.0, 3.0)]
+    assert _bootstrap(np.array([[1.0], [math.inf]])) == [(1.0, math.inf)]
+
+
+def test_wilsons_interval():
+    assert _wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)  # Newcombe (1998)
+    assert _wilson(0.0, 20) == pytest.approx((0, 0.1611), abs=1e-4)
+    assert _wilson(1.0, 20) == pytest.approx((0.8389, 1), abs=1e-4)
+
+
+def test_for_colourfulness_the_nearer_to_the_photograph_is_better(report):
+    assert report.compare("truth", "grey", "colorfulness").wins == 1
+    assert report.means["grey"]["delta_colorfulness"] == pytest.approx(
+        float(np.mean(report.photographs["colorfulness"]))
+    )
+
+
+# The report
+
+
+def test_json_holds_everything_and_is_json(report, tmp_path):
+    report.to_json(tmp_path / "report.json")
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    told = json.loads((tmp_path / "report.json").read_text(), parse_constant=refuse)
+    assert told["protocol"] == evaluation.PROTOCOL
+    assert told["mean"]["default"]["ciede2000"] == pytest.approx(report.mean["ciede2000"])
+    assert told["interval"]["default"]["ciede2000"][0] < told["mean"]["default"]["ciede2000"]
+    assert len(told["each"]) == PICTURES and told["each"][0]["name"] == report.pictures[0]
+    assert re.fullmatch("[0-9a-f]{64}", told["rows"]["default"]["sha256"])
+    assert told["compared"]["default"]["grey"]["ciede2000"]["wins"] == report.compare("default", "grey").wins
+
+
+def test_the_page_holds_all_that_it_shows_and_obeys_no_name(tmp_path, colorizer):
+    cv2.imwrite(str(tmp_path / "<b>&.png"), photograph(0))
+    report = evaluation.evaluate(colorizer, tmp_path, size=32)
+    report.to_html(tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<b>&" not in page and "&lt;b&gt;&amp;.png" in page
+    assert not re.findall(r'(?:src|href)="(?!data:)', page) and "http" not in page
+    for title in ("Figures", "Who wins", "A random dozen", "The worst", "desaturated", "over-coloured"):
+        assert title in page
+    assert "$" not in page
+    assert page.count("data:image/") >= 4 * 3  # four sections, one picture, three shown
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*given: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["evaluate", *given])
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out, told.err
+
+    return run
+
+
+def test_the_command_line_prints_the_table_and_writes_reports(run, folder, rival, tmp_path):
+    reports = "--report-json", str(tmp_path / "r.json"), "--report-html", str(tmp_path / "r.html")
+    status, out, err = run(str(folder), "--size", "64", "--against", f"rival={rival}", *reports)
+    assert (status, err) == (0, "")
+    assert out.startswith(f"{PICTURES} photographs, protocol")
+    rows = [line.split("  ")[0] for line in out.splitlines()[2:]]
+    assert rows == ["grey", "truth", "oracle 4x", "oracle 8x", "default", "rival", "rival, own L*", "photographs"]
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert f"{told['mean']['default']['ciede2000']:.2f}" in out
+    assert told["settings"]["command"].startswith("colorizenet evaluate ")
+    assert (tmp_path / "r.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--against", "folder"), "NAME=DIR"),
+        (("--against", "default={}"), "same name"),
+        (("--size", "63"), "odd"),
+        (("--report-json", "absent/r.json"), "does not exist"),
+        (("--model", "absent"), "absent"),
+        (("--split", "val"), "val"),
+    ],
+)
+def test_a_wrong_command_line_is_one_line_and_status_2(run, folder, arguments, said):
+    status, out, err = run(str(folder), *(word.format(folder) for word in arguments))
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert said in err
+
+
+def test_a_picture_that_fails_makes_status_1(run, tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), photograph(0))
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    status, out, err = run(str(tmp_path), "--size", "32")
+    assert status == 1 and "b.png" in err and out.startswith("1 photographs")
+
+
+def test_evaluating_needs_no_torch(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), photograph(0))
+    program = (
+        "import sys, colorizenet as cn\n"
+        f"cn.evaluate(cn.Colorizer(), {str(tmp_path)!r}, size=32)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,642 @@
+"""``colorizenet prepare``: what comes out of a folder of photographs, and of a program that is killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import pyvips
+from filelock import FileLock
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from colorizenet import cli, metrics
+from colorizenet.errors import ConfigError, DataError
+from colorizenet.sources import all_pictures, find_pictures, splits_of
+from colorizenet.training import prepare as preparing
+from colorizenet.training.data import DataConfig, Photographs
+from colorizenet.training.duplicates import Hashes
+from colorizenet.training.prepare import Examined, Preparation, prepare
+from colorizenet.training.screen import Screen
+from colorizenet.training.shrink import Original
+
+SPLITS = ("train", "val", "test")
+SMALL = Preparation(size=32, per_shard=3)
+
+
+def rows(folder: Path) -> dict[str, Examined]:
+    """The manifest, by the names of the pictures."""
+    header, *lines = (folder / "manifest.tsv").read_text(encoding="utf-8").split("\n")[:-1]
+    assert tuple(header.split("\t")) == Examined._fields
+    found = [Examined(*line.split("\t")) for line in lines]
+    return {row.name: row for row in found}
+
+
+def outcomes(folder: Path) -> dict[str, str]:
+    return {name: row.kind for name, row in rows(folder).items()}
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def stored(folder: Path, name: str) -> bytes:
+    """The JPEG that a photograph became."""
+    row = rows(folder)[name]
+    with tarfile.open(folder / f"{row.shard}.tar") as tar:
+        member = tar.extractfile(f"{row.key}.jpg")
+        assert member is not None
+        return member.read()
+
+
+def rgb_of(encoded: bytes) -> np.ndarray:
+    bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None
+    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+
+
+def vips(rgb: np.ndarray) -> pyvips.Image:
+    return pyvips.Image.new_from_array(rgb)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, write_photograph) -> Path:
+    """Twenty-four photographs without splits, some of them in a folder below."""
+    root = tmp_path_factory.mktemp("source")
+    for number in range(24):
+        below = root / "below" if number % 3 else root
+        write_photograph(below / f"{number:02}.png", number, height=70 + number, width=110 - number)
+    return root
+
+
+@pytest.fixture(scope="module")
+def made(folder, tmp_path_factory) -> Path:
+    """What that folder becomes."""
+    target = tmp_path_factory.mktemp("made") / "shards"
+    prepare(folder, target, SMALL)
+    return target
+
+
+def one_line(error) -> str:
+    message = str(error.value)
+    assert message.isprintable()
+    return message
+
+
+# What comes out
+
+
+def test_every_picture_is_stored_small_and_with_all_its_chroma(folder, made):
+    assert set(outcomes(made).values()) == {"kept"}
+    for name, row in rows(made).items():
+        whole, encoded = cv2.imread(str(folder / name)), stored(made, name)
+        assert whole is not None
+        rgb, opened = rgb_of(encoded), pyvips.Image.new_from_buffer(encoded, "")
+        scale = 32 / min(whole.shape[:2])
+        assert (opened.width, opened.height) == tuple(round(side * scale) for side in whole.shape[1::-1])
+        assert (row.width, row.height) == (str(opened.width), str(opened.height))
+        assert opened.get("jpeg-chroma-subsample") == "4:4:4"
+        reference = cv2.resize(whole, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)[..., ::-1]
+        assert metrics.psnr(rgb, reference) > 28
+
+
+def test_a_small_picture_keeps_its_size(tmp_path, write_photograph):
+    write_photograph(tmp_path / "in" / "train" / "a.png", 1, height=70, width=90)
+    prepare(tmp_path / "in", tmp_path / "out")
+    assert rgb_of(stored(tmp_path / "out", "train/a.png")).shape == (70, 90, 3)
+
+
+def test_a_large_jpeg_is_shrunk_while_decoding_to_what_the_whole_would_give(colour_photograph):
+    large = cv2.resize(colour_photograph, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+    encoded = cv2.imencode(".jpg", large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    for size in (64, 100, 128, 200, 256):
+        rgb = Original(encoded).shrunk(size)
+        assert min(rgb.shape[:2]) == size
+        assert metrics.psnr(rgb, cv2.resize(large, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)) > 30
+
+
+def test_the_splits_are_those_of_training_on_the_folder_itself(folder, made):
+    expected = {split: {picture.name for picture in pictures} for split, pictures in splits_of(folder).items()}
+    assert {split: {n for n, row in rows(made).items() if row.split == split} for split in SPLITS} == expected
+    assert all(row.shard.startswith(row.split) for row in rows(made).values())
+
+
+def test_splits_that_are_there_are_kept(tmp_path, photographs):
+    prepare(photographs, tmp_path / "out", Preparation(size=32, screen=Screen(min_side=0)))
+    assert {(name.split("/")[0], row.split) for name, row in rows(tmp_path / "out").items()} == {
+        ("train", "train"),
+        ("val", "val"),
+    }
+
+
+def test_the_shards_are_webdataset_and_what_training_reads(made):
+    shards = sorted(path.name for path in made.glob("*.tar"))
+    kept = list(rows(made).values())
+    assert shards == sorted({f"{row.shard}.tar" for row in kept})
+    members = []
+    for shard in shards:
+        with tarfile.open(made / shard) as tar:
+            assert all((m.mtime, m.uid, m.uname, m.mode) == (0, 0, "", 0o644) for m in tar)
+            members += [f"{shard}/{member.name}" for member in tar]
+            assert len(tar.getmembers()) <= 3
+    assert len({name.split("/")[1] for name in members}) == len(members) == len(kept)
+    assert {picture.name for picture in all_pictures(made)} == set(members)
+    for split in SPLITS:
+        assert len(find_pictures(made, split)) == sum(row.split == split for row in kept)
+    full = [sum(row.shard == shard[:-4] for row in kept) for shard in shards if f"{shard[:-5]}" == "train-00"]
+    assert full[:-1] == [3] * (len(full) - 1)
+
+
+def test_training_takes_the_folder_as_it_is(made):
+    config = DataConfig(root=str(made), size=32, val_size=32, workers=0, screen=Screen(min_side=32))
+    data = Photographs(config, batch_size=2, seed=0)
+    assert next(iter(data.train_dataloader())).shape == (2, 32, 32, 3)
+    assert next(iter(data.val_dataloader())).shape[1:] == (32, 32, 3)
+
+
+def test_neither_time_nor_threads_nor_place_change_a_byte(folder, made, tmp_path):
+    prepare(folder, tmp_path / "again", SMALL, workers=1)
+    assert content(tmp_path / "again") == content(made)
+    assert {"manifest.tsv", "prepare.json", "val-000.tar"} <= content(made).keys()
+    assert not (made / ".prepare").exists()
+    assert str(folder).encode() not in b"".join(content(made).values())
+
+
+def test_shards_can_be_prepared_too(tmp_path, folder, made, pack):
+    files = [folder / name for name, row in rows(made).items() if row.split != "val"]
+    pack(tmp_path / "train-000.tar", folder, files[:5])
+    pack(tmp_path / "val-000.tar", folder, files[5:8])
+    prepare(str(tmp_path / "{train,val}-000.tar"), tmp_path / "out", SMALL)
+    assert sorted(row.split for row in rows(tmp_path / "out").values()) == ["train"] * 5 + ["val"] * 3
+
+
+# What is left out
+
+
+@pytest.fixture
+def mixed(tmp_path, write_photograph, colour_photograph) -> Path:
+    """One good photograph to train on, and one of each that is not."""
+    root = tmp_path / "in" / "train"
+    good = write_photograph(root / "good.jpg", 1, height=160, width=200).read_bytes()
+    write_photograph(root / "tiny.png", 2, height=50, width=300)
+    grey = cv2.cvtColor(colour_photograph, cv2.COLOR_RGB2GRAY)
+    cv2.imwrite(str(root / "grey.jpg"), grey)
+    sepia = grey[..., None] * np.array([0.55, 0.78, 1.0])
+    cv2.imwrite(str(root / "toned.png"), sepia.astype(np.uint8))
+    (root / "cut.jpg").write_bytes(good[: len(good) // 2])
+    (root / "cut.png").write_bytes(cv2.imencode(".png", colour_photograph)[1].tobytes()[:9000])
+    (root / "empty.jpg").touch()
+    (root / "text.webp").write_text("no picture")
+    (root / "folder.jpg").mkdir()
+    (root / "lost.jpg").symlink_to(root / "nowhere.jpg")
+    return tmp_path / "in"
+
+
+LEFT_OUT = {"tiny.png": "tiny", "grey.jpg": "grey", "toned.png": "toned"} | dict.fromkeys(
+    ("cut.jpg", "cut.png", "empty.jpg", "text.webp", "folder.jpg", "lost.jpg"), "unreadable"
+)
+
+
+def test_what_cannot_be_learnt_from_is_left_out_and_said_to_be(tmp_path, mixed):
+    told = []
+    prepared = prepare(
+        mixed, tmp_path / "out", told=lambda row, examined, total: told.append((row.kind, examined, total))
+    )
+    assert outcomes(tmp_path / "out") == {"train/good.jpg": "kept"} | {f"train/{n}": why for n, why in LEFT_OUT.items()}
+    assert [examined for _, examined, _ in told] == list(range(1, 11)) and {total for *_, total in told} == {10}
+    assert prepared.kept == {"train": 1} and prepared.dropped["unreadable"] == 6
+    by_name = rows(tmp_path / "out")
+    assert by_name["train/tiny.png"].outcome == "tiny: 300 x 50"
+    assert float(by_name["train/grey.jpg"].colorfulness) < 12 < float(by_name["train/good.jpg"].colorfulness)
+    assert str(tmp_path) not in (tmp_path / "out" / "manifest.tsv").read_text()
+
+
+def test_the_settings_of_the_screen_let_them_in(tmp_path, mixed):
+    everything = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
+    prepare(mixed, tmp_path / "out", Preparation(size=64, duplicate_bits=-1, screen=everything))
+    kept = {name for name, kind in outcomes(tmp_path / "out").items() if kind == "kept"}
+    assert kept == {"train/good.jpg", "train/tiny.png", "train/grey.jpg", "train/toned.png"}
+
+
+def test_the_side_that_counts_is_that_of_the_photograph_and_not_of_what_is_stored(tmp_path, write_photograph):
+    write_photograph(tmp_path / "in" / "train" / "a.png", 1, height=160, width=200)
+    prepare(tmp_path / "in", tmp_path / "out", Preparation(size=32, screen=Screen(min_side=150)))
+    assert outcomes(tmp_path / "out") == {"train/a.png": "kept"}
+
+
+def test_a_copy_goes_from_the_pictures_to_train_on(tmp_path, write_photograph, colour_photograph):
+    source = tmp_path / "in"
+    for split, width, quality in (("val", 600, 95), ("test", 450, 90), ("train", 300, 70)):
+        (source / split).mkdir(parents=True)
+        copy = cv2.resize(colour_photograph, (width, width * 2 // 3), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(str(source / split / "copy.jpg"), copy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        write_photograph(source / split / "other.png", width, height=100, width=120)
+    prepare(source, tmp_path / "out", Preparation(size=128))
+    found = rows(tmp_path / "out")
+    assert {name for name, row in found.items() if row.kind == "duplicate"} == {"test/copy.jpg", "train/copy.jpg"}
+    assert found["train/copy.jpg"].outcome == f"duplicate: of {found['val/copy.jpg'].key}"
+    prepare(source, tmp_path / "all", Preparation(size=128, duplicate_bits=-1))
+    assert set(outcomes(tmp_path / "all").values()) == {"kept"}
+
+
+@settings(max_examples=25, deadline=None)  # each makes tables for a million
+@given(st.lists(st.integers(0, 2**64 - 1)), st.data(), st.integers(0, 8))
+def test_near_hashes_are_found_as_if_all_were_compared(hashes, data, distance):
+    seen = Hashes(distance)
+    for value in hashes:
+        seen.add(value)
+    query = data.draw(st.sampled_from(hashes)) if hashes else 0
+    for bit in data.draw(st.sets(st.integers(0, 63), max_size=9)):
+        query ^= 1 << bit
+    near = [number for number, value in enumerate(hashes) if (value ^ query).bit_count() <= distance]
+    assert seen.find(query) == (near[0] if near else None)
+
+
+def test_where_nothing_is_left_it_says_why_and_leaves_room_to_try_again(tmp_path, mixed):
+    (mixed / "train" / "good.jpg").unlink()
+    with pytest.raises(DataError) as error:
+        prepare(mixed, tmp_path / "out")
+    assert "9 pictures and none is worth keeping (6 unreadable, 1 grey, 1 tiny, 1 toned)" in one_line(error)
+    assert prepare(mixed, tmp_path / "out", Preparation(screen=Screen(min_side=0))).kept == {"train": 1}
+
+
+def test_a_name_stays_on_its_row(tmp_path, write_photograph):
+    names = {"a\tb.png": "a\\tb.png", "c\nd.png": "c\\nd.png", "e\\f.png": "e\\\\f.png", "\udcff.png": "\\udcff.png"}
+    for number, name in enumerate([*names, "Zürich.png"]):
+        write_photograph(tmp_path / "in" / "train" / name, number, height=80, width=90)
+    prepare(tmp_path / "in", tmp_path / "out")
+    assert outcomes(tmp_path / "out") == {f"train/{name}": "kept" for name in [*names.values(), "Zürich.png"]}
+
+
+# Formats
+
+
+def same_as(colour_photograph, encoded: bytes, least: float = 30) -> None:
+    """It became the photograph, 100 px high."""
+    rgb = Original(encoded).shrunk(100)
+    assert rgb.dtype == np.uint8 and rgb.shape == (100, 150, 3)
+    assert metrics.psnr(rgb, cv2.resize(colour_photograph, (150, 100), interpolation=cv2.INTER_AREA)) > least
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp"])
+def test_formats(colour_photograph, suffix):
+    same_as(colour_photograph, cv2.imencode(suffix, colour_photograph[..., ::-1])[1].tobytes())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_sixteen_bits(colour_photograph, suffix):
+    deep = colour_photograph[..., ::-1].astype(np.uint16) * 257
+    same_as(colour_photograph, cv2.imencode(suffix, deep)[1].tobytes())
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turned"),
+    [(1, None), (3, cv2.ROTATE_180), (6, cv2.ROTATE_90_COUNTERCLOCKWISE), (8, cv2.ROTATE_90_CLOCKWISE)],
+)
+def test_a_picture_is_turned_upright(colour_photograph, orientation, turned):
+    lying = colour_photograph if turned is None else cv2.rotate(colour_photograph, turned)
+    image = vips(lying).copy()
+    image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
+    same_as(colour_photograph, image.jpegsave_buffer(Q=95))
+
+
+def test_a_profile_is_honoured(colour_photograph):
+    wide = vips(colour_photograph).icc_transform("p3", input_profile="srgb")
+    assert metrics.psnr(wide.numpy(), colour_photograph) < 30
+    same_as(colour_photograph, wide.pngsave_buffer())
+    same_as(colour_photograph, vips(colour_photograph).pngsave_buffer(profile="srgb"))
+
+
+def test_cmyk_becomes_what_it_shows(colour_photograph):
+    printed = vips(colour_photograph).icc_transform("cmyk", input_profile="srgb")
+    same_as(colour_photograph, printed.jpegsave_buffer(Q=95), least=24)  # paper shows fewer colours
+
+
+def test_a_damaged_profile_does_not_make_the_picture_one(colour_photograph):
+    image = vips(colour_photograph).copy()
+    profile: Any = b"no profile" * 20
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    same_as(colour_photograph, image.tiffsave_buffer())
+
+
+def test_transparency_is_shown_on_white(colour_photograph):
+    for dtype, full in ((np.uint8, 255), (np.uint16, 65535)):
+        rgba = np.dstack([colour_photograph.astype(dtype) * (full // 255), np.full((400, 600), full, dtype)])
+        rgba[:200, :, 3] = 0
+        expected = colour_photograph.copy()
+        expected[:200] = 255
+        same_as(expected, cv2.imencode(".png", rgba[..., [2, 1, 0, 3]])[1].tobytes(), least=29)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_grey_has_three_equal_channels(colour_photograph, dtype):
+    grey = cv2.cvtColor(colour_photograph, cv2.COLOR_RGB2GRAY).astype(dtype) * (257 if dtype == np.uint16 else 1)
+    rgb = Original(cv2.imencode(".png", grey)[1].tobytes()).shrunk(100)
+    assert rgb.shape == (100, 150, 3) and np.ptp(rgb, axis=2).max() == 0
+
+
+def test_floating_point_is_not_guessed_at(tmp_path, mixed, colour_photograph):
+    cv2.imwrite(str(mixed / "train" / "float.tif"), colour_photograph.astype(np.float32) / 255)
+    prepare(mixed, tmp_path / "out")
+    assert rows(tmp_path / "out")["train/float.tif"].outcome.startswith("unreadable: it has float pixels")
+
+
+# Stopped and gone on with
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "colorizenet", "prepare", *map(str, arguments)]
+
+
+SMALL_FLAGS = ("--size", 32, "--per-shard", 3)
+
+
+def test_a_killed_program_goes_on_to_the_same_bytes(folder, made, tmp_path):
+    target = tmp_path / "out"
+    slow = f"""
+import time
+from colorizenet.cli import main
+from colorizenet.training.shrink import Original
+shrunk = Original.shrunk
+Original.shrunk = lambda *arguments: (time.sleep(0.05), shrunk(*arguments))[1]
+main({["prepare", str(folder), str(target), *map(str, SMALL_FLAGS), "--jobs", "1"]!r})
+"""
+    with subprocess.Popen([sys.executable, "-c", slow], stderr=subprocess.DEVNULL) as process:
+        while not (target / "train-001.tar").exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+    assert not (target / "manifest.tsv").exists()
+    begun = (target / "val-000.tar").stat()
+    done = subprocess.run(command(folder, target, *SMALL_FLAGS), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{target}\n"), done.stderr
+    assert content(target) == content(made)
+    after = (target / "val-000.tar").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (begun.st_ino, begun.st_mtime_ns)  # it was not made again
+
+
+class Killed(BaseException):
+    pass
+
+
+def test_it_can_be_stopped_before_and_after_each_file_appears(tmp_path, monkeypatch, write_photograph):
+    folder, rename = tmp_path / "in", Path.replace
+    for number, split in enumerate(("val", "test", *4 * ["train"])):
+        write_photograph(folder / split / f"{number}.png", number, height=64, width=80)
+    prepare(folder, tmp_path / "undisturbed", SMALL)
+    expected = content(tmp_path / "undisturbed")
+
+    def stopping(moment: int, after: bool):
+        def replace(self, target):
+            nonlocal moment
+            moment -= 1
+            if moment == 0 and not after:
+                raise Killed
+            rename(self, target)
+            if moment == 0:
+                raise Killed
+
+        return replace
+
+    stops = 0
+    for moment in range(1, 12):
+        for after in (False, True):
+            target = tmp_path / f"{moment} {after}"
+            monkeypatch.setattr(Path, "replace", stopping(moment, after))
+            try:
+                prepare(folder, target, SMALL, workers=1)
+            except Killed:
+                stops += 1
+            monkeypatch.setattr(Path, "replace", rename)
+            prepare(folder, target, SMALL, workers=1)
+            assert content(target) == expected
+    assert stops == 2 * (1 + 2 * 4 + 1)  # the settings, four shards and their tables, the manifest
+
+
+def test_a_finished_folder_is_left_alone(folder, made):
+    before = {path: path.stat().st_mtime_ns for path in made.iterdir()}
+    again = prepare(folder, made, SMALL)
+    assert again.already and again.kept.total() == 24
+    assert {path: path.stat().st_mtime_ns for path in made.iterdir()} == before
+
+
+@pytest.fixture
+def begun(folder, tmp_path, monkeypatch) -> Path:
+    """A folder with one shard of several."""
+
+    def stop(row, examined, _total):
+        if examined > 4:
+            raise Killed
+
+    with pytest.raises(Killed):
+        prepare(folder, tmp_path / "begun", SMALL, told=stop)
+    return tmp_path / "begun"
+
+
+def test_other_settings_are_refused_and_named(folder, begun, made):
+    other = Preparation(size=64, per_shard=3, screen=Screen(max_tone=0.9))
+    for target in (begun, made):
+        with pytest.raises(ConfigError) as error:
+            prepare(folder, target, other)
+        assert f"begun with size 32 (now 64), max_tone {Screen().max_tone} (now 0.9)" in one_line(error)
+
+
+def test_other_pictures_are_refused(begun, tmp_path, folder, write_photograph):
+    other = tmp_path / "other"
+    for name in content(folder):
+        write_photograph(other / name, 99)
+    with pytest.raises(ConfigError) as error:
+        prepare(other, begun, SMALL)
+    assert "another list of pictures (24, now 24" in one_line(error)
+
+
+def test_files_of_others_are_refused(folder, begun, tmp_path):
+    for target, name in ((begun, "holiday.jpg"), (tmp_path / "new", "train-000.tar")):
+        target.mkdir(exist_ok=True)
+        (target / name).write_bytes(b"mine")
+        with pytest.raises(ConfigError) as error:
+            prepare(folder, target, SMALL)
+        assert f"holds {name}, which `prepare` did not write" in one_line(error)
+        assert (target / name).read_bytes() == b"mine"
+
+
+def test_a_shard_that_was_lost_is_missed(folder, begun):
+    (begun / "val-000.tar").unlink()
+    with pytest.raises(DataError) as error:
+        prepare(folder, begun, SMALL)
+    assert "has lost val-000.tar" in one_line(error)
+
+
+def test_a_split_whose_last_pictures_are_all_left_out_ends_without_an_empty_shard(tmp_path, write_photograph):
+    for split in ("val", "train"):
+        for number in range(4):
+            write_photograph(tmp_path / "in" / split / f"{number}.png", number, height=80, width=90)
+    flags = Preparation(per_shard=4)  # the four to train on are those to validate on
+
+    def stop(row, examined, _total):
+        if examined == 5:
+            raise Killed
+
+    prepare(tmp_path / "in", tmp_path / "out", flags)
+    with pytest.raises(Killed):
+        prepare(tmp_path / "in", tmp_path / "again", flags, told=stop)
+    assert prepare(tmp_path / "in", tmp_path / "again", flags).dropped == {"duplicate": 4}
+    assert content(tmp_path / "out") == content(tmp_path / "again")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.tar")) == ["val-000.tar"]
+
+
+def test_settings_of_others_are_refused(folder, tmp_path):
+    (tmp_path / "prepare.json").write_text('["mine"]')
+    with pytest.raises(ConfigError) as error:
+        prepare(folder, tmp_path, SMALL)
+    assert "prepare.json was not written by `prepare`" in one_line(error)
+
+
+def test_another_version_is_refused(folder, begun):
+    described = json.loads((begun / "prepare.json").read_text())
+    (begun / "prepare.json").write_text(json.dumps(described | {"format": 99}))
+    with pytest.raises(ConfigError) as error:
+        prepare(folder, begun, SMALL)
+    assert "format 99" in one_line(error)
+
+
+def test_a_shard_may_not_join_the_photographs(folder, write_photograph, tmp_path):
+    for source, target, part in (
+        (folder, folder / "out", "lies inside"),
+        (folder, folder, "lies inside"),
+        (write_photograph(tmp_path / "out" / "in" / "a.png", 1).parent, tmp_path / "out", "contains pictures"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            prepare(source, target, SMALL)
+        assert part in one_line(error)
+    assert not (folder / "out").exists()
+
+
+def test_two_programs_do_not_make_the_same_folder(folder, begun):
+    with FileLock(begun / ".prepare" / "lock"), pytest.raises(ConfigError) as error:
+        prepare(folder, begun, SMALL)
+    assert "is being made by another program" in one_line(error)
+
+
+def test_a_full_disk_is_no_traceback(folder, tmp_path, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError) as error:
+        prepare(folder, tmp_path / "out", SMALL)
+    assert "cannot be written (No space left on device)" in one_line(error)
+
+
+# The command line
+
+
+@pytest.fixture
+def run(capsys):
+    """Run the command line; what it exits with, and the lines of stdout and stderr."""
+
+    def run(*given: object) -> tuple[int, list[str], list[str]]:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["prepare", *map(str, given)])
+        told = capsys.readouterr()
+        return int(ended.value.code or 0), told.out.splitlines(), told.err.splitlines()
+
+    return run
+
+
+def test_the_verb_makes_what_the_function_makes(run, folder, made, tmp_path):
+    status, out, err = run(folder, tmp_path / "out", *SMALL_FLAGS)
+    assert (status, out, len(err)) == (0, [str(tmp_path / "out")], 1)
+    assert err[0].startswith("24 kept (train ")
+    assert content(tmp_path / "out") == content(made)
+    status, out, err = run(folder, tmp_path / "out", *SMALL_FLAGS)
+    assert (status, out, len(err)) == (0, [str(tmp_path / "out")], 1)
+    assert f"{tmp_path / 'out'} is finished already: 24 kept" in err[0]
+
+
+def test_unreadable_pictures_are_named_and_stop_nothing(run, mixed, tmp_path):
+    status, out, err = run(mixed, tmp_path / "out")
+    assert (status, out, len(err)) == (0, [str(tmp_path / "out")], 7)
+    assert "colorizenet: train/empty.jpg is left out: unreadable: it is empty" in err
+    assert err[-1].startswith("1 kept (train 1, val 0, test 0), 6 unreadable, 1 grey, 1 tiny, 1 toned in ")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "field"),
+    [
+        ("--size", 64, "size"),
+        ("--quality", 50, "quality"),
+        ("--per-shard", 7, "per_shard"),
+        ("--duplicate-bits", 0, "duplicate_bits"),
+        ("--min-side", 1, "min_side"),
+        ("--min-colorfulness", 3.5, "min_colorfulness"),
+        ("--max-tone", 0.5, "max_tone"),
+    ],
+)
+def test_a_flag_changes_its_setting_alone(run, monkeypatch, tmp_path, flag, value, field):
+    asked = []
+
+    def instead(_source, _target, settings, **_):
+        asked.append(settings)
+        return preparing.Prepared()
+
+    monkeypatch.setattr(preparing, "prepare", instead)
+    assert run("in", tmp_path, flag, value)[0] == 0
+    default, given = (preparing._flat(preparing.asdict(settings)) for settings in (Preparation(), asked[0]))
+    assert {name: given[name] for name in given if given[name] != default[name]} == {field: value}
+    assert run("in", tmp_path)[0] == 0 and asked[1] == Preparation()
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        (["--size", "0"], "size is 0"),
+        (["--quality", "101"], "quality is 101"),
+        (["--per-shard", "0"], "per_shard is 0"),
+        (["--duplicate-bits", "9"], "duplicate_bits is 9"),
+        (["--max-tone", "2"], "max_tone is 2"),
+        (["--jobs", "0"], "jobs"),
+        (["--sise", "3"], "Did you mean --size?"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_refused_on_one_line(run, folder, tmp_path, given, part):
+    status, out, err = run(folder, tmp_path / "out", *given)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert err[0].startswith("colorizenet: ") and part in err[0]
+    assert not (tmp_path / "out").exists()
+
+
+def test_places_that_cannot_be_are_refused_on_one_line(run, folder, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for source, target, part in (
+        (tmp_path / "absent", tmp_path / "out", "does not exist"),
+        (tmp_path / "empty", tmp_path / "out", "holds no photograph"),
+        (folder, tmp_path / "file", "is a file"),
+        (folder, tmp_path / "file" / "out", "cannot be written"),
+    ):
+        status, out, err = run(source, target)
+        assert (status, out, len(err)) == (2, [], 1)
+        assert err[0].startswith("colorizenet: ") and part in err[0]
+
+
+def test_torch_is_not_waited_for(folder, tmp_path):
+    program = f"""
+import io, sys
+from colorizenet.cli import main
+try:
+    main({["prepare", str(folder), str(tmp_path / "out"), "--size", "32"]!r})
+except SystemExit as ended:
+    sys.exit(ended.code or ("torch imported" if "torch" in sys.modules else 0))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
