@@ -6,8 +6,8 @@ SHARDS is what ``data.root`` may be: a folder of tar shards, a pattern, addresse
 that are corrupt, as `colorizenet prepare` leaves them. Two ratios:
 
     loader    pictures/s as (L, ab) tensors: ours, against a Dataset that takes one picture at a
-              time through Pillow and scikit-image, from the same shards with as many workers.
-              Goal: at least 2.5
+              time through Pillow and scikit-image, from the same shards with as many workers
+              and one thread beside them. Goal: at least 2.5
     feeding   pictures/s of training steps of ``encoder_unet``: fed by our loader, nothing cached,
               against fed the same batch again and again. Goal: at least 0.90
 
@@ -81,10 +81,13 @@ def rate(batches: Iterator[Any], count: int, batch_size: int) -> float:
 
 def compare_loaders(data: Photographs, repeats: int, batches: int) -> tuple[list[float], ...]:
     rates: tuple[list[float], ...] = ([], [])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more would take the workers' cores, and here nothing is learnt with them
     for turn in range(repeats):
         data.seed = turn  # other pictures each time
         for side, loader in enumerate((ours, copied)):
             rates[side].append(rate(loader(data), batches, data.batch_size))
+    torch.set_num_threads(threads)
     return rates
 
 

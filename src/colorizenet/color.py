@@ -127,8 +127,8 @@ def linear_to_lab(linear: Array) -> Array:
     xp = _xp(linear)
 
     def lightness_curve(t: Array) -> Array:
-        root = xp.clip(t, _DELTA**3, None) ** (1 / 3)
-        return xp.where(t > _DELTA**3, root, t / (3 * _DELTA**2) + 4 / 29)
+        # Below _DELTA**3 the cube root goes on along its tangent; said without a where(), which takes longer.
+        return xp.clip(t, _DELTA**3, None) ** (1 / 3) + xp.clip(t - _DELTA**3, None, 0) / (3 * _DELTA**2)
 
     red, green, blue = _channels(linear)
     fx, fy, fz = (

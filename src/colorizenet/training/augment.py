@@ -15,7 +15,8 @@ __all__ = ["to_network", "to_rgb"]
 @torch.no_grad()
 def to_network(rgb: UInt8[Tensor, "b h w 3"]) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
     """(L, ab) of sRGB photographs in network units, channels second."""
-    lab = color.linear_to_lab(_linear_levels(rgb.device)[rgb.int()]).movedim(-1, 1)
+    planes = _linear_levels(rgb.device).take(rgb.movedim(-1, 1).long())  # a plane a channel: quicker to go through
+    lab = color.linear_to_lab(planes.movedim(1, -1)).movedim(-1, 1)
     return color.normalize_l(lab[:, :1]), color.normalize_ab(lab[:, 1:])
 
 

@@ -30,7 +30,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import filelock
-import numpy as np
 
 from colorizenet import metrics
 from colorizenet.errors import ConfigError, DataError, quoted
@@ -320,7 +319,8 @@ def _make(
     """Write the shards that are not there yet, each with its table."""
     total, examined = sum(map(len, order.values())), 0
     hashes = Hashes(settings.duplicate_bits)
-    pool = ThreadPoolExecutor(workers)  # decoding, resampling and encoding leave the interpreter free
+    # Decoding, resampling and encoding leave the interpreter free; while one thread waits for it, another works.
+    pool = ThreadPoolExecutor(2 * workers)
     try:
         for split, pictures in order.items():
             tables = _tables(work, split)
