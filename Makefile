@@ -6,7 +6,7 @@ OUT ?= colorized
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: colorize test lint check docs clean
+.PHONY: colorize test lint check docs model-table clean
 
 # The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.
 colorize: .venv/core.installed
@@ -21,6 +21,10 @@ SHOWN := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-
 docs: .venv/dev.installed
 	$(BIN)/colorizenet colorize $(SHOWN:%=samples/%.jpg) --out build/shown --overwrite --sheet docs/before-after.jpg
 	$(BIN)/python docs/write_cli.py
+
+# The README's table of models, measured on PICTURES=...; without it, from the figures that are kept.
+model-table: .venv/dev.installed
+	$(BIN)/python tools/model_table.py $(PICTURES)
 
 test: .venv/dev.installed
 	$(BIN)/python -m pytest

@@ -403,6 +403,8 @@ def evaluate(
     *,
     model: tuple[str, ...] = ("default",),
     against: tuple[str, ...] = (),
+    also: tuple[Literal["lpips_alex", "lpips_vgg", "frechet_inception", "frechet_efficientnet_lite0"], ...] = (),
+    weights: tuple[str, ...] = (),
     split: Literal["train", "val", "test"] | None = None,
     strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
     size: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=32, lte=4096))] = 256,
@@ -425,6 +427,12 @@ def evaluate(
         A model inside the package or an .onnx file of ours; may be given several times.
     against
         NAME=DIR: a folder of pictures coloured by somebody else, with the photographs' file stems.
+    also
+        A metric that needs the extra `train`: LPIPS of AlexNet or VGG16, or the Fréchet distance of named
+        features. frechet_inception is the standard FID.
+    weights
+        NAME=FILE: weights of a network of these metrics (alexnet, vgg16, lpips_alex, lpips_vgg, inception,
+        efficientnet_lite0), instead of those that are downloaded or installed.
     split
         Take only this split of the photographs, by the rules of training.
     strength
@@ -448,12 +456,7 @@ def evaluate(
     from colorizenet.colorizer import Colorizer
     from colorizenet.evaluation import evaluate as measure
 
-    rivals: dict[str, Path] = {}
-    for each in against:
-        name, separator, folder = each.partition("=")
-        if not (name and separator and folder) or name in rivals:
-            raise ConfigError(f"--against {quoted(each)} is not NAME=DIR with a name of its own")
-        rivals[name] = Path(folder)
+    rivals, files = _named_paths("--against", "NAME=DIR", against), _named_paths("--weights", "NAME=FILE", weights)
     if size % 2:
         raise ConfigError(f"--size {size} is odd; give an even number of pixels, such as 256")
     for path in (report_json, report_html):
@@ -463,9 +466,18 @@ def evaluate(
     if len(colorizers) < len(model) or colorizers.keys() & rivals.keys():
         raise ConfigError("two rows would have the same name; rename a file, or choose another NAME for --against")
 
+    of_pairs, of_sets = {}, {}
+    if also:
+        _require_training()
+        from colorizenet.training.features import pair_metrics, set_metrics
+
+        of_pairs = pair_metrics([name for name in also if name.startswith("lpips")], weights=files)
+        of_sets = set_metrics([name for name in also if name.startswith("frechet")], weights=files)
+
     repeated = ["colorizenet", "evaluate", source]
     repeated += [word for name in model for word in ("--model", name)]
     repeated += [word for each in against for word in ("--against", each)]
+    repeated += [word for name in also for word in ("--also", name)]
     repeated += ["--split", split] * bool(split) + ["--strength", f"{strength:g}"] * (strength != 1)
     repeated += ["--full"] if full else ["--size", str(size)]
     repeated += ["--limit", str(limit)] * bool(limit)
@@ -483,6 +495,8 @@ def evaluate(
             full=full,
             limit=limit,
             command=shlex.join(repeated),
+            pair_metrics=of_pairs,
+            set_metrics=of_sets,
             workers=jobs,
             told=lambda done, total: progress.update(bar, completed=done, total=total),
         )
@@ -499,6 +513,17 @@ def evaluate(
         report.to_html(report_html)
     if report.failed:
         sys.exit(1)
+
+
+def _named_paths(flag: str, form: str, given: tuple[str, ...]) -> dict[str, Path]:
+    """``NAME=PATH``, each with a name of its own."""
+    named: dict[str, Path] = {}
+    for each in given:
+        name, _, path = each.partition("=")
+        if not (name and path) or name in named:
+            raise ConfigError(f"{flag} {quoted(each)} is not {form} with a name of its own")
+        named[name] = Path(path)
+    return named
 
 
 def mount_recipes() -> None:
