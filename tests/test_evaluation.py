@@ -262,8 +262,13 @@ def test_the_command_line_prints_the_table_and_writes_reports(run, folder, rival
     status, out, err = run(str(folder), "--size", "64", "--against", f"rival={rival}", *reports)
     assert (status, err) == (0, "")
     assert out.startswith(f"{PICTURES} photographs, protocol")
-    rows = [line.split("  ")[0] for line in out.splitlines()[2:]]
-    assert rows == ["grey", "truth", "oracle 4x", "oracle 8x", "default", "rival", "rival, own L*", "photographs"]
+    heads = re.split("  +", out.splitlines()[1].strip())
+    assert heads == ["grey", "truth", "oracle 4x", "oracle 8x", "default", "rival", "rival, own L*", "photographs"]
+    assert [line.split(" ")[0].split("\N{NO-BREAK SPACE}")[0] for line in out.splitlines()[2:5]] == [
+        "PSNR",
+        "SSIM",
+        "CIEDE2000",
+    ]
     told = json.loads((tmp_path / "r.json").read_text())
     assert f"{told['mean']['default']['ciede2000']:.2f}" in out
     assert told["settings"]["command"].startswith("colorizenet evaluate ")

@@ -502,10 +502,10 @@ def evaluate(
         )
     for failed in report.failed:
         print(f"colorizenet: {failed}", file=sys.stderr)
-    titles, lines = report.table()
-    widths = [max(len(line[i]) for line in (titles, *lines)) for i in range(len(titles))]
+    heads, lines = report.table()
+    widths = [max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))]
     print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
-    for line in (titles, *lines):
+    for line in (heads, *lines):
         print("  ".join([line[0].ljust(widths[0]), *(w.rjust(n) for w, n in zip(line[1:], widths[1:], strict=True))]))
     if report_json:
         report.to_json(report_json)

@@ -160,12 +160,12 @@ class Report:
         write_atomically(Path(path), json.dumps(_finite(self.as_dict()), indent=1).encode())
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Column titles with unit and direction, and a line of words for each row."""
-        names = list(self.means[self.subject])
-        titles = ["", *(_title(name) for name in names)]
-        lines = [[row, *(_number(of.get(name)) for name in names)] for row, of in self.means.items()]
-        truth = [_number(float(np.mean(self.photographs[name]))) if name in self.photographs else "" for name in names]
-        return titles, [*lines, ["photographs", *truth]]
+        """The names of the rows, and for each metric its title with unit and direction, and their means."""
+        lines = []
+        for name in self.means[self.subject]:
+            truth = _number(float(np.mean(self.photographs[name]))) if name in self.photographs else ""
+            lines.append([_title(name), *(_number(of.get(name)) for of in self.means.values()), truth])
+        return ["", *self.means, "photographs"], lines
 
     def to_html(self, path: str | Path) -> None:
         """Write one page that holds everything it shows."""
@@ -209,13 +209,24 @@ def _number(value: float | None) -> str:
     return "∞" if math.isinf(value) else f"{value:.2f}" if abs(value) >= 10 else f"{value:.3f}"
 
 
+_OTHER_TITLES = {
+    "delta_colorfulness": "Δ colourfulness [levels]",
+    "delta_colorfulness_absolute": "Δ colourfulness, absolute axes [levels]",
+    "lpips_alex": "LPIPS, AlexNet",
+    "lpips_vgg": "LPIPS, VGG16",
+    "frechet_inception": "FID",
+    "frechet_efficientnet_lite0": "Fréchet distance, EfficientNet-Lite0",
+}
+"""Of what ``metrics`` does not measure; all of it is better when it is lower."""
+
+
 def _title(name: str) -> str:
     """A metric as a column is headed: its title, its unit and which way is better."""
-    if name in METRICS:
-        metric = METRICS[name]
-        arrow = {"higher": " ↑", "lower": " ↓", "neither": ""}[metric.better]
-        return metric.title + (f" [{metric.unit}]" if metric.unit else "") + arrow
-    return f"{name.replace('delta_', 'Δ ').replace('_', ' ')} ↓"
+    if name not in METRICS:
+        return _OTHER_TITLES.get(name, name) + "\N{NO-BREAK SPACE}↓"
+    metric = METRICS[name]
+    arrow = {"higher": "\N{NO-BREAK SPACE}↑", "lower": "\N{NO-BREAK SPACE}↓", "neither": ""}[metric.better]
+    return metric.title + (f" [{metric.unit}]" if metric.unit else "") + arrow
 
 
 # The page
@@ -301,10 +312,11 @@ def _curves(report: Report, width: int = 720, height: int = 300) -> str:
     top = max(float(np.max(each)) for each in values.values()) or 1.0
     left, bottom = 46, 34
     parts = []
-    for tick in np.linspace(0, top, 6):
+    step = next(step for step in (0.2, 0.5, 1, 2, 5, 10, 20, 50) if top / step <= 8)
+    for tick in np.arange(0, top, step):
         y = height - bottom - tick / top * (height - bottom - 10)
         parts.append(f'<line class="grid" x1="{left}" x2="{width - 8}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:.0f}</text>')
+        parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{tick:g}</text>')
     legend = ""
     for number, (row, each) in enumerate(values.items()):
         at = np.linspace(0, len(each) - 1, min(len(each), 240)).astype(int)
