@@ -44,7 +44,7 @@ def tiny() -> RunConfig:
         data=DataConfig(size=64, val_size=128, val_pictures=64),
         network=UNetConfig(widths=(16, 32, 64)),
         optim=OptimConfig(lr=3e-3, warmup=500),
-        pictures=5_000,
+        pictures=3_000,
         batch_size=16,
         validate_every=1_000,
         checkpoint_every=1_000,
