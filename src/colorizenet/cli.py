@@ -31,6 +31,8 @@ from colorizenet.errors import (
 )
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from colorizenet.batch import Done
     from colorizenet.images import Image
 
@@ -188,22 +190,9 @@ def _put(encoded: bytes, out: str | None) -> None:
 
 def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
     """Say of each picture what became of it, with a progress bar where stderr is a terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     results = []
     started = time.perf_counter()
-    console = Console(stderr=True)
-    columns = (TextColumn("colouring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Without a terminal the bar is silent, and messages are plain lines.
-    progress = Progress(
-        *columns,
-        console=console,
-        transient=True,
-        disable=not sys.stderr.isatty(),
-        redirect_stdout=sys.stdout.isatty(),  # results on their way to a file are not for the terminal
-    )
-    with progress:
+    with _progress("colouring") as progress:
         bar = progress.add_task("", total=total)
         for result in done:
             results.append(result)
@@ -224,6 +213,20 @@ def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
     )
     print(", ".join(parts), file=sys.stderr)
     return results
+
+
+def _progress(doing: str) -> "Progress":
+    """A bar on stderr with the time left; without a terminal it is silent, and messages are plain lines."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        *(TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+        redirect_stdout=sys.stdout.isatty(),  # results on their way to a file are not for the terminal
+    )
 
 
 def _as_json(result: "Done") -> str:
@@ -362,9 +365,6 @@ def prepare(
         Pictures worked on at once (default: one a core).
     """
     _require_training()
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from colorizenet.training import prepare as preparing
     from colorizenet.training.screen import Screen
 
@@ -376,10 +376,7 @@ def prepare(
         screen=Screen(min_side=min_side, min_colorfulness=min_colorfulness, max_tone=max_tone),
     )
     started = time.perf_counter()
-    columns = (TextColumn("preparing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Without a terminal the bar is silent, and messages are plain lines.
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    with _progress("preparing") as progress:
         bar = progress.add_task("", total=None)
 
         def told(row: "preparing.Examined", examined: int, total: int) -> None:
@@ -450,9 +447,6 @@ def evaluate(
     report_html
         Write a page with tables, plots and pictures to this file.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from colorizenet.colorizer import Colorizer
     from colorizenet.evaluation import evaluate as measure
 
@@ -482,8 +476,7 @@ def evaluate(
     repeated += ["--full"] if full else ["--size", str(size)]
     repeated += ["--limit", str(limit)] * bool(limit)
 
-    columns = (TextColumn("measuring"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+    with _progress("measuring") as progress:
         bar = progress.add_task("", total=None)
         report = measure(
             colorizers,

@@ -58,13 +58,13 @@ class Colorizer:
     def chroma(self, pixels: np.ndarray, *, size: int | None = None) -> np.ndarray:
         """The model's own answer: a* and b* of the reduced picture, (h, w, 2) float32."""
         height, width = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
-        small = color.lightness(_resized(pixels, height, width)) / np.float32(self.card.l_scale)
+        small = color.lightness(resized(pixels, height, width)) / np.float32(self.card.l_scale)
         (ab,) = self._session.run(None, {"lightness": small[None, None]})
         return np.moveaxis(np.asarray(ab)[0], 0, -1) * np.float32(self.card.ab_scale * self.card.strength)
 
     def _colorize(self, pixels: np.ndarray, strength: float, size: int | None) -> np.ndarray:
         ab = self.chroma(pixels, size=size) * np.float32(strength)
-        l_small = color.lightness(_resized(pixels, *ab.shape[:2]))
+        l_small = color.lightness(resized(pixels, *ab.shape[:2]))
         height, width = pixels.shape[:2]
         upsampler = EdgeUpsampler(ab, l_small, (height, width))
         result = np.empty((height, width, 3), pixels.dtype)
@@ -90,7 +90,7 @@ def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int
     return min(height, longest), min(width, longest)
 
 
-def _resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Down by area, up by cubic interpolation."""
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)

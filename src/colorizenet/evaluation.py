@@ -7,13 +7,10 @@ few at once, and come out in their order, so that memory is constant and every r
 """
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,8 +18,9 @@ import cv2
 import numpy as np
 
 from colorizenet import color, metrics
-from colorizenet.colorizer import Colorizer
+from colorizenet.colorizer import Colorizer, resized
 from colorizenet.errors import DataError, quoted
+from colorizenet.parallel import in_order, opencv_on_one_thread
 from colorizenet.report import HISTOGRAM_BINS, HISTOGRAM_EDGE, Report
 from colorizenet.sources import SUFFIXES, Picture, Split, all_pictures, decode, find_pictures
 from colorizenet.upsample import EdgeUpsampler
@@ -34,9 +32,6 @@ PROTOCOL = "1.0"
 
 SIZE = 256
 """Side of the pictures in pixels."""
-SHOWN = 12
-"""Pictures taken at random for the report; of the worst there are ten."""
-
 _BATCH = 16
 """Pictures that a metric of many at once is given at a time, where they are all of one size."""
 
@@ -112,7 +107,7 @@ def evaluate(
     """
     models = {models.card.name: models} if isinstance(models, Colorizer) else models
     rows = standard_rows()
-    rows += [row for name, model in models.items() for row in _rows_of_model(name, model, strength)]
+    rows += [_row_of_model(name, model, strength) for name, model in models.items()]
     pictures = find_pictures(source, split) if split else all_pictures(source)
     pictures = pictures[:limit]
     stems = [Path(picture.name).stem for picture in pictures]
@@ -144,12 +139,12 @@ def standard_rows() -> list[Row]:
     ]
 
 
-def _rows_of_model(name: str, model: Colorizer, strength: float) -> list[Row]:
+def _row_of_model(name: str, model: Colorizer, strength: float) -> Row:
     def shown(truth: Truth) -> Pixels:
         return model(truth.grey, strength=strength)
 
     card = {"card": model.card.name, "sha256": model.sha256, "licence": model.card.licence}
-    return [Row(name, shown, {"kind": "model", **card})]
+    return Row(name, shown, {"kind": "model", **card})
 
 
 def _rows_of_rival(name: str, folder: Path, stems: Sequence[str]) -> list[Row]:
@@ -174,7 +169,7 @@ def _rows_of_rival(name: str, folder: Path, stems: Sequence[str]) -> list[Row]:
         path = files[Path(truth.name).stem]
         rgb = decode(Picture(path.name, path))
         height, width = truth.rgb.shape[:2]
-        return _resized(_centre(rgb, height / width), height, width)
+        return resized(_centre(rgb, height / width), height, width)
 
     def with_own_lightness(truth: Truth) -> Pixels:
         return truth.with_chroma(color.rgb_to_lab(shown(truth).astype(np.float32) / 255)[..., 1:])
@@ -249,21 +244,23 @@ def evaluate_rows(
                     metric.add(row.name, stacked)
         waiting.clear()
 
-    for done, result in enumerate(_in_order(measured, pictures, workers or os.cpu_count() or 1), 1):
-        if isinstance(result, str):
-            failed.append(result)
-        else:
-            names.append(result.truth.name)
-            of_truth.append(_of_one(result.truth.rgb))
-            for row in rows:
-                figures[row.name].append(result.figures[row.name])
-            for name, histogram in result.histograms.items():
-                histograms[name] += histogram
-            if keep_pixels:
-                waiting.append(result)
-                if len(waiting) == _BATCH:
-                    settle()
-        told(done, len(pictures))
+    workers = workers or os.cpu_count() or 1
+    with opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
+        for done, result in enumerate(in_order(pool, measured, pictures, 2 * workers), 1):
+            if isinstance(result, str):
+                failed.append(result)
+            else:
+                names.append(result.truth.name)
+                of_truth.append(_of_one(result.truth.rgb))
+                for row in rows:
+                    figures[row.name].append(result.figures[row.name])
+                for name, histogram in result.histograms.items():
+                    histograms[name] += histogram
+                if keep_pixels:
+                    waiting.append(result)
+                    if len(waiting) == _BATCH:
+                        settle()
+            told(done, len(pictures))
     settle()
     if not names:
         raise DataError(f"none of {len(pictures)} pictures could be decoded (the first: {failed[0]})")
@@ -298,7 +295,7 @@ def _of_one(rgb: Pixels) -> dict[str, float]:
 
 def protocol_picture(rgb: Pixels, size: int | None) -> Pixels:
     """The centre square brought to ``size`` by area (by cubic interpolation where it is smaller), or all of it."""
-    return rgb if size is None else _resized(_centre(rgb, 1.0), size, size)
+    return rgb if size is None else resized(_centre(rgb, 1.0), size, size)
 
 
 def histogram_ab(rgb: Pixels) -> np.ndarray:
@@ -319,34 +316,6 @@ def _centre(rgb: Pixels, aspect: float) -> Pixels:
     tall, wide = min(height, round(width * aspect)), min(width, round(height / aspect))
     top, left = (height - tall) // 2, (width - wide) // 2
     return rgb[top : top + tall, left : left + wide]
-
-
-def _resized(rgb: Pixels, height: int, width: int) -> Pixels:
-    if rgb.shape[:2] == (height, width):
-        return np.ascontiguousarray(rgb)
-    shrinks = height * width < rgb.shape[0] * rgb.shape[1]
-    return cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-
-
-def _in_order(function: Callable[[Picture], Any], pictures: Iterable[Picture], workers: int) -> Iterator[Any]:
-    """``map`` in threads, in order, with no more under way than keeps the workers busy."""
-    remaining = iter(pictures)
-    with _single_threaded_opencv(), ThreadPoolExecutor(workers) as pool:
-        under_way: deque[Future[Any]] = deque(pool.submit(function, each) for each in islice(remaining, 2 * workers))
-        while under_way:
-            yield under_way.popleft().result()
-            under_way.extend(pool.submit(function, each) for each in islice(remaining, 1))
-
-
-@contextmanager
-def _single_threaded_opencv() -> Iterator[None]:
-    """N workers are N busy cores; and how OpenCV shares out a picture among threads of its own shows in last digits."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)
 
 
 def _of_one_size(results: Sequence[_Measured]) -> Iterator[list[_Measured]]:

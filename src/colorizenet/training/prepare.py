@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import tarfile
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +34,7 @@ import filelock
 from colorizenet import metrics
 from colorizenet.errors import ConfigError, DataError, quoted
 from colorizenet.images import write_atomically
+from colorizenet.parallel import in_order
 from colorizenet.sources import Picture, Split, splits_of
 from colorizenet.training.duplicates import Hashes
 from colorizenet.training.screen import Screen, difference_hash, sample
@@ -335,7 +336,7 @@ def _make(
                     f"{quoted(target)} has lost {gone[0]}.tar, which was finished; remove the folder and begin again"
                 )
             examined += done
-            results = _in_order(pool, partial(_examine, split, settings=settings), pictures[done:], 4 * workers)
+            results = in_order(pool, partial(_examine, split, settings=settings), pictures[done:], 4 * workers)
             shard = len(tables)
             while done < len(pictures):
                 name = f"{split}-{shard:03}"
@@ -376,17 +377,6 @@ def _packed(
             yield row
             if kept == most:
                 return
-
-
-def _in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Picture], Any], pictures: Iterable[Picture], ahead: int
-) -> Iterator[Any]:
-    """What ``pool.map`` gives, with at most ``ahead`` results waiting, however many pictures there are."""
-    submitted = (pool.submit(work, picture) for picture in pictures)
-    waiting = deque(islice(submitted, ahead))
-    while waiting:
-        yield waiting.popleft().result()
-        waiting.extend(islice(submitted, 1))
 
 
 # One picture

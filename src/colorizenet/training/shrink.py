@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 
 from colorizenet import images
 from colorizenet.errors import ImageError, quoted
+from colorizenet.parallel import opencv_on_one_thread
 
 __all__ = ["UNREADABLE", "Original", "as_jpeg", "one_thread_each", "reason"]
 
@@ -97,14 +98,13 @@ def reason(error: Exception) -> str:
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """Let N threads that shrink pictures be N busy cores, and hold no picture that is done with."""
-    before = pyvips.cache_get_max(), cv2.getNumThreads()
+    before = pyvips.cache_get_max()
     pyvips.cache_set_max(0)
-    cv2.setNumThreads(1)
     try:
-        yield
+        with opencv_on_one_thread():
+            yield
     finally:
-        pyvips.cache_set_max(before[0])
-        cv2.setNumThreads(before[1])
+        pyvips.cache_set_max(before)
 
 
 def _to_srgb(image: pyvips.Image) -> pyvips.Image:

@@ -1,0 +1,32 @@
+"""Many pictures at once: results in order, a bounded number under way, every core busy once."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import cv2
+
+__all__ = ["in_order", "opencv_on_one_thread"]
+
+
+def in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+    """What ``pool.map`` gives, with at most ``ahead`` results waiting, however many items there are."""
+    submitted = (pool.submit(work, item) for item in items)
+    waiting = deque(islice(submitted, ahead))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(islice(submitted, 1))
+
+
+@contextmanager
+def opencv_on_one_thread() -> Iterator[None]:
+    """N threads of ours are N busy cores; and how OpenCV shares out a picture among its own shows in last digits."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
