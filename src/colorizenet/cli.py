@@ -472,6 +472,7 @@ def evaluate(
     repeated += [word for name in model for word in ("--model", name)]
     repeated += [word for each in against for word in ("--against", each)]
     repeated += [word for name in also for word in ("--also", name)]
+    repeated += [word for each in weights for word in ("--weights", each)]
     repeated += ["--split", split] * bool(split) + ["--strength", f"{strength:g}"] * (strength != 1)
     repeated += ["--full"] if full else ["--size", str(size)]
     repeated += ["--limit", str(limit)] * bool(limit)
