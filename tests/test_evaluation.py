@@ -12,8 +12,9 @@ import pytest
 
 from colorizenet import cli, evaluation, metrics
 from colorizenet.colorizer import Colorizer
-from colorizenet.errors import DataError
-from colorizenet.report import Report, _bootstrap, _wilson
+from colorizenet.errors import DataError, ImageError
+from colorizenet.report import Report, _percentiles, _resampled_means, _wilson
+from colorizenet.sources import all_pictures
 
 PICTURES = 6
 
@@ -161,6 +162,66 @@ def test_pictures_that_cannot_be_decoded_are_named_and_left_out(tmp_path, colori
         evaluation.evaluate(colorizer, tmp_path)
 
 
+def test_whole_pictures_that_are_too_small_are_named_and_left_out(tmp_path, colorizer):
+    for name, height, width in (("large", 40, 30), ("thin", 10, 60), ("least", 11, 11)):
+        cv2.imwrite(str(tmp_path / f"{name}.png"), photograph(0, height, width))
+    report = evaluation.evaluate(colorizer, tmp_path, full=True)
+    assert report.pictures == ["large.png", "least.png"]
+    assert report.failed == ["thin.png is 60 x 10 and metrics look at 11 x 11 and more; enlarge it"]
+
+
+def test_a_picture_that_a_metric_refuses_is_in_no_row_and_no_figure(tmp_path, colorizer):
+    for number, side in enumerate((40, 20, 40, 30)):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), photograph(number, side, side))
+
+    def brightness(pictures, truths):
+        if pictures.shape[1] < 30:
+            raise ImageError("it is too small; enlarge it")
+        return [float(truth.mean()) for truth in truths]
+
+    class Counting(dict):
+        def add(self, row, pictures):
+            self[row] = self.get(row, 0) + len(pictures)
+
+        def distance(self, row, other):
+            return float(self[row] + self[other])
+
+    asked = {"pair_metrics": {"brightness": brightness}, "set_metrics": {"counted": Counting()}}
+    report = evaluation.evaluate(colorizer, tmp_path, full=True, **asked)
+    assert report.pictures == ["0.png", "2.png", "3.png"]  # in their order, though sizes came in batches
+    assert report.failed == ["1.png: it is too small; enlarge it"]
+    means = [float(photograph(number, side, side).mean()) for number, side in ((0, 40), (2, 40), (3, 30))]
+    assert list(report.figures["grey"]["brightness"]) == means
+    assert report.figures["grey"]["psnr"].shape == report.photographs["colorfulness"].shape == (3,)
+    assert report.mean["counted"] == 6
+
+
+def test_large_pictures_do_not_wait_for_each_other(tmp_path, colorizer):
+    for number in range(6):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), photograph(number, 700, 800))
+    seen = []
+
+    def counting(pictures, truths):
+        seen.append(len(truths))
+        return [0.0] * len(truths)
+
+    rows = evaluation.standard_rows()[:1]
+    evaluation.evaluate_rows(rows, all_pictures(tmp_path), size=None, pair_metrics={"counted": counting})
+    assert seen == [2, 2, 2]
+
+
+def test_what_is_kept_of_a_picture_is_its_name_and_its_figures():
+    rows = evaluation.standard_rows()
+    figures = dict.fromkeys(metrics.METRICS, 0.5)
+    counted = evaluation._Counted(rows)
+    for number in range(3):
+        histograms = {name: np.zeros((64, 64)) for name in (*counted.figures, "photographs")}
+        own, of_rows = {"colorfulness": 1.0}, {row.name: dict(figures) for row in rows}
+        counted.add(evaluation._Measured(str(number), photograph(0), own, of_rows, histograms, {}))
+    kept = [*counted.own.values(), *(column for of in counted.figures.values() for column in of.values())]
+    assert all(column.itemsize * len(column) == 24 for column in kept)
+
+
 # More metrics
 
 
@@ -193,13 +254,28 @@ def test_metrics_from_elsewhere_see_every_picture_once_in_batches(folder, colori
 # Certainty
 
 
+def bootstrap(columns: np.ndarray) -> list[tuple[float, float]]:
+    return _percentiles(_resampled_means(columns), columns)
+
+
 def test_an_interval_is_as_wide_as_the_noise():
     values = np.random.default_rng(1).normal(5, 2, (4000, 2))
-    for low, high in _bootstrap(values):
+    for low, high in bootstrap(values):
         assert high - low == pytest.approx(2 * 1.96 * 2 / math.sqrt(4000), rel=0.1)
         assert low < 5.1 and high > 4.9
-    assert _bootstrap(np.full((10, 1), 3.0)) == [(3.0, 3.0)]
-    assert _bootstrap(np.array([[1.0], [math.inf]])) == [(1.0, math.inf)]
+    assert bootstrap(np.full((10, 1), 3.0)) == [(3.0, 3.0)]
+    assert bootstrap(np.array([[1.0], [math.inf]])) == [(1.0, math.inf)]
+
+
+@pytest.mark.parametrize("metric", ["ciede2000", "colorfulness"])
+def test_a_difference_is_resampled_as_a_column_of_its_own(report, metric):
+    def column(row):
+        own = report.photographs[metric] if metric == "colorfulness" else 0
+        return np.abs(report.figures[row][metric] - own)
+
+    difference = (column("default") - column("grey"))[:, None]
+    (interval,) = bootstrap(difference)
+    assert report.compare("default", "grey", metric).difference_interval == pytest.approx(interval)
 
 
 def test_wilsons_interval():

@@ -7,6 +7,7 @@ few at once, and come out in their order, so that memory is constant and every r
 """
 
 import os
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ import numpy as np
 
 from colorizenet import color, metrics
 from colorizenet.colorizer import Colorizer, resized
-from colorizenet.errors import DataError, quoted
+from colorizenet.errors import DataError, ImageError, quoted
 from colorizenet.parallel import in_order, opencv_on_one_thread
 from colorizenet.report import HISTOGRAM_BINS, HISTOGRAM_EDGE, Report
 from colorizenet.sources import SUFFIXES, Picture, Split, all_pictures, decode, find_pictures
@@ -167,7 +168,7 @@ def _rows_of_rival(name: str, folder: Path, stems: Sequence[str]) -> list[Row]:
 
     def shown(truth: Truth) -> Pixels:
         path = files[Path(truth.name).stem]
-        rgb = decode(Picture(path.name, path))
+        rgb = decode(Picture(str(path), path))
         height, width = truth.rgb.shape[:2]
         return resized(_centre(rgb, height / width), height, width)
 
@@ -182,12 +183,37 @@ def _rows_of_rival(name: str, folder: Path, stems: Sequence[str]) -> list[Row]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What was seen of one photograph: for each row its figures, and how often each colour."""
+    """What was seen of one photograph: its own figures, and for each row its figures and how often each colour."""
 
-    truth: Truth
+    name: str
+    rgb: Pixels
+    own: dict[str, float]
     figures: dict[str, dict[str, float]]
     histograms: dict[str, np.ndarray]
     shown: dict[str, Pixels]
+
+
+class _Counted:
+    """All that is kept of photographs once they are measured: eight bytes a figure."""
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.names: list[str] = []
+        self.own: dict[str, array[float]] = {}
+        self.figures: dict[str, dict[str, array[float]]] = {row.name: {} for row in rows}
+        self.histograms = {name: np.zeros((HISTOGRAM_BINS, HISTOGRAM_BINS)) for name in (*self.figures, "photographs")}
+
+    def add(self, one: _Measured) -> None:
+        self.names.append(one.name)
+        _append(self.own, one.own)
+        for row, figures in one.figures.items():
+            _append(self.figures[row], figures)
+        for name, histogram in one.histograms.items():
+            self.histograms[name] += histogram
+
+
+def _append(columns: dict[str, "array[float]"], figures: Mapping[str, float]) -> None:
+    for name, value in figures.items():
+        columns.setdefault(name, array("d")).append(value)
 
 
 def evaluate_rows(
@@ -201,7 +227,7 @@ def evaluate_rows(
     about: dict[str, Any] | None = None,
     told: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
-    """Measure every row on every picture; pictures that cannot be decoded are named and left out.
+    """Measure every row on every picture; pictures that cannot be decoded or measured are named and left out.
 
     ``pair_metrics`` and ``set_metrics`` are what the core cannot do, by name. ``told`` hears how many of
     how many pictures are done.
@@ -212,58 +238,65 @@ def evaluate_rows(
     def measured(picture: Picture) -> _Measured | str:
         try:
             truth = Truth(picture.name, protocol_picture(decode(picture), size))
+            if min(truth.rgb.shape[:2]) < metrics.SMALLEST:
+                height, width = truth.rgb.shape[:2]
+                least = f"{metrics.SMALLEST} x {metrics.SMALLEST}"
+                return f"{quoted(picture.name)} is {width} x {height} and metrics look at {least} and more; enlarge it"
             shown = {row.name: row.shown(truth) for row in rows}
         except DataError as error:
             return str(error)
         return _Measured(
-            truth,
+            truth.name,
+            truth.rgb,
+            _of_one(truth.rgb),
             {name: metrics.measure(pixels, truth.rgb) for name, pixels in shown.items()},
             {name: histogram_ab(pixels) for name, pixels in (shown | {"photographs": truth.rgb}).items()},
             shown if keep_pixels else {},
         )
 
-    names: list[str] = []
+    counted = _Counted(rows)
     failed: list[str] = []
-    figures: dict[str, list[dict[str, float]]] = {row.name: [] for row in rows}
-    of_truth: list[dict[str, float]] = []
-    histograms = {name: np.zeros((HISTOGRAM_BINS, HISTOGRAM_BINS)) for name in (*figures, "photographs")}
     waiting: list[_Measured] = []
 
     def settle() -> None:
-        """Give the metrics of many pictures at once what waits for them."""
+        """Give the metrics of many pictures at once what waits for them, and count it."""
+        refused: dict[str, str] = {}
         for batch in _of_one_size(waiting):
-            truths = np.stack([one.truth.rgb for one in batch])
-            for metric in set_metrics.values():
-                metric.add("photographs", truths)
-            for row in rows:
-                stacked = np.stack([one.shown[row.name] for one in batch])
+            truths = np.stack([one.rgb for one in batch])
+            stacked = {row.name: np.stack([one.shown[row.name] for one in batch]) for row in rows}
+            try:
                 for name, metric in pair_metrics.items():
-                    for one, value in zip(batch, metric(stacked, truths), strict=True):
-                        one.figures[row.name][name] = float(value)
-                for metric in set_metrics.values():
-                    metric.add(row.name, stacked)
+                    for row, pixels in stacked.items():
+                        for one, value in zip(batch, metric(pixels, truths), strict=True):
+                            one.figures[row][name] = float(value)
+            except ImageError as error:
+                refused |= {one.name: f"{quoted(one.name)}: {error}" for one in batch}
+                continue
+            for metric in set_metrics.values():
+                for row, pixels in (stacked | {"photographs": truths}).items():
+                    metric.add(row, pixels)
+        for one in waiting:
+            if one.name not in refused:
+                counted.add(one)
+        failed.extend(refused.values())
         waiting.clear()
 
     workers = workers or os.cpu_count() or 1
+    ahead = 2 * workers if size else workers  # whole photographs may take a gigabyte each
     with opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
-        for done, result in enumerate(in_order(pool, measured, pictures, 2 * workers), 1):
+        for done, result in enumerate(in_order(pool, measured, pictures, ahead), 1):
             if isinstance(result, str):
                 failed.append(result)
+            elif keep_pixels:
+                waiting.append(result)
+                if len(waiting) == _BATCH or sum(one.rgb.size for one in waiting) >= _BATCH * SIZE * SIZE * 3:
+                    settle()
             else:
-                names.append(result.truth.name)
-                of_truth.append(_of_one(result.truth.rgb))
-                for row in rows:
-                    figures[row.name].append(result.figures[row.name])
-                for name, histogram in result.histograms.items():
-                    histograms[name] += histogram
-                if keep_pixels:
-                    waiting.append(result)
-                    if len(waiting) == _BATCH:
-                        settle()
+                counted.add(result)
             told(done, len(pictures))
     settle()
-    if not names:
-        raise DataError(f"none of {len(pictures)} pictures could be decoded (the first: {failed[0]})")
+    if not counted.names:
+        raise DataError(f"none of {len(pictures)} pictures could be measured (the first: {failed[0]})")
 
     by_name = {picture.name: picture for picture in pictures}
 
@@ -274,16 +307,16 @@ def evaluate_rows(
     return Report(
         protocol=PROTOCOL,
         settings=about or {},
-        pictures=names,
+        pictures=counted.names,
         failed=failed,
         about={row.name: row.about for row in rows},
-        figures={row.name: _columns(figures[row.name]) for row in rows},
-        photographs=_columns(of_truth),
+        figures={row: _as_arrays(columns) for row, columns in counted.figures.items()},
+        photographs=_as_arrays(counted.own),
         sets={
             name: {row.name: metric.distance(row.name, "photographs") for row in rows}
             for name, metric in set_metrics.items()
         },
-        histograms=histograms,
+        histograms=counted.histograms,
         show=shown_again,
     )
 
@@ -321,9 +354,9 @@ def _centre(rgb: Pixels, aspect: float) -> Pixels:
 def _of_one_size(results: Sequence[_Measured]) -> Iterator[list[_Measured]]:
     by_shape: dict[tuple[int, ...], list[_Measured]] = {}
     for result in results:
-        by_shape.setdefault(result.truth.rgb.shape, []).append(result)
+        by_shape.setdefault(result.rgb.shape, []).append(result)
     yield from by_shape.values()
 
 
-def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+def _as_arrays(columns: Mapping[str, "array[float]"]) -> dict[str, np.ndarray]:
+    return {name: np.array(column) for name, column in columns.items()}

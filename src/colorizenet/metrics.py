@@ -18,6 +18,7 @@ from colorizenet import color
 
 __all__ = [
     "METRICS",
+    "SMALLEST",
     "Metric",
     "bleeding",
     "ciede2000",
@@ -75,9 +76,9 @@ METRICS = {
 
 
 def measure(picture: Picture, truth: Picture) -> dict[str, float]:
-    """Every metric of ``METRICS`` of one pair, each equal to its own function. Both sides must be at least 11.
+    """Every metric of ``METRICS`` of one pair, each equal to its own function.
 
-    The pair is gone through once in CIELAB for all metrics that need it.
+    Both sides must be at least ``SMALLEST``. The pair is gone through once in CIELAB for all metrics that need it.
     """
     picture, truth = _pair(picture, truth)
     l_star, error_a, error_b = _empty_planes(truth)
@@ -108,7 +109,9 @@ def psnr(picture: Picture, truth: Picture) -> float:
 
 
 _SSIM_RADIUS = 5  # pixels; what scikit-image makes of sigma 1.5, cut at 3.5 sigma
-_SSIM_WINDOW = cv2.getGaussianKernel(2 * _SSIM_RADIUS + 1, 1.5, cv2.CV_32F)
+SMALLEST = 2 * _SSIM_RADIUS + 1
+"""The least height and width, in pixels, that every metric can measure."""
+_SSIM_WINDOW = cv2.getGaussianKernel(SMALLEST, 1.5, cv2.CV_32F)
 _SSIM_C1, _SSIM_C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
@@ -123,12 +126,11 @@ def ssim(picture: Picture, truth: Picture) -> float:
     """
     picture, truth = _pair(picture, truth)
     height, width = picture.shape[:2]
-    inner_height, inner_width = height - 2 * _SSIM_RADIUS, width - 2 * _SSIM_RADIUS
-    if min(inner_height, inner_width) < 1:
-        side = 2 * _SSIM_RADIUS + 1
+    if min(height, width) < SMALLEST:
         raise ValueError(
-            f"SSIM looks through {side} x {side} pixels and this picture is {width} x {height}; enlarge it"
+            f"SSIM looks through {SMALLEST} x {SMALLEST} pixels and this picture is {width} x {height}; enlarge it"
         )
+    inner_height, inner_width = height - 2 * _SSIM_RADIUS, width - 2 * _SSIM_RADIUS
     total, rows = 0.0, max(16, _STRIP // width)
     for top in range(0, inner_height, rows):
         strip = np.s_[top : min(top + rows, inner_height) + 2 * _SSIM_RADIUS]
@@ -314,9 +316,10 @@ _BLUE = math.radians(275), math.radians(25)  # the hue around which the ellipses
 
 
 def _delta_e(l_star: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """CIEDE2000 of pairs of colours, in planes that fit a cache: 3 x (2, n) -> (n). Equations are those of Sharma et al.
+    """CIEDE2000 of pairs of colours, in planes that fit a cache: 3 x (2, n) -> (n).
 
-    No hue angle is taken: hues are unit vectors, of which the formula's cosines are polynomials.
+    Equations are those of Sharma et al. No hue angle is taken: hues are unit vectors, of which the
+    formula's cosines are polynomials.
     """
     stretch = _length(a, b)
     a = a * (1.5 - 0.5 * _high_chroma((stretch[0] + stretch[1]) * 0.5))  # eq. 4: 1 + G
@@ -396,7 +399,8 @@ def _lab_strips(picture: Picture, truth: Picture) -> Iterator[tuple[slice, Plane
 def _lab(picture: np.ndarray, truth: np.ndarray) -> Planes:
     """``color.rgb_to_lab`` of bytes, 2 x (n, 3) -> 3 x (2, n): by table, which is exact, and a quicker cube root."""
     count = len(picture)
-    # OpenCV rounds the last pixels, which fill no vector, otherwise: none of ours may be among them, or equals differed.
+    # OpenCV rounds the last pixels, which fill no vector, otherwise. None of ours may be among them, or
+    # equal colours would differ.
     pair = np.zeros((2, (count // _VECTORS + 2) * _VECTORS, 3), np.uint8)
     pair[0, :count], pair[1, :count] = picture, truth
     xyz = cv2.transform(cv2.transform(cv2.LUT(pair, _linear()), _DIFFERENCES), _XYZ)

@@ -4,7 +4,7 @@ import base64
 import html
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
@@ -97,37 +97,48 @@ class Report:
     def intervals(self) -> dict[str, dict[str, tuple[float, float]]]:
         """Row -> metric -> 95 % interval of the mean, by a bootstrap over the pictures."""
         keys = [(row, name) for row, of in self.figures.items() for name in of]
-        found = _bootstrap(np.stack([self.figures[row][name] for row, name in keys], axis=1))
+        columns = np.stack([self.figures[row][name] for row, name in keys], axis=1)
+        means = np.stack([self._resampled[row, name, False] for row, name in keys], axis=1)
         intervals: dict[str, dict[str, tuple[float, float]]] = {row: {} for row in self.figures}
-        for (row, name), interval in zip(keys, found, strict=True):
+        for (row, name), interval in zip(keys, _percentiles(means, columns), strict=True):
             intervals[row][name] = interval
         return intervals
 
+    @cached_property
+    def _resampled(self) -> dict[tuple[str, str, bool], np.ndarray]:
+        """Row, metric, distance from the photograph's own or not -> its mean over each resampled set of pictures."""
+        keys = [(row, name, away) for row, of in self.figures.items() for name in of for away in (False, True)]
+        keys = [key for key in keys if not key[2] or key[1] in self.photographs]
+        means = _resampled_means(np.stack([self._column(*key) for key in keys], axis=1))
+        return dict(zip(keys, means.T, strict=True))
+
+    def _column(self, row: str, name: str, away: bool) -> np.ndarray:
+        values = self.figures[row][name]
+        return np.abs(values - self.photographs[name]) if away else values
+
     def compare(self, one: str, other: str, metric: str = "ciede2000") -> Comparison:
         """Is a row better than another, or is that noise?"""
-        return self._compared([(one, other, metric)])[0]
-
-    def _compared(self, keys: Sequence[tuple[str, str, str]]) -> list[Comparison]:
-        shares, differences = [], []
-        for one, other, metric in keys:
-            a, b = self.figures[one][metric], self.figures[other][metric]
-            direction = METRICS[metric].better if metric in METRICS else "lower"
-            if direction == "neither":  # the nearer to the photograph's own, the better
-                a, b = (np.abs(figure - self.photographs[metric]) for figure in (a, b))
-            better = a > b if direction == "higher" else a < b
-            shares.append(float(np.mean(better + 0.5 * (a == b))))
-            with np.errstate(invalid="ignore"):
-                differences.append(np.where(a == b, 0.0, a - b))  # infinite and infinite are equal
-        intervals = _bootstrap(np.stack(differences, axis=1))
-        return [
-            Comparison(share, _wilson(share, len(self.pictures)), float(np.mean(difference)), interval)
-            for share, difference, interval in zip(shares, differences, intervals, strict=True)
-        ]
+        direction = METRICS[metric].better if metric in METRICS else "lower"
+        away = direction == "neither"  # the nearer to the photograph's own, the better
+        a, b = self._column(one, metric, away), self._column(other, metric, away)
+        better = a > b if direction == "higher" else a < b
+        share = float(np.mean(better + 0.5 * (a == b)))
+        with np.errstate(invalid="ignore"):
+            difference = np.where(a == b, 0.0, a - b)  # infinite and infinite are equal
+        if np.isfinite(a).all() and np.isfinite(b).all():  # then the mean difference is that of the means
+            means = self._resampled[one, metric, away] - self._resampled[other, metric, away]
+        else:
+            means = _resampled_means(difference[:, None])[:, 0]
+        (interval,) = _percentiles(means[:, None], difference[:, None])
+        return Comparison(share, _wilson(share, len(self.pictures)), float(np.mean(difference)), interval)
 
     # Shown
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but pictures, ready for JSON; figures that are not finite are strings."""
+        """Everything but pictures, as it is in the JSON file; there, figures that are not finite are strings."""
+        return self._summary() | {"each": list(self._each())}
+
+    def _summary(self) -> dict[str, Any]:
         return {
             "protocol": self.protocol,
             "colorizenet": __version__,
@@ -138,26 +149,27 @@ class Report:
             "mean": self.means,
             "interval": self.intervals,
             "photographs": {name: float(np.mean(values)) for name, values in self.photographs.items()},
-            "compared": self._every_comparison(),
-            "each": [
-                {"name": name}
-                | {row: {metric: float(values[i]) for metric, values in of.items()} for row, of in self.figures.items()}
-                for i, name in enumerate(self.pictures)
-            ],
+            "compared": {
+                one: {
+                    other: {metric: vars(self.compare(one, other, metric)) for metric in self.figures[one]}
+                    for other in self.figures
+                    if other != one
+                }
+                for one in self.figures
+            },
         }
 
-    def _every_comparison(self) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
-        """Row -> other row -> metric -> how they compare."""
-        rows = list(self.figures)
-        keys = [(a, b, metric) for a in rows for b in rows if a != b for metric in self.figures[a]]
-        found: dict[str, dict[str, dict[str, dict[str, Any]]]] = {row: {} for row in rows}
-        for (one, other, metric), comparison in zip(keys, self._compared(keys), strict=True):
-            found[one].setdefault(other, {})[metric] = vars(comparison)
-        return found
+    def _each(self) -> Iterator[dict[str, Any]]:
+        """The figures of one picture after the other."""
+        for i, name in enumerate(self.pictures):
+            rows = self.figures.items()
+            yield {"name": name} | {row: {metric: float(of[metric][i]) for metric in of} for row, of in rows}
 
     def to_json(self, path: str | Path) -> None:
-        """Write everything but pictures."""
-        write_atomically(Path(path), json.dumps(_finite(self.as_dict()), indent=1).encode())
+        """Write everything but pictures, a line for each picture."""
+        summary = json.dumps(_finite(self._summary()), indent=1)
+        lines = ",\n".join("  " + json.dumps(_finite(line)) for line in self._each())
+        write_atomically(Path(path), f'{summary[:-2]},\n "each": [\n{lines}\n ]\n}}\n'.encode())
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The names of the rows, and for each metric its title with unit and direction, and their means."""
@@ -173,16 +185,24 @@ class Report:
         write_atomically(Path(path), page.substitute(_page(self)).encode())
 
 
-def _bootstrap(columns: np.ndarray) -> list[tuple[float, float]]:
-    """The 95 % interval of each column's mean, by the percentiles of resampled rows (Efron 1979); (n, k) -> k pairs."""
+def _resampled_means(columns: np.ndarray) -> np.ndarray:
+    """Each column's mean over resampled rows, again and again (Efron 1979): (n, k) -> (_RESAMPLES, k).
+
+    The same rows for every column, so that means may be subtracted. Columns with infinite figures have no meaning.
+    """
     count, generator = len(columns), np.random.default_rng(_SEED)
+    finite = np.where(np.isfinite(columns).all(axis=0), columns, 0)
+    means = np.empty((_RESAMPLES, columns.shape[1]))
+    for each in means:
+        each[:] = np.bincount(generator.integers(0, count, count), minlength=count) @ finite
+    return means / count
+
+
+def _percentiles(means: np.ndarray, columns: np.ndarray) -> list[tuple[float, float]]:
+    """The 95 % interval of each column's mean: (_RESAMPLES, k), (n, k) -> k pairs."""
     # Where a figure is infinite for some picture, so is the mean; then the interval is that of the pictures.
     finite = np.isfinite(columns).all(axis=0)
-    some = np.where(finite, columns, 0)
-    means = np.array(
-        [np.bincount(generator.integers(0, count, count), minlength=count) @ some for _ in range(_RESAMPLES)]
-    )
-    low, high = np.percentile(means / count, _INTERVAL, axis=0)
+    low, high = np.percentile(means, _INTERVAL, axis=0)
     low, high = np.where(finite, low, columns.min(axis=0)), np.where(finite, high, columns.max(axis=0))
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 
@@ -277,8 +297,6 @@ def _table_of(report: Report) -> str:
 
 def _comparisons(report: Report) -> str:
     rows = list(report.figures)
-    keys = [(one, other, "ciede2000") for one in rows for other in rows if one != other]
-    compared = dict(zip(keys, report._compared(keys), strict=True))
     head = "".join(f"<th>{html.escape(row)}</th>" for row in rows)
     body = ""
     for one in rows:
@@ -287,7 +305,7 @@ def _comparisons(report: Report) -> str:
             if one == other:
                 cells += "<td></td>"
                 continue
-            found = compared[one, other, "ciede2000"]
+            found = report.compare(one, other)
             low, high = found.wins_interval
             kind = "better" if low > 0.5 else "worse" if high < 0.5 else "even"
             cells += f'<td class="{kind}">{found.wins:.0%}<small>{low:.0%} to {high:.0%}</small></td>'

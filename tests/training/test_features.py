@@ -195,6 +195,13 @@ def test_pair_metrics_take_pictures_of_eight_bits(weights):
         assert metric(pictures, truths) == found
 
 
+@pytest.mark.parametrize(("metric", "side"), [("lpips_alex", 5400), ("lpips_vgg", 1700)])
+def test_a_picture_that_no_memory_holds_is_refused(metric, side, weights):
+    whole = np.broadcast_to(np.uint8(0), (1, side, side, 3))  # takes no memory
+    with pytest.raises(ImageError, match=rf"a picture of {side}x{side} takes \d GB in .*; make it smaller"):
+        pair_metrics([metric], weights=weights)[metric](whole, whole)
+
+
 def test_rows_over_the_same_truths_may_be_judged_together(weights):
     metric = pair_metrics(["lpips_alex"], weights=weights)["lpips_alex"]
     truths, one, other = (photographs(2, seed) for seed in range(3))
@@ -303,6 +310,18 @@ def test_frechet_distance_moves_with_the_space(count):
     assert frechet_distance(moments(one), moments(one + 2)) == pytest.approx(4 * 30, rel=1e-9)
 
 
+def test_the_root_of_the_truth_is_taken_once_and_again_when_it_grows(monkeypatch):
+    taken, eigh = [], np.linalg.eigh
+    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: taken.append(matrix.shape) or eigh(matrix))
+    truth, rows = moments(vectors(30, 5)), [moments(vectors(30, 5, seed)) for seed in (1, 2, 3)]
+    for row in rows:
+        frechet_distance(row, truth)
+    assert len(taken) == 4
+    truth.add(vectors(10, 5, 7) * 3)
+    grown = moments(np.concatenate([vectors(30, 5), vectors(10, 5, 7) * 3]))
+    assert frechet_distance(rows[0], truth) == pytest.approx(frechet_distance(rows[0], grown), rel=1e-9)
+
+
 def test_sets_of_one_picture_are_no_sets():
     with pytest.raises(DataError, match="sets of 5 and 1 pictures"):
         frechet_distance(moments(vectors(5, 3)), moments(vectors(1, 3)))
@@ -381,11 +400,18 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path):
     save_file(network.state_dict(), file)
     pictures = photographs(1)
 
-    found = set_metrics(["frechet_inception"], weights={"inception": file})["frechet_inception"].features(pictures)
+    metric = set_metrics(["frechet_inception"], weights={"inception": file})["frechet_inception"]
+    found = metric.features(pictures)
 
     assert found.shape == (1, 2048)
     expected = network(torch.from_numpy(pictures).permute(0, 3, 1, 2))[0]
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
+    published = pytest.importorskip("torch_fidelity.metric_fid")
+    # On few of the features, for it roots a product of covariances, which takes a minute of all 2048.
+    one, other = (metric.features(photographs(6, seed, (20, 24)))[:, :5] for seed in (1, 2))
+    statistics = (published.fid_features_to_statistics(torch.from_numpy(each)) for each in (one, other))
+    told = published.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    assert frechet_distance(moments(one), moments(other)) == pytest.approx(told, rel=1e-4)
     save_file(random_trunk("alexnet"), file)
     with pytest.raises(ConfigError, match=r"inception\.safetensors does not fit"):
         set_metrics(["frechet_inception"], weights={"inception": file})

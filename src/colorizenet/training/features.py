@@ -64,6 +64,8 @@ class _Trunk:
     """The name of the LPIPS heads for these layers."""
     smallest: int
     """The least height and width, in pixels, that all of the layers can see."""
+    bytes_a_pixel: int
+    """What LPIPS takes of memory, as measured: activations of picture and truth."""
 
 
 _TRUNKS = {
@@ -73,6 +75,7 @@ _TRUNKS = {
         layers=(1, 4, 7, 9, 11),  # relu1 to relu5
         heads="lpips_alex",
         smallest=31,
+        bytes_a_pixel=152,
     ),
     "vgg16": _Trunk(
         build=partial(torchvision.models.vgg16, init_weights=False),
@@ -80,9 +83,12 @@ _TRUNKS = {
         layers=(3, 8, 15, 22, 29),  # relu1_2, relu2_2, relu3_3, relu4_3, relu5_3
         heads="lpips_vgg",
         smallest=16,
+        bytes_a_pixel=1600,
     ),
 }
 _LPIPS = {trunk.heads: name for name, trunk in _TRUNKS.items()}
+_MEMORY = 4 << 30
+"""Bytes that LPIPS of one picture may take."""
 
 
 class Activations(nn.Module):
@@ -181,11 +187,20 @@ class Moments:
         self.count = 0
         self.mean = np.zeros(dimensions)
         self._scatter = np.zeros((dimensions, dimensions))
+        self._root: Float[np.ndarray, "d _rank"] | None = None
 
     @property
     def covariance(self) -> Float[np.ndarray, "d d"]:
         """Over ``count - 1``; of lower rank than ``d`` unless more than ``d`` vectors were added."""
         return self._scatter / (self.count - 1)
+
+    def root(self) -> Float[np.ndarray, "d _rank"]:
+        """R with ``R R^T`` the covariance and as many columns as it has rank; kept until more vectors are added."""
+        if self._root is None:
+            values, vectors = np.linalg.eigh(self.covariance)
+            real = values > values[-1] * len(values) * np.finfo(np.float64).eps  # the rest is rounding
+            self._root = vectors[:, real] * np.sqrt(values[real])
+        return self._root
 
     def add(self, vectors: Float[np.ndarray, "n d"]) -> None:
         mean = vectors.mean(0, dtype=np.float64)
@@ -202,7 +217,7 @@ class Moments:
         total, shift = self.count + count, mean - self.mean
         self._scatter += scatter + np.outer(shift, shift) * (self.count * count / total)
         self.mean += shift * (count / total)
-        self.count = total
+        self.count, self._root = total, None
 
 
 def frechet_distance(one: Moments, other: Moments) -> float:
@@ -220,16 +235,9 @@ def frechet_distance(one: Moments, other: Moments) -> float:
         )
     # With C = R R^T, tr (C1 C2)^(1/2) is the sum of the singular values of R1^T R2. No product of
     # covariances is rooted, which would make 1e-8 of each rounding error of 1e-16.
-    overlap = np.linalg.svd(_root(one.covariance).T @ _root(other.covariance), compute_uv=False).sum()
+    overlap = np.linalg.svd(one.root().T @ other.root(), compute_uv=False).sum()
     apart = np.square(one.mean - other.mean).sum()
     return max(0.0, float(apart + np.trace(one.covariance) + np.trace(other.covariance) - 2 * overlap))
-
-
-def _root(covariance: Float[np.ndarray, "d d"]) -> Float[np.ndarray, "d _rank"]:
-    """R with ``R R^T`` the covariance and as many columns as it has rank."""
-    values, vectors = np.linalg.eigh(covariance)
-    real = values > values[-1] * len(values) * np.finfo(np.float64).eps  # the rest is rounding
-    return vectors[:, real] * np.sqrt(values[real])
 
 
 class FrechetMetric:
@@ -270,6 +278,12 @@ def _lpips(lpips: Lpips, device: str, pictures: Pictures, truths: Pictures) -> l
     n = len(truths)
     if len(pictures) % n or pictures.shape[1:] != truths.shape[1:]:
         raise ValueError(f"pictures {pictures.shape} do not pair with truths {truths.shape}")
+    network, (height, width) = lpips.trunk.network, truths.shape[1:3]
+    if (needed := height * width * _TRUNKS[network].bytes_a_pixel) > _MEMORY:
+        raise ImageError(
+            f"a picture of {width}x{height} takes {needed / 1e9:.0f} GB in {network} "
+            f"and LPIPS may have {_MEMORY / 1e9:.0f}; make it smaller, or measure it without"
+        )
     seen = lpips.embed(_channels_first(truths, device) / 255)
     rows = (pictures[start : start + n] for start in range(0, len(pictures), n))
     embedded = (lpips.embed(_channels_first(row, device) / 255) for row in rows)

@@ -1,0 +1,66 @@
+"""What measuring many photographs takes of memory: the peak at 5,000 and at 50,000, of a process each.
+
+    python benchmarks/memory.py [--size 64] [--counts 5000 50000]
+
+The rows are `grey` and `truth`, the source a tar shard of small JPEGs, and a JSON report is written.
+What grows: a name and a place in the shard for each picture, and eight bytes for each figure.
+"""
+
+import argparse
+import io
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+PROGRAM = """
+import resource, sys
+from pathlib import Path
+from colorizenet.evaluation import evaluate_rows, standard_rows
+from colorizenet.sources import all_pictures
+
+pictures = all_pictures(sys.argv[1])[: int(sys.argv[3])]
+listed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report = evaluate_rows(standard_rows()[:2], pictures, size=int(sys.argv[4]))
+measured = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+report.to_json(sys.argv[2])
+written = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+print(*(round(kib / 1024) for kib in (listed, measured, written)))
+"""
+
+
+def shard(path: Path, count: int) -> None:
+    generator = np.random.default_rng(0)
+    kinds = []
+    for _ in range(32):
+        small = generator.integers(0, 256, (5, 5, 3), np.uint8)
+        kinds.append(cv2.imencode(".jpg", cv2.resize(small, (96, 80), interpolation=cv2.INTER_CUBIC))[1].tobytes())
+    with tarfile.open(path, "w") as tar:
+        for number in range(count):
+            member = tarfile.TarInfo(f"{number:06}.jpg")
+            member.size = len(kinds[number % len(kinds)])
+            tar.addfile(member, io.BytesIO(kinds[number % len(kinds)]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=64)
+    parser.add_argument("--counts", type=int, nargs="+", default=[5_000, 50_000])
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, report = Path(folder, "many.tar"), Path(folder, "report.json")
+        shard(source, max(options.counts))
+        print("peak MiB after  listing  measuring  writing")
+        for count in options.counts:
+            words = [sys.executable, "-c", PROGRAM, source, report, str(count), str(options.size)]
+            told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
+            print(f"{count:>12,}    {told[0]:>7}  {told[1]:>9}  {told[2]:>7}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
