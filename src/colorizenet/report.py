@@ -253,12 +253,15 @@ def _title(name: str) -> str:
 
 
 def _page(report: Report) -> dict[str, str]:
-    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value not in (None, ""))
+    settings = {name: value for name, value in report.settings.items() if value not in (None, "")}
+    command = settings.pop("command", "")
+    told = "".join(f"; {name} {value}" for name, value in settings.items())
     return {
         "subject": html.escape(report.subject),
         "summary": html.escape(
-            f"{len(report.pictures)} photographs, protocol {report.protocol}, colorizenet {__version__}; {settings}"
+            f"{len(report.pictures)} photographs, protocol {report.protocol}, colorizenet {__version__}{told}"
         ),
+        "command": f"<p>Repeat it with <code>{html.escape(command)}</code></p>" if command else "",
         "failed": "".join(f"<p>Left out: {html.escape(each)}</p>" for each in report.failed[:20]),
         "table": _table_of(report),
         "about": "".join(
