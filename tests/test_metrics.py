@@ -497,4 +497,4 @@ def test_metrics_refuse_what_is_no_pair_of_pictures():
 
 
 def test_every_public_metric_is_tested_here():
-    assert set(metrics.__all__) == {"METRICS", "Metric", "measure", "delta_e_2000", *metrics.METRICS}
+    assert set(metrics.__all__) == {"METRICS", "SMALLEST", "Metric", "measure", "delta_e_2000", *metrics.METRICS}
