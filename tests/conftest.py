@@ -1,5 +1,6 @@
 """Pictures and models small enough to make for each test."""
 
+import signal
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +15,9 @@ from onnx import TensorProto, helper
 from colorizenet.modelfile import METADATA_KEY, ModelCard
 
 Write = Callable[..., Path]
+
+# What is started in the background ignores Ctrl-C, and so do the programs that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

@@ -567,11 +567,13 @@ def mount_recipes() -> None:
             if folder is None:
                 return
             config = from_json(Path(folder) / "config.json")
-            if config.network.kind != recipe().network.kind:
-                raise ConfigError(
-                    f"{quoted(folder)} is a run of the network {config.network.kind}, which the recipe {name} "
-                    "does not train; resume it with the recipe it was started with"
-                )
+            for part in ("network", "task"):
+                kind = getattr(config, part).kind
+                if kind != getattr(recipe(), part).kind:
+                    raise ConfigError(
+                        f"{quoted(folder)} is a run of the {part} {kind}, which the recipe {name} "
+                        "does not train; resume it with the recipe it was started with"
+                    )
             values = cyclopts.config.Dict(_without_kinds(as_dict(config)), use_commands_as_keys=False, source=folder)
             values(app, commands, arguments)
 

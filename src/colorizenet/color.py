@@ -38,6 +38,7 @@ __all__ = [
     "lightness",
     "linear_to_lab",
     "linear_to_rgb",
+    "luminance",
     "normalize_ab",
     "normalize_l",
     "rgb_to_lab",
@@ -120,6 +121,13 @@ def linear_to_rgb(linear: Array) -> Array:
         return xp.where(value <= 0.0031308, value * 12.92, curve)
 
     return _channelwise(encode, linear)
+
+
+def luminance(linear: Array) -> Array:
+    """Y of linear sRGB, 0..1. Shape: ``(..., 3) -> (..., 1)``."""
+    red, green, blue = _channels(linear)
+    red_weight, blue_weight = _XYZ_FROM_DIFFERENCES[1].tolist()
+    return green + red_weight * (red - green) + blue_weight * (blue - green)
 
 
 def linear_to_lab(linear: Array) -> Array:
@@ -220,10 +228,7 @@ def fade_linear(linear: Array) -> Array:
     luminance must lie in 0..1.
     """
     xp = _xp(linear)
-    green = linear[..., 1:2]
-    red_weight, blue_weight = _XYZ_FROM_DIFFERENCES[1].tolist()
-    y = green + red_weight * (linear[..., 0:1] - green) + blue_weight * (linear[..., 2:3] - green)
-    y = xp.clip(y, 0.0, 1.0)
+    y = xp.clip(luminance(linear), 0.0, 1.0)
     departure = linear - y
     negligible = xp.finfo(linear.dtype).eps  # keeps 0 / 0 away from greys, in half precision too
     above = xp.clip(xp.amax(departure, -1)[..., None], negligible, None)

@@ -37,7 +37,7 @@ class ModelCard:
     name: str
     """What the model is called."""
     task: str
-    """What it learnt by: regression."""
+    """What it learnt by: regression or pix2pix."""
     recipe: str = ""
     """The recipe it was trained by."""
     overrides: dict[str, Any] = field(default_factory=dict)
@@ -60,6 +60,8 @@ class ModelCard:
     """What its first weights and the order of its pictures followed from."""
     data: list[dict[str, str]] = field(default_factory=list)
     """What it was trained on: name and SHA-256 of each part."""
+    start: dict[str, Any] = field(default_factory=dict)
+    """The run whose weights it started from: its recipe, settings, data, pictures, and its own start; or nothing."""
     licence: str = ""
     """Under what terms it may be used, and the terms of its data."""
     figures: dict[str, float] = field(default_factory=dict)

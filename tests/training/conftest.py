@@ -11,7 +11,19 @@ from jaxtyping import install_import_hook
 
 SHAPED = [
     f"colorizenet.training.{name}"
-    for name in ("augment", "data", "encoder_unet", "features", "losses", "screen", "tasks", "unet")
+    for name in (
+        "augment",
+        "bins",
+        "data",
+        "encoder_unet",
+        "features",
+        "losses",
+        "objective",
+        "patchgan",
+        "screen",
+        "tasks",
+        "unet",
+    )
 ]
 with install_import_hook(SHAPED, "beartype.beartype"):  # what annotations say of shapes is checked
     from colorizenet.training.config import RunConfig

@@ -19,8 +19,9 @@ from colorizenet.training import callbacks, data
 from colorizenet.training.config import from_json, to_json
 from colorizenet.training.encoder_unet import EncoderUNetConfig
 from colorizenet.training.fit import fit
+from colorizenet.training.objective import Objective
 from colorizenet.training.screen import Screen
-from colorizenet.training.tasks import OptimConfig, Regression, RegressionConfig, Task
+from colorizenet.training.tasks import OptimConfig, RegressionConfig, Task
 
 
 def checkpoint(folder: Path, name: str = "last") -> dict:
@@ -77,7 +78,7 @@ def test_it_says_what_it_was_made_with(finished, tiny):
 def test_each_validation_has_a_row_and_a_grid(finished):
     assert [row["pictures"] for row in rows(finished)] == [16, 32, 48]
     for row in rows(finished):
-        assert row.keys() == {"pictures", "train/loss", "train/gradient_norm"} | {
+        assert row.keys() == {"pictures", "train/loss", "train/pixels", "train/gradient_norm"} | {
             f"val/{name}" for name in ("loss", "ciede2000", "psnr", "colorfulness")
         }
         assert 0 < row["train/loss"] < 1 and 0 < row["val/ciede2000"] < 100
@@ -157,8 +158,8 @@ def learning_rates(monkeypatch) -> list[float]:
     found: list[float] = []
     update = Task.update
 
-    def noting(task, network, loss, optimizer):
-        result = update(task, network, loss, optimizer)
+    def noting(task, optimizer, loss, *networks):
+        result = update(task, optimizer, loss, *networks)
         found.append(optimizer.param_groups[0]["lr"])
         return result
 
@@ -168,7 +169,7 @@ def learning_rates(monkeypatch) -> list[float]:
 
 def no_progress(monkeypatch) -> None:
     """Let no validation be better than the first."""
-    monkeypatch.setattr(Regression, "error", lambda task, predicted, ab: predicted.square().sum() * 0 + 1)
+    monkeypatch.setattr(Objective, "pixels", lambda objective, predicted, ab: predicted.square().sum() * 0 + 1)
 
 
 def test_the_learning_rate_steps_down_when_the_loss_no_longer_falls(tiny, tmp_path, monkeypatch):

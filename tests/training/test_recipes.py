@@ -17,7 +17,7 @@ from colorizenet.training.export import export_run
 from colorizenet.training.fit import build_task, fit
 from colorizenet.training.recipes import RECIPES
 from colorizenet.training.screen import Screen
-from colorizenet.training.tasks import Task
+from colorizenet.training.tasks import Pix2PixConfig, Task
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated"),
@@ -31,11 +31,16 @@ def small(config: RunConfig, root, **settings) -> RunConfig:
         network = EncoderUNetConfig(encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8))
     else:
         network = dataclasses.replace(config.network, widths=tuple(min(width, 8) for width in config.network.widths))
+    task = config.task
+    if isinstance(task, Pix2PixConfig):
+        discriminator = dataclasses.replace(task.discriminator, widths=(8, 8, 8))
+        task = dataclasses.replace(task, discriminator=discriminator, warm_up=min(task.warm_up, 8))
     screen = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
     return dataclasses.replace(
         config,
         data=DataConfig(root=str(root), size=32, val_size=64, workers=0, screen=screen),
         network=network,
+        task=task,
         optim=dataclasses.replace(config.optim, lr=1e-2, encoder_lr=1e-2, warmup=8),
         precision="32-true",
         **{"pictures": 48, "batch_size": 4, "validate_every": 16, "checkpoint_every": 12, "ema": 0.9} | settings,
@@ -58,10 +63,10 @@ def test_it_overfits_one_batch_and_every_parameter_learns(config):
 
     class Note(lightning.Callback):
         def on_train_batch_end(self, _trainer, _task, logged, *_):
-            found.append(float(logged["train/loss"]))
+            found.append(float(logged["train/pixels"]))
 
     quiet = dict.fromkeys(("logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"), False)
-    trainer = lightning.Trainer(accelerator="cpu", max_steps=80, callbacks=[Note()], **quiet)
+    trainer = lightning.Trainer(accelerator="cpu", max_epochs=1, limit_train_batches=80, callbacks=[Note()], **quiet)
     trainer.fit(task, itertools.repeat(batch))
     assert found[-1] < found[0] / 3
     assert [name for name, value in task.network.named_parameters() if torch.equal(value, before[name])] == []
@@ -84,10 +89,10 @@ def test_a_run_that_was_stopped_and_resumed_is_the_same_run(config, tmp_path, mo
 
     update, calls = Task.update, itertools.count(1)
 
-    def failing(*given):
+    def failing(*given, **settings):
         if next(calls) == 8:
             raise Stop
-        return update(*given)
+        return update(*given, **settings)
 
     with monkeypatch.context() as patched:
         patched.setattr(Task, "update", failing)

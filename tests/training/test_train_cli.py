@@ -34,16 +34,32 @@ OVERRIDES = {
     "network.encoder": "resnet18",
     "network.pretrained": "none",
     "network.widths": (64, 32, 16, 8),
+    "augment.zoom": 0.3,
+    "augment.stretch": 0.2,
+    "augment.saturation": 0.4,
+    "augment.film": 0.5,
+    "augment.blur": 0.05,
+    "augment.noise": 0.15,
+    "augment.jpeg": 0.25,
+    "augment.fade": 0.35,
     "task.loss": "l1",
     "task.corner": 7.5,
+    "task.gradient": 0.2,
+    "task.perceptual": 0.3,
+    "task.lpips": 0.4,
+    "task.bins": 0.1,
+    "task.greyness": 0.05,
+    "task.vgg16": "vgg16.safetensors",
     "optim.lr": 1e-4,
     "optim.encoder_lr": 1e-5,
+    "optim.betas": (0.5, 0.99),
     "optim.weight_decay": 0.5,
     "optim.warmup": 17,
     "optim.schedule": "plateau",
     "optim.plateau_patience": 4,
     "optim.plateau_factor": 0.7,
     "optim.clip": 0.0,
+    "start": "runs/before",
     "pictures": 12,
     "batch_size": 5,
     "validate_every": 6,
@@ -62,8 +78,7 @@ def flag(name: str) -> str:
 def arguments(overrides) -> list[str]:
     given = []
     for name, value in overrides.items():
-        for one in value if isinstance(value, tuple) else (value,):
-            given += [flag(name), str(one)]
+        given += [flag(name), *map(str, value if isinstance(value, tuple) else (value,))]
     return given
 
 
@@ -175,7 +190,7 @@ def test_help_says_the_defaults_of_the_recipe(run, recipe):
     ):
         default = re.search(rf"{re.escape(name)} (?:INT|FLOAT) .*?\[default: ([^\]]+)\]", shown)
         assert default and float(default[1]) == value
-    assert ("--network.encoder" in shown) == (recipe == "encoder_unet")
+    assert ("--network.encoder" in shown) == (config.network.kind == "encoder_unet")
 
 
 def test_a_run_is_resumed_with_its_own_recipe(run, finished):

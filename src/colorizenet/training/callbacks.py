@@ -40,8 +40,8 @@ class MovingAverage(WeightAveraging):
 class Patience(EarlyStopping):
     """Ends a run whose validation loss no longer falls; one that ended so stays ended when it is resumed."""
 
-    def __init__(self, validations: int) -> None:
-        super().__init__("val/loss", patience=validations)
+    def __init__(self, monitor: str, validations: int) -> None:
+        super().__init__(monitor, patience=validations)
 
     def on_train_start(self, trainer: lightning.Trainer, _task: Any) -> None:
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience

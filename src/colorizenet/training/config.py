@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from colorizenet.errors import ConfigError, quoted
+from colorizenet.training.augment import AugmentConfig
 from colorizenet.training.data import DataConfig
 from colorizenet.training.encoder_unet import EncoderUNetConfig
-from colorizenet.training.tasks import OptimConfig, RegressionConfig
+from colorizenet.training.tasks import OptimConfig, Pix2PixConfig, RegressionConfig
 from colorizenet.training.unet import UNetConfig
 
 __all__ = ["RunConfig", "as_dict", "differences", "from_json", "offered", "plain", "to_json"]
@@ -22,8 +23,11 @@ class RunConfig:
 
     data: DataConfig = field(default_factory=DataConfig)
     network: EncoderUNetConfig | UNetConfig = field(default_factory=EncoderUNetConfig)
-    task: RegressionConfig = field(default_factory=RegressionConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    task: RegressionConfig | Pix2PixConfig = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
+    start: str = ""
+    """Folder of a finished run whose best weights the network starts from; empty for first weights of its own."""
     pictures: int = 100_000
     """Length of the run, in pictures."""
     batch_size: int = 32

@@ -78,13 +78,20 @@ class EncoderUNet(nn.Module):
             TwoConvolutions(below + beside, width)
             for below, beside, width in zip(deeper, channels[-2::-1], config.widths, strict=True)
         )
+        self.feature_widths = config.widths
         self.head = grey_head(config.widths[-1])
 
     def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h2 w2"]:
+        return self.head(self.features(lightness)[-1])
+
+    def features(self, lightness: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """What the decoder makes at each level, coarsest first; the last is what ``head`` turns into chroma."""
         *skips, x = self.encoder((lightness - self.mean) / self.std)
+        found = []
         for level, skip in zip(self.decoder, reversed(skips), strict=True):
             x = level(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
-        return self.head(x)
+            found.append(x)
+        return found
 
     def _load_encoder(self, config: EncoderUNetConfig) -> None:
         path = packaged(config.encoder) if config.pretrained == "package" else Path(config.pretrained)

@@ -17,7 +17,7 @@ from colorizenet.errors import ConfigError, ModelFileError, quoted
 from colorizenet.images import write_atomically
 from colorizenet.modelfile import METADATA_KEY, ModelCard
 from colorizenet.training.config import RunConfig, differences, from_json
-from colorizenet.training.fit import build_task, read_checkpoint
+from colorizenet.training.fit import network_weights, read_checkpoint
 from colorizenet.training.recipes import RECIPES
 
 __all__ = ["export_network", "export_run"]
@@ -38,10 +38,10 @@ def export_run(run: Path, out: Path, *, checkpoint: str = "best", **described: A
     """
     config = from_json(run / "config.json")
     state = read_checkpoint(run / f"{checkpoint}.ckpt")
-    task = build_task(config, pretrained=False)
-    task.load_state_dict(state["state_dict"])
-    card = _card_of(run, config, task.network, state["pictures_seen"], described)
-    export_network(task.network, card, out)
+    network = config.network.build(pretrained=False)
+    network.load_state_dict(network_weights(state))
+    card = _card_of(run, config, network, state["pictures_seen"], described)
+    export_network(network, card, out)
     return card
 
 
@@ -147,13 +147,24 @@ def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, de
             "data": made_with["data"],
             "commit": made_with["commit"],
             "versions": made_with["versions"],
+            "start": _stage(made_with["start"]) if "start" in made_with else {},
         }
         | described
     )
 
 
+def _stage(told: dict[str, Any]) -> dict[str, Any]:
+    """A run that this one started from, as a card tells of it."""
+    settings = told["settings"]
+    kept = {name: told[name] for name in ("recipe", "pictures_seen", "data", "commit", "versions")}
+    kept["settings"] = {name: settings[name] for name in ("task", "optim", "pictures", "batch_size", "ema", "seed")}
+    return kept | ({"start": _stage(told["start"])} if "start" in told else {})
+
+
 def _overrides(recipe: RunConfig, config: RunConfig) -> dict[str, Any]:
     """What differs from the recipe; where data and weights lay is nobody's business."""
     changed = differences(recipe, config)
-    kept = {name: value for name, value in changed.items() if name not in ("data.root", "data.val", "data.downloads")}
-    return {name: Path(value).name if name == "network.pretrained" else value for name, value in kept.items()}
+    places = ("data.root", "data.val", "data.downloads", "start")
+    kept = {name: value for name, value in changed.items() if name not in places}
+    files = ("network.pretrained", "task.vgg16")
+    return {name: Path(value).name if name in files else value for name, value in kept.items()}

@@ -250,7 +250,8 @@ class FrechetMetric:
     @torch.no_grad()
     def features(self, pictures: Pictures) -> Float[np.ndarray, "n d"]:
         """float32, one row a picture."""
-        return self._extract(_channels_first(pictures, self._device)).cpu().numpy()
+        with torch.autocast(torch.device(self._device).type, enabled=False):  # in the middle of a run, too
+            return self._extract(_channels_first(pictures, self._device)).cpu().numpy()
 
     def add(self, row: str, pictures: Pictures) -> None:
         """Add a batch to the set of that name. All pictures of a batch have one size; sets may have many."""

@@ -33,16 +33,19 @@ from colorizenet.images import write_atomically
 from colorizenet.training.callbacks import Last, MovingAverage, Patience, Watch, WholeFiles
 from colorizenet.training.config import RunConfig, differences, from_json, to_json
 from colorizenet.training.data import Photographs
-from colorizenet.training.tasks import Regression, Task
+from colorizenet.training.tasks import Pix2Pix, Pix2PixConfig, Regression, Task
 
-__all__ = ["build_task", "fit", "read_checkpoint"]
+__all__ = ["build_task", "fit", "network_weights", "read_checkpoint"]
 
 
 def build_task(config: RunConfig, *, pretrained: bool = True) -> Task:
     """The networks and the training step of a run, with first weights or, for a checkpoint, any."""
     network = config.network.build(pretrained=pretrained)
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Regression(network, config.task, config.optim, pictures=config.pictures)
+    settings: Any = {"pictures": config.pictures, "augment": config.augment, "seed": config.seed}
+    if isinstance(config.task, Pix2PixConfig):
+        return Pix2Pix(network, config.task, config.optim, **settings)
+    return Regression(network, config.task, config.optim, **settings)
 
 
 def fit(
@@ -74,7 +77,9 @@ def fit(
 
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
-    task = build_task(config, pretrained=not resume)
+    task = build_task(config, pretrained=not (resume or config.start))
+    if config.start and not resume:
+        _start_from(Path(config.start), task)
     _describe(config, folder, recipe, data)
 
     world = devices * nodes
@@ -93,13 +98,30 @@ def fit(
             enable_progress_bar=progress,
             enable_model_summary=False,
             logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=_callbacks(config, folder, interrupted, world),
+            callbacks=_callbacks(config, task.monitor, folder, interrupted, world),
             plugins=WholeFiles(),
             default_root_dir=folder,
             use_distributed_sampler=False,
         )
         trainer.fit(task, datamodule=data, ckpt_path=last if resume else None, weights_only=True)
     return task
+
+
+def _start_from(run: Path, task: Task) -> None:
+    """Give the network the weights that a finished run validated best with."""
+    try:
+        task.network.load_state_dict(network_weights(read_checkpoint(run / "best.ckpt")))
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the network of {quoted(run)} is another than this run's ({quoted(error)}); "
+            "start with the same settings of network, or leave start out"
+        ) from error
+
+
+def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Those of the network that is exported, of everything that learnt in a run."""
+    weights = checkpoint["state_dict"].items()
+    return {name.removeprefix("network."): value for name, value in weights if name.startswith("network.")}
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -127,16 +149,33 @@ def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
 def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", to_json(config).encode())
-    made_with = json.dumps({"recipe": recipe} | _made_with(data), indent=2)
-    write_atomically(folder / "made-with.json", made_with.encode())
+    made_with = {"recipe": recipe} | _made_with(data)
+    if config.start:
+        made_with["start"] = _told_of(Path(config.start))
+    write_atomically(folder / "made-with.json", json.dumps(made_with, indent=2).encode())
 
 
-def _callbacks(config: RunConfig, folder: Path, interrupted: threading.Event, world: int) -> list[Callback]:
+def _told_of(run: Path) -> dict[str, Any]:
+    """What is to be known of a run that another one starts from, and of those that it started from."""
+    try:
+        made_with = json.loads((run / "made-with.json").read_text())
+        settings = json.loads((run / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{quoted(run)} does not say how it was made ({quoted(error)}); start from the whole folder of a run"
+        ) from error
+    seen = read_checkpoint(run / "best.ckpt")["pictures_seen"]
+    return made_with | {"settings": settings, "pictures_seen": seen}
+
+
+def _callbacks(
+    config: RunConfig, monitor: str, folder: Path, interrupted: threading.Event, world: int
+) -> list[Callback]:
     return [
         *([MovingAverage(config.ema)] if config.ema else []),
         Watch(folder),
-        *([Patience(config.patience)] if config.patience else []),
-        ModelCheckpoint(folder, "best", monitor="val/loss", enable_version_counter=False),
+        *([Patience(monitor, config.patience)] if config.patience else []),
+        ModelCheckpoint(folder, "best", monitor=monitor, enable_version_counter=False),
         Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config, world), interrupted=interrupted),
     ]
 

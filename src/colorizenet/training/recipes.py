@@ -5,10 +5,11 @@ from collections.abc import Callable
 from colorizenet.training.config import RunConfig
 from colorizenet.training.data import DataConfig
 from colorizenet.training.encoder_unet import EncoderUNetConfig
-from colorizenet.training.tasks import OptimConfig, RegressionConfig
+from colorizenet.training.patchgan import PatchGANConfig
+from colorizenet.training.tasks import OptimConfig, Pix2PixConfig, RegressionConfig
 from colorizenet.training.unet import UNetConfig
 
-__all__ = ["RECIPES", "encoder_unet", "tiny", "unet", "unet256"]
+__all__ = ["RECIPES", "encoder_unet", "pix2pix", "pix2pix_encoder", "tiny", "unet", "unet256"]
 
 
 def encoder_unet() -> RunConfig:
@@ -38,6 +39,35 @@ def unet256() -> RunConfig:
     )
 
 
+def pix2pix() -> RunConfig:
+    """Pix2pix as its paper has it: a U-Net from scratch and a PatchGAN of 70 x 70, at 256 px."""
+    return RunConfig(
+        data=DataConfig(size=256),
+        network=UNetConfig(widths=(64, 128, 256, 512, 512, 512)),
+        task=Pix2PixConfig(),
+        optim=OptimConfig(lr=2e-4, betas=(0.5, 0.999), weight_decay=0.0, warmup=0, clip=0.0),
+        batch_size=16,
+        ema=0.0,
+    )
+
+
+def pix2pix_encoder() -> RunConfig:
+    """A short game after regression: give `--start` the folder of an encoder_unet run. Livelier and more real."""
+    return RunConfig(
+        network=EncoderUNetConfig(),
+        task=Pix2PixConfig(
+            loss="huber",
+            weight=30.0,
+            adversary="hinge",
+            discriminator=PatchGANConfig(widths=(64, 128, 256), norm="none", spectral=True),
+            warm_up=5_000,
+        ),
+        optim=OptimConfig(lr=2e-4, encoder_lr=4e-5, betas=(0.5, 0.999), warmup=1_000),
+        pictures=30_000,
+        validate_every=5_000,
+    )
+
+
 def tiny() -> RunConfig:
     """Ends within a minute on two cores: for tests and first tries, not for colours."""
     return RunConfig(
@@ -52,4 +82,6 @@ def tiny() -> RunConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {run.__name__: run for run in (encoder_unet, unet, unet256, tiny)}
+RECIPES: dict[str, Callable[[], RunConfig]] = {
+    run.__name__: run for run in (encoder_unet, unet, unet256, pix2pix, pix2pix_encoder, tiny)
+}

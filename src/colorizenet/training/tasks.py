@@ -1,13 +1,15 @@
 """What is learnt and how: one LightningModule each, with one training step that reads like its paper."""
 
 import math
+import zlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Any, Literal, cast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, cast
 
 import lightning
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
@@ -15,8 +17,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from colorizenet import metrics
 from colorizenet.errors import ConfigError
 from colorizenet.training import augment, losses
+from colorizenet.training.augment import AugmentConfig, Sample
+from colorizenet.training.features import FrechetMetric, set_metrics
+from colorizenet.training.objective import Objective, ObjectiveConfig, shrunk
+from colorizenet.training.patchgan import PatchGAN, PatchGANConfig
 
-__all__ = ["OptimConfig", "Regression", "RegressionConfig", "Task", "learning_rate_share"]
+__all__ = ["OptimConfig", "Pix2Pix", "Pix2PixConfig", "Regression", "RegressionConfig", "Task", "learning_rate_share"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +33,8 @@ class OptimConfig:
     """Peak learning rate, reached after ``warmup`` pictures."""
     encoder_lr: float = 3e-4
     """Peak learning rate of a pretrained encoder."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decays a step of AdamW's mean gradient and mean square; beside a discriminator, 0.5 and 0.999."""
     weight_decay: float = 0.01
     """Decoupled weight decay of AdamW."""
     warmup: int = 10_000
@@ -50,17 +58,46 @@ class OptimConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegressionConfig:
+class RegressionConfig(ObjectiveConfig):
     """Learning to predict the colour of each pixel."""
 
-    loss: Literal["huber", "l1", "l2"] = "huber"
-    """What counts as an error: squared when small and absolute when large, absolute, or squared."""
-    corner: float = 10.0
-    """Where ``huber`` turns from squared to absolute, in a*b* units."""
+    kind: ClassVar = "regression"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pix2PixConfig(ObjectiveConfig):
+    """Learning colours that are near the truth and that a discriminator takes for it."""
+
+    kind: ClassVar = "pix2pix"
+    loss: Literal["huber", "l1", "l2", "ciede2000"] = "l1"
+    """What counts as an error of a pixel."""
+    weight: float = 100.0
+    """Weight of the errors of colour against fooling the discriminator: pix2pix's lambda. More is safer and duller."""
+    adversary: Literal["bce", "least_squares", "hinge"] = "bce"
+    """The game: binary cross-entropy as in pix2pix; least squares, whose gradient does not vanish where the
+    discriminator is sure; hinge, which ends where it is sure enough and goes well with spectral norm."""
+    discriminator: PatchGANConfig = field(default_factory=PatchGANConfig)
+    discriminator_lr: float = 2e-4
+    """Peak learning rate of the discriminator; twice to four times the network's steadies the game (TTUR)."""
+    discriminator_betas: tuple[float, float] = (0.5, 0.999)
+    """Adam's decays for the discriminator; a first one of 0 to 0.5 keeps up with an opponent that moves."""
+    warm_up: int = 0
+    """Pictures on which the discriminator learns alone, before the network moves: for a network that is trained
+    already, which the first steps of an ignorant discriminator would spoil."""
+    smooth: float = 1.0
+    """What real patches are to score, 1 or a little less, say 0.9, where the discriminator grows too sure."""
+    r1: float = 0.0
+    """Weight of the slope of the scores at photographs: keeps the game from circling; 0.1 to 10, at some cost."""
+    guard: float = 0.0
+    """Leave the discriminator out of a step while its loss, averaged, is below this: it wins and teaches nothing."""
 
     def __post_init__(self) -> None:
-        if self.corner <= 0:
-            raise ConfigError(f"task.corner is {self.corner}; give a distance over 0 in a*b* units, say 10")
+        super().__post_init__()
+        for name in ("weight", "discriminator_lr", "warm_up", "r1", "guard"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"task.{name} is {getattr(self, name)}; give a number of at least 0")
+        if not 0.5 < self.smooth <= 1:
+            raise ConfigError(f"task.smooth is {self.smooth}; give a score over 0.5 up to 1")
 
 
 def learning_rate_share(pictures: int, *, warmup: int, total: int, schedule: str = "cosine") -> float:
@@ -77,35 +114,49 @@ def learning_rate_share(pictures: int, *, warmup: int, total: int, schedule: str
 
 
 class Task(lightning.LightningModule, ABC):
-    """What all tasks share: counting in pictures, stepping an optimizer, validating.
+    """What all tasks share: counting in pictures, changing them, stepping an optimizer, validating.
 
     ``network`` is what is validated and exported: (N, 1, H, W) lightness to chroma of H x W or
     an even division of it, in network units.
     """
 
-    network: nn.Module
+    monitor: ClassVar[str] = "val/loss"
+    """The figure of validation that is lowest where the weights are best."""
 
-    def __init__(self, optim: OptimConfig, *, pictures: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        config: ObjectiveConfig,
+        optim: OptimConfig,
+        *,
+        pictures: int,
+        augment: AugmentConfig | None = None,
+        seed: int = 0,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.optim, self.pictures = optim, pictures
+        self.network, self.objective = network, Objective(config, network)
+        self.optim, self.pictures, self.augment, self.seed = optim, pictures, augment or AugmentConfig(), seed
         self.pictures_seen = 0
 
     @abstractmethod
-    def learn(self, lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) -> dict[str, Tensor]:
-        """One training step; what it returns is logged."""
+    def learn(self, sample: Sample) -> dict[str, Tensor]:
+        """One training step; what it returns, the same names each time, is logged."""
 
-    @abstractmethod
-    def error(self, predicted: Float[Tensor, "b 2 h w"], ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, ""]:
-        """What validation minimizes."""
+    def predict(self, sample: Sample) -> tuple[Float[Tensor, "b 2 h2 w2"], dict[str, Tensor]]:
+        """What the network makes of what it sees, and each error of it."""
+        features = self.network.features(sample.seen.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
+        predicted = self.network.head(features[-1]).float()  # type: ignore[operator]
+        return predicted, self.objective(sample.lightness, sample.ab, predicted, features)
 
     def on_train_start(self) -> None:
         if self.pictures_seen >= self.pictures:  # a finished run that is resumed
             self.trainer.should_stop = True
 
     def training_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> dict[str, Tensor]:
-        lightness, ab = augment.to_network(batch)
-        logged = self.learn(lightness.contiguous(memory_format=torch.channels_last), ab)
+        # Each batch of each process draws changes of its own, and the same ones when it is resumed.
+        drawn = zlib.crc32(f"{self.seed} {self.pictures_seen} {self.trainer.global_rank}".encode())
+        logged = self.learn(augment.augmented(batch, self.augment, drawn))
         self.pictures_seen += len(batch) * self.trainer.world_size
         figures = {f"train/{name}": value.detach() for name, value in logged.items()}
         self.log_dict(figures)
@@ -123,24 +174,66 @@ class Task(lightning.LightningModule, ABC):
             "psnr": sum(metrics.psnr(*pair) for pair in pairs) / len(pairs),
             "colorfulness": sum(metrics.colorfulness(picture) for picture, _ in pairs) / len(pairs),
         }
-        target = F.interpolate(ab, size=predicted.shape[-2:], mode="area")
-        mean["loss"] = float(self.error(predicted, target))
+        mean["loss"] = float(self.objective.pixels(predicted, shrunk(ab, predicted)))
         self.log_dict({f"val/{name}": value for name, value in mean.items()}, batch_size=len(batch), sync_dist=True)
         return shown
 
-    def update(self, network: nn.Module, loss: Float[Tensor, ""], optimizer: torch.optim.Optimizer) -> Tensor:
-        """Let one network learn from a loss; its gradient's norm, before clipping, is returned."""
+    def update(
+        self, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], *networks: nn.Module, since: int = 0
+    ) -> Tensor:
+        """Let networks learn from a loss; their gradient's norm, before clipping, is returned.
+
+        The learning rate goes its way from the picture number ``since`` on.
+        """
         share = learning_rate_share(
-            self.pictures_seen, warmup=self.optim.warmup, total=self.pictures, schedule=self.optim.schedule
+            self.pictures_seen - since,
+            warmup=self.optim.warmup,
+            total=self.pictures - since,
+            schedule=self.optim.schedule,
         )
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * share
-        self.log("learning_rate", optimizer.param_groups[0]["lr"])
         optimizer.zero_grad()
         self.manual_backward(loss)
-        norm = nn.utils.clip_grad_norm_(network.parameters(), self.optim.clip or math.inf)
+        parameters = [parameter for network in networks for parameter in network.parameters()]
+        norm = nn.utils.clip_grad_norm_(parameters, self.optim.clip or math.inf)
         optimizer.step()
         return norm
+
+    def optimizer(self) -> torch.optim.Optimizer:
+        """That of the network, whose encoder has a learning rate of its own."""
+        encoder = getattr(self.network, "encoder", None)
+        pretrained = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []
+        known = {id(parameter) for parameter in pretrained}
+        learning = [*self.network.parameters(), *self.objective.parameters()]
+        fresh = [parameter for parameter in learning if id(parameter) not in known]
+        groups = [
+            {"params": parameters, "initial_lr": lr}
+            for parameters, lr in ((fresh, self.optim.lr), (pretrained, self.optim.encoder_lr))
+            if parameters
+        ]
+        return torch.optim.AdamW(groups, lr=self.optim.lr, betas=self.optim.betas, weight_decay=self.optim.weight_decay)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["pictures_seen"] = self.pictures_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.pictures_seen = checkpoint["pictures_seen"]
+
+
+class Regression(Task):
+    """Predict each pixel's colour, and be as wrong as the loss says (Zhang et al. 2016, section 2)."""
+
+    def __init__(self, network: nn.Module, config: RegressionConfig, optim: OptimConfig, **settings: Any) -> None:
+        super().__init__(network, config, optim, **settings)
+
+    def learn(self, sample: Sample) -> dict[str, Tensor]:
+        _, errors = self.predict(sample)
+        loss = _total(errors)
+        optimizer = cast(torch.optim.Optimizer, self.optimizers())
+        self.log("learning_rate", optimizer.param_groups[0]["lr"])
+        norm = self.update(optimizer, loss, self.network, self.objective)
+        return {"loss": loss, **errors, "gradient_norm": norm}
 
     def on_validation_epoch_end(self) -> None:
         """Where the schedule is ``plateau``, lower the peak learning rate if the loss no longer falls."""
@@ -154,42 +247,129 @@ class Task(lightning.LightningModule, ABC):
             group["initial_lr"] = group["lr"]
 
     def configure_optimizers(self) -> Any:
-        encoder = getattr(self.network, "encoder", None)
-        pretrained = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []
-        known = {id(parameter) for parameter in pretrained}
-        fresh = [parameter for parameter in self.network.parameters() if id(parameter) not in known]
-        groups = [
-            {"params": parameters, "initial_lr": lr}
-            for parameters, lr in ((fresh, self.optim.lr), (pretrained, self.optim.encoder_lr))
-            if parameters
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=self.optim.lr, weight_decay=self.optim.weight_decay)
+        optimizer = self.optimizer()
         if self.optim.schedule == "cosine":
             return optimizer
         patience, factor = self.optim.plateau_patience, self.optim.plateau_factor
         return [optimizer], [ReduceLROnPlateau(optimizer, patience=patience, factor=factor)]
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["pictures_seen"] = self.pictures_seen
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.pictures_seen = checkpoint["pictures_seen"]
+_DISTANCE = "frechet_efficientnet_lite0"
 
 
-class Regression(Task):
-    """Predict each pixel's colour, and be as wrong as the loss says (Zhang et al. 2016, section 2)."""
+class Pix2Pix(Task):
+    """L1 for what is certain, a patch discriminator for what is plausible (Isola et al. 2017).
 
-    def __init__(self, network: nn.Module, config: RegressionConfig, optim: OptimConfig, *, pictures: int) -> None:
-        super().__init__(optim, pictures=pictures)
-        self.network, self.config = network, config
+    Each batch the discriminator learns from real and fake pairs of lightness and chroma, then the
+    network with the discriminator frozen. The discriminator judges chroma at the size at which the
+    network predicts it. The best weights are those whose colours are distributed most like the truth's:
+    losses of a game say nothing of who plays well.
+    """
 
-    def learn(self, lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h w"]) -> dict[str, Tensor]:
-        predicted = self.network(lightness).float()
-        loss = self.error(predicted, F.interpolate(ab, size=predicted.shape[-2:], mode="area"))
-        norm = self.update(self.network, loss, cast(torch.optim.Optimizer, self.optimizers()))
-        return {"loss": loss, "gradient_norm": norm}
+    monitor = "val/choice"
 
-    def error(self, predicted: Float[Tensor, "b 2 h w"], ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, ""]:
-        if self.config.loss == "huber":
-            return losses.huber(predicted, ab, corner=self.config.corner)
-        return {"l1": losses.l1, "l2": losses.l2}[self.config.loss](predicted, ab)
+    def __init__(self, network: nn.Module, config: Pix2PixConfig, optim: OptimConfig, **settings: Any) -> None:
+        super().__init__(network, config, optim, **settings)
+        if optim.schedule == "plateau":
+            raise ConfigError(
+                "optim.schedule plateau waits for a loss to stop falling, and in a game none falls; try cosine"
+            )
+        self.discriminator = PatchGAN(config.discriminator)
+        self.game = config
+        self.judged = nn.Buffer(torch.ones(()))  # the discriminator's loss, averaged over its last steps
+        self._distance: FrechetMetric | None = None
+
+    def learn(self, sample: Sample) -> dict[str, Tensor]:
+        of_network, of_discriminator = cast(list[torch.optim.Optimizer], self.optimizers())
+        alone = self.pictures_seen < self.game.warm_up
+        self.network.train(not alone)
+        with torch.set_grad_enabled(not alone):
+            predicted, errors = self.predict(sample)
+        lightness = shrunk(sample.lightness, predicted)
+        fake = torch.cat([lightness, predicted], dim=1)
+        real = torch.cat([lightness, shrunk(sample.ab, predicted)], dim=1)
+
+        logged = self._judge(real, fake.detach(), of_discriminator)
+        with _frozen(self.discriminator), torch.set_grad_enabled(not alone):
+            fooling = self._fooling(self.discriminator(fake).float())
+        loss = fooling + self.game.weight * _total(errors)
+        norm = loss.new_zeros(())
+        if not alone:
+            norm = self.update(of_network, loss, self.network, self.objective, since=self.game.warm_up)
+        return {"loss": loss, "fooling": fooling, **errors, "gradient_norm": norm, **logged}
+
+    def _judge(self, real: Tensor, fake: Tensor, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        """One step of the discriminator, unless it wins so much that it is left out."""
+        game = self.game
+        real_scores, fake_scores = self.discriminator(real).float(), self.discriminator(fake).float()
+        judge = {
+            "bce": losses.judge_bce,
+            "least_squares": losses.judge_least_squares,
+            "hinge": losses.judge_hinge,
+        }[game.adversary]
+        judging = judge(real_scores, fake_scores, smooth=game.smooth)
+        self.judged.lerp_(judging.detach(), 0.05)
+        told = torch.sigmoid if game.adversary == "bce" else torch.as_tensor
+        logged = {
+            "judging": judging,
+            "score_real": told(real_scores).mean(),
+            "score_fake": told(fake_scores).mean(),
+            "guarded": (self.judged < game.guard).float(),
+        }
+        if logged["guarded"]:
+            return logged | {"discriminator_norm": judging.new_zeros(())}
+        if game.r1:
+            with torch.autocast(real.device.type, enabled=False):  # its slope has a slope, which bfloat16 lacks
+                photographs = real.detach().float().requires_grad_()
+                judging = judging + game.r1 * losses.r1(self.discriminator(photographs), photographs)
+        return logged | {"discriminator_norm": self.update(optimizer, judging, self.discriminator)}
+
+    def _fooling(self, scores: Tensor) -> Tensor:
+        return {"bce": losses.fool_bce, "least_squares": losses.fool_least_squares, "hinge": losses.fool_hinge}[
+            self.game.adversary
+        ](scores)
+
+    def configure_optimizers(self) -> Any:
+        betas, lr = self.game.discriminator_betas, self.game.discriminator_lr
+        judge = torch.optim.Adam(self.discriminator.parameters(), lr=lr, betas=betas)
+        for group in judge.param_groups:
+            group["initial_lr"] = lr
+        return [self.optimizer(), judge]
+
+    def on_fit_start(self) -> None:
+        set_metrics([_DISTANCE])  # what is missing is told now, and not when the first validation is due
+
+    def on_validation_epoch_start(self) -> None:
+        self._distance = set_metrics([_DISTANCE], device=str(self.device))[_DISTANCE]
+
+    def validation_step(self, batch: UInt8[Tensor, "b h w 3"], index: int) -> UInt8[Tensor, "b h w 3"]:
+        shown = super().validation_step(batch, index)
+        assert self._distance is not None
+        self._distance.add("shown", shown.cpu().numpy())
+        self._distance.add("truth", batch.cpu().numpy())
+        true = sum(metrics.colorfulness(picture) for picture in batch.cpu().numpy()) / len(batch)
+        self.log("val/colorfulness_true", true, batch_size=len(batch), sync_dist=True)
+        return shown
+
+    def on_validation_epoch_end(self) -> None:
+        assert self._distance is not None
+        frechet = self._distance.distance("shown", "truth")
+        logged = self.trainer.callback_metrics
+        true = float(logged["val/colorfulness_true"])
+        off = abs(float(logged["val/colorfulness"]) - true) / true
+        self.log_dict({"val/frechet": frechet, "val/choice": frechet * (1 + off)}, sync_dist=True)
+        self._distance = None
+
+
+def _total(errors: dict[str, Tensor]) -> Float[Tensor, ""]:
+    return torch.stack(list(errors.values())).sum()
+
+
+@contextmanager
+def _frozen(network: nn.Module) -> Iterator[None]:
+    """For a while a network only passes gradients on."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)

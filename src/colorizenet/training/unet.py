@@ -57,18 +57,25 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(
             TwoConvolutions(deep + beside, beside, config.norm) for deep, beside in itertools.pairwise(below)
         )
+        self.feature_widths = below[1:]
         self.head = grey_head(widths[0])
 
     def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
+        return self.head(self.features(lightness)[-1])
+
+    def features(self, lightness: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """What the way up makes at each level, coarsest first; the last is what ``head`` turns into chroma."""
         skips: list[Tensor] = []
         x = lightness
         for level in self.down:
             x = level(F.max_pool2d(x, 2) if skips else x)
             skips.append(x)
         skips.pop()
+        found = []
         for level in self.up:
             x = level(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1))
-        return self.head(x)
+            found.append(x)
+        return found
 
 
 class TwoConvolutions(nn.Sequential):

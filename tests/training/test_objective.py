@@ -1,0 +1,80 @@
+"""Errors of colour: that each that is asked for is there, counts by its weight and teaches the network."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torchvision.models import vgg16
+
+from colorizenet.errors import ConfigError
+from colorizenet.training.objective import Objective, ObjectiveConfig
+from colorizenet.training.unet import UNet, UNetConfig
+
+WEIGHTED = ("gradient", "bins", "greyness", "perceptual", "lpips")
+
+
+@pytest.fixture(scope="module")
+def vgg(tmp_path_factory) -> str:
+    """A file of VGG16's shape, with random weights."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        shapes = {name: value.shape for name, value in vgg16(init_weights=False).features.state_dict().items()}
+    path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
+    save_file({f"features.{name}": 0.05 * torch.randn(shape) for name, shape in shapes.items()}, path)
+    return str(path)
+
+
+@pytest.fixture
+def network() -> UNet:
+    torch.manual_seed(0)
+    network = UNet(UNetConfig(widths=(4, 8, 8)))
+    torch.nn.init.normal_(network.head.weight, std=0.05)
+    return network
+
+
+def errors_of(config: ObjectiveConfig, network: UNet, lightness, ab):
+    features = network.features(lightness)
+    predicted = network.head(features[-1])
+    return Objective(config, network).eval()(lightness, ab, predicted, features)
+
+
+@pytest.fixture
+def sample() -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(1)
+    return 0.3 + 0.4 * torch.rand(2, 1, 32, 32), 0.2 * torch.randn(2, 2, 32, 32)
+
+
+def test_pixels_alone_unless_more_is_asked_for(network, sample):
+    assert set(errors_of(ObjectiveConfig(), network, *sample)) == {"pixels"}
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_each_error_counts_by_its_weight_and_teaches_the_network(network, sample, vgg, name):
+    once, thrice = (
+        (torch.manual_seed(2), errors_of(ObjectiveConfig(**{name: weight}, vgg16=vgg), network, *sample))[1]
+        for weight in (1.0, 3.0)
+    )
+    assert set(once) == {"pixels", name}
+    assert once[name].item() > 0
+    assert thrice[name].item() == pytest.approx(3 * once[name].item(), rel=1e-5)
+    once[name].backward()
+    # What is wrong with features or colour reaches the first convolution of the network.
+    assert next(network.parameters()).grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", ["gradient", "perceptual", "lpips"])
+def test_the_truth_costs_nothing(network, sample, vgg, name):
+    lightness, ab = sample
+    objective = Objective(ObjectiveConfig(**{name: 1.0}, vgg16=vgg), network)
+    assert objective(lightness, ab, ab, [])[name].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_frozen_networks_are_not_part_of_a_checkpoint(network, vgg):
+    objective = Objective(ObjectiveConfig(perceptual=1.0, lpips=1.0, bins=1.0, vgg16=vgg), network)
+    assert {name.split(".")[0] for name in objective.state_dict()} == {"bins"}
+    assert all(name.startswith("bins.") for name, _ in objective.named_parameters())
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_negative_weights_are_refused(name):
+    with pytest.raises(ConfigError, match=rf"task\.{name}"):
+        ObjectiveConfig(**{name: -1.0})
