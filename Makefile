@@ -21,6 +21,7 @@ SHOWN := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-
 docs: .venv/dev.installed
 	$(BIN)/colorizenet colorize $(SHOWN:%=samples/%.jpg) --out build/shown --overwrite --sheet docs/before-after.jpg
 	$(BIN)/python docs/write_cli.py
+	$(BIN)/python docs/draw_augmentations.py
 
 # The README's table of models, measured on PICTURES=...; without it, from the figures that are kept.
 model-table: .venv/dev.installed

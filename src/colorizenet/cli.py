@@ -277,6 +277,7 @@ def export(
     *,
     out: Path,
     checkpoint: Literal["best", "last"] = "best",
+    weights: Literal["half", "byte"] = "half",
     name: str | None = None,
     licence: str = "",
     limits: str = "",
@@ -291,7 +292,9 @@ def export(
     out
         The .onnx file to write.
     checkpoint
-        Of the lowest validation loss, or the last.
+        Of the lowest validation loss (of a game: the best choice), or the last.
+    weights
+        How they are stored: in half precision, or in a byte each for a file of half the size and colours a little off.
     name
         What the model is called on its card (default: the name of the run's folder).
     licence
@@ -311,7 +314,7 @@ def export(
         raise ConfigError(
             f"{quoted(figures)} cannot be read as JSON ({quoted(error)}); give an object of numbers"
         ) from error
-    export_run(run, out, checkpoint=checkpoint, figures=measured, **described)
+    export_run(run, out, checkpoint=checkpoint, weights=weights, figures=measured, **described)
     print(quoted(out))
 
 

@@ -179,3 +179,26 @@ def test_a_folder_that_holds_no_run_is_refused(finished, tmp_path, missing):
         export_run(run, tmp_path / "out.onnx")
     assert str(error.value).isprintable()
     assert not (tmp_path / "out.onnx").exists()
+
+
+def test_weights_of_a_byte_make_a_file_of_half_the_size_that_is_nearly_right(tmp_path):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 64, 3, 1, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.Conv2d(64, 2, 1))
+    paths = {weights: tmp_path / f"{weights}.onnx" for weights in ("half", "byte")}
+    for weights, path in paths.items():
+        export_network(network, CARD, path, weights=weights)
+    assert paths["byte"].stat().st_size < 0.6 * paths["half"].stat().st_size
+    assert 0 < difference(paths["byte"], network, 2, 1, 64, 96) < 1
+
+
+def test_weights_that_a_byte_cannot_hold_leave_no_file(tmp_path):
+    network = nn.Sequential(nn.Conv2d(1, 256, 1), nn.Conv2d(256, 2, 1))
+    with torch.no_grad():  # one weight so large that the others of its channel vanish
+        network[1].weight.fill_(0.5)
+        network[1].weight[:, 0] = 1000
+        network[0].weight.fill_(1.0)
+        network[0].weight[0] = 0.0
+        network[0].bias.zero_()
+    with pytest.raises(ModelFileError, match="differs from the network"):
+        export_network(network, CARD, tmp_path / "byte.onnx", weights="byte")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,46 @@
+"""Draw docs/augmentations.jpg: what each change of a photograph does, three draws of each. Needs the extra dev.
+
+    python docs/draw_augmentations.py
+
+Above, what the network sees; below, what it is to predict.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+import torch
+
+from colorizenet.training.augment import AugmentConfig, augmented, to_rgb
+
+SIDE, SEED = 112, 11
+STRENGTHS = {"zoom": 0.4, "stretch": 0.2, "saturation": 0.6}
+
+
+def main() -> None:
+    photograph = cv2.resize(skimage.data.astronaut(), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    batch = torch.from_numpy(np.stack([photograph] * 3))
+    rows = [row("none", augmented(batch, AugmentConfig(), SEED))]
+    for field in dataclasses.fields(AugmentConfig):
+        config = AugmentConfig(**{field.name: STRENGTHS.get(field.name, 1.0)})
+        rows.append(row(field.name, augmented(batch, config, SEED)))
+    half = (len(rows) + 1) // 2
+    blank = np.full_like(rows[0], 255)
+    columns = [np.vstack((rows[start : start + half] + [blank])[:half]) for start in (0, half)]
+    picture = np.hstack(columns)
+    cv2.imwrite(str(Path(__file__).with_name("augmentations.jpg")), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+
+
+def row(name, sample) -> np.ndarray:
+    seen = to_rgb(sample.seen, torch.zeros_like(sample.ab)).numpy()
+    wanted = to_rgb(sample.lightness, sample.ab).numpy()
+    tiles = np.vstack([np.hstack(list(seen)), np.hstack(list(wanted))])
+    label = np.full((len(tiles), 120, 3), 255, np.uint8)
+    cv2.putText(label, name, (8, len(tiles) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.pad(np.hstack([label, tiles]), ((3, 3), (3, 3), (0, 0)), constant_values=255)
+
+
+if __name__ == "__main__":
+    main()
