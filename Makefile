@@ -1,4 +1,4 @@
-# Two commands for people: `make colorize` and `make test`. Both use .venv and work in either order.
+# Three commands for people: `make colorize`, `make serve` and `make test`. All use .venv and work in any order.
 
 PYTHON ?= python3
 PHOTOS ?= samples
@@ -6,7 +6,7 @@ OUT ?= colorized
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: colorize test lint check docs model-table clean
+.PHONY: colorize serve test lint check docs model-table clean
 
 # The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.
 colorize: .venv/core.installed
@@ -15,6 +15,11 @@ colorize: .venv/core.installed
 		$(if $(filter samples,$(PHOTOS)),--overwrite); status=$$?; \
 	[ $$status -gt 1 ] || echo "The results are in $(OUT); grey and colour side by side: $(OUT)/contact-sheet.png"; \
 	exit $$status
+
+# The page and the API, on this machine only; `make serve SERVE="--port 9000 --no-ui"` changes how.
+SERVE ?=
+serve: .venv/serve.installed
+	@$(BIN)/colorizenet serve $(SERVE)
 
 # The page of the command line, and the picture at the top of the README.
 SHOWN := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
@@ -49,6 +54,10 @@ clean:
 	$(BIN)/python -m pip install --quiet --editable .
 	@touch $@
 
+.venv/serve.installed: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[serve]'
+	@touch $@ .venv/core.installed
+
 .venv/dev.installed: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@touch $@ .venv/core.installed
+	@touch $@ .venv/core.installed .venv/serve.installed
