@@ -242,8 +242,9 @@ class App:
 
         try:
             page = await asyncio.to_thread(build)
-        except ImportError as error:
-            _log.error("there is no page: %s; pip install 'colorizenet[serve]', or leave it out with --no-ui", error)
+        except Exception:
+            # A foreign border: whatever Gradio stumbles over, the API goes on.
+            _log.exception("there is no page; leave it out with --no-ui, or see what Gradio says")
             self.with_page = False
             return
         async with page.open():

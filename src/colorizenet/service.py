@@ -72,6 +72,10 @@ class Coloured:
 
     encoded: bytes
     format: str
+    width: int
+    height: int
+    bits: int
+    """Of each channel: 8 or 16."""
     seconds: Mapping[str, float]
     """Of each stage: queue, decode, colour, encode."""
     before: bytes = b""
@@ -250,8 +254,16 @@ class Service:
         except MemoryError as error:
             raise self.busy("the picture needs more memory than is free") from error
         seconds = {name: end - start for name, start, end in zip(_STAGES[2:], times, times[1:], strict=False)}
+        height, width = image.pixels.shape[:2]
         return Coloured(
-            encoded=result, format=choices.format or image.format, seconds=seconds, before=before, after=after
+            encoded=result,
+            format=choices.format or image.format,
+            width=width,
+            height=height,
+            bits=8 * image.pixels.dtype.itemsize,
+            seconds=seconds,
+            before=before,
+            after=after,
         )
 
     def busy(self, why: str) -> Refusal:
