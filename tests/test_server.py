@@ -396,3 +396,86 @@ def test_a_server_that_stops_finishes_what_it_accepted(gated, grey):
             until(lambda: "queue_length 4.0" in client.get("/metrics").text)
             threading.Timer(0.5, gated.gate.set).start()  # by then it is stopping
         assert [done.result().status_code for done in accepted] == [200] * 6
+
+
+def answered(client: httpx.Client, sent: bytes, *, then: str = "wait", slowly: float = 0) -> bytes:
+    """The status line that a sender of such bytes gets, or nothing where it is hung up on; it must be one of these."""
+    with connection(client) as sock, contextlib.suppress(ConnectionError):
+        if slowly:
+            for i in range(0, len(sent), 16):
+                sock.sendall(sent[i : i + 16])
+                time.sleep(slowly)
+        else:
+            sock.sendall(sent)
+        if then == "end":
+            sock.shutdown(socket.SHUT_WR)
+        return sock.recv(4096)[:12]
+    return b""
+
+
+def malformed(grey: np.ndarray) -> list[tuple[bytes, dict[str, Any]]]:
+    """A thousand requests of clients who mean no good, or whose connection is no good."""
+    random = np.random.default_rng(0)
+    jpeg = encode_image(Image(grey), "jpeg")
+
+    def post(body: bytes, length: int | None = None, headers: bytes = b"") -> bytes:
+        head = b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n%s\r\n"
+        return head % (len(body) if length is None else length, headers) + body
+
+    def png(width: int, height: int) -> bytes:
+        header = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 0, 0, 0, 0])
+        chunks = (header, b"IDAT" + zlib.compress(bytes(100_000)), b"IEND")
+        return b"\x89PNG\r\n\x1a\n" + b"".join(
+            len(chunk[4:]).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) for chunk in chunks
+        )
+
+    kinds: list[Callable[[], tuple[bytes, dict[str, Any]]]] = [
+        lambda: (post(jpeg[: random.integers(1, len(jpeg) - 100)]), {}),  # a picture cut short
+        lambda: (post(jpeg[:1000], len(jpeg)), {"then": "end"}),  # a body cut short
+        lambda: (post(jpeg[:1000], len(jpeg)), {}),  # a body that stops coming
+        lambda: (post(jpeg, 1000), {}),  # a body that is longer than it says
+        lambda: (post(b"", -5), {}),
+        lambda: (post(jpeg, headers=b"X: " + b"y" * 50_000 + b"\r\n"), {}),
+        lambda: (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 2000, {}),
+        lambda: (b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 600, {"slowly": 0.02}),
+        lambda: (post(jpeg[:800]), {"slowly": 0.002}),
+        lambda: (post(png(60_000, 60_000)), {}),  # bombs
+        lambda: (post(png(900, 900)), {}),  # of which most is missing
+        lambda: (post(random.bytes(500)), {}),
+        lambda: (random.bytes(200), {"then": "end"}),
+        lambda: (
+            post(b"--x\r\n" + random.bytes(300), headers=b"Content-Type: multipart/form-data; boundary=x\r\n"),
+            {},
+        ),
+        lambda: (
+            b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n" + random.bytes(50),
+            {},
+        ),
+        lambda: (post(jpeg, headers=b"Content-Length: 7\r\n"), {}),
+        lambda: (b"", {}),  # a connection and no word
+    ]
+    return [kinds[i % len(kinds)]() for i in range(1000)]
+
+
+def test_a_thousand_malformed_requests_harm_nobody(colorizer, grey, monkeypatch):
+    monkeypatch.setattr(server, "_IDLE", 0.5)
+    good = encode_image(Image(grey), "jpeg")
+    with running({"default": colorizer}, Limits(max_pixels=1_000_000, seconds=5, queue=1000)) as client:
+
+        def quickest() -> float:
+            took = []
+            for _ in range(5):
+                started = time.perf_counter()
+                assert client.post("/v1/colorize", content=good).status_code == 200
+                took.append(time.perf_counter() - started)
+            return min(took)
+
+        before = quickest()
+        with ThreadPoolExecutor(64) as pool:
+            told = list(pool.map(lambda sent: answered(client, sent[0], **sent[1]), malformed(grey)))
+        assert {line for line in told if not line.startswith(b"HTTP/1.1 4")} <= {b""}
+        assert sum(1 for line in told if line) > 600
+        assert quickest() < 2 * before + 0.1
+        figures = client.get("/metrics").text
+    assert 'status="500"' not in figures
+    assert "queue_length 0.0" in figures and "held_bytes 0.0" in figures and "in_progress 0.0" in figures

@@ -186,8 +186,6 @@ class App:
                 await self._answer_with_page(scope, receive, answer)
         except Refusal as refusal:
             await refuse(refusal)
-        except ClientDisconnect:
-            pass
         except Exception:
             # The border to clients: what is ours to mend goes to the log, under a name that its client is told too.
             instance = scope.get("instance", uuid.uuid4().urn)
@@ -295,6 +293,10 @@ def _api(service: Service, app: App) -> FastAPI:
     @api.exception_handler(Refusal)
     async def of_ours(_: Request, refusal: Refusal) -> Response:
         return problem(refusal)
+
+    @api.exception_handler(ClientDisconnect)
+    async def of_one_who_left(_: Request, __: Exception) -> Response:
+        return problem(Refusal(400, "the connection ended before the picture did"))  # for the figures; nobody reads it
 
     @api.exception_handler(Exception)
     async def of_a_fault(request: Request, _: Exception) -> Response:
