@@ -317,3 +317,51 @@ def test_the_page_may_be_framed_by_nobody_and_asks_nobody_else(address):
     policy = page.headers["content-security-policy"]
     assert "default-src 'self'" in policy and "unsafe-eval" not in policy and "http" not in policy
     assert json.loads(re.findall(r"window.gradio_config = (.*?);</script>", page.text)[0])["analytics_enabled"] is False
+
+
+def test_uploads_have_an_end_and_the_server_calls_nobody(tmp_path):
+    """Old files are deleted, a full disk is refused, all are gone at the end; with a witness to every connection."""
+    program = """
+import os, sys
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import colorizenet.ui as ui
+from colorizenet.cli import main
+
+def witness(event, arguments):
+    if event == "socket.connect" or event == "socket.getaddrinfo":
+        where = arguments[1][0] if event == "socket.connect" else arguments[0]
+        if where not in ("127.0.0.1", None):
+            print("called", where, file=sys.stderr, flush=True)
+
+sys.addaudithook(witness)
+ui._KEPT, ui._ROOM = 3.0, 2
+main(["serve", "--port", "0", "--max-bytes", "200000"])
+"""
+    command = [sys.executable, "-c", program]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stderr
+            address = process.stderr.readline().removeprefix("the page and the API: ").strip()
+            end = time.monotonic() + 90
+            while httpx.get(f"{address}/healthz").json()["page"] != "ready":
+                assert time.monotonic() < end
+                time.sleep(0.1)
+
+            def upload(number: int) -> httpx.Response:
+                return httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.jpg", bytes([number]) * 190_000)})
+
+            held = [upload(number).json()[0] for number in range(3)]
+            assert all(path.startswith(str(tmp_path)) for path in held)
+            assert "no room" in upload(4).json()["detail"]
+            while httpx.get(f"{address}/gradio_api/file={held[0]}").status_code == 200:
+                assert time.monotonic() < end
+                time.sleep(0.1)
+            assert httpx.get(f"{address}/gradio_api/file={held[0]}").status_code == 404
+            assert upload(5).status_code == 200
+            process.terminate()
+            assert process.wait(20) == 0
+            assert process.stderr.read() == ""
+            assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+        finally:
+            process.kill()

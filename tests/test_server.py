@@ -330,7 +330,8 @@ def test_pages_of_other_sites_may_not_use_the_server(api, colorizer, samples):
         assert friend.headers["access-control-allow-origin"] == "https://friend.example"
         refused(client.post("/v1/colorize", content=encoded, headers=evil), 403)
         # A name of theirs that leads to this machine
-        assert "not evil.example:80" in refused(client.get("/v1/models", headers={"Host": "evil.example:80"}), 421)
+        for host in ("evil.example:80", "[", "127.0.0.1.evil.example", "127.0.0.1@evil.example"):
+            assert f"not {host}" in refused(client.get("/v1/models", headers={"Host": host}), 421)
 
 
 def test_what_is_not_there_and_what_is_not_done(api):

@@ -203,10 +203,10 @@ class App:
         if sum(len(name) + len(value) for name, value in sent.items()) > _HEADER_BYTES:
             return Refusal(431, f"the headers are longer than {_HEADER_BYTES:,} bytes; send fewer")
         host = sent.get("host", "")
-        if self.access.hosts is not None and urlsplit(f"//{host}").hostname not in self.access.hosts:
+        if self.access.hosts is not None and _host(f"//{host}") not in self.access.hosts:
             return Refusal(421, f"this server is not {quoted(host)}; use one of {', '.join(sorted(self.access.hosts))}")
         origin = sent.get("origin")
-        foreign = origin is not None and origin not in self.access.origins and urlsplit(origin).netloc != host
+        foreign = origin is not None and origin not in self.access.origins and origin.partition("://")[2] != host
         if foreign and scope["method"] not in ("GET", "HEAD"):
             return Refusal(403, f"pages of {quoted(origin)} may not use this server; its keeper can allow them")
         if self.access.token is not None and scope["path"] != "/healthz" and scope["method"] != "OPTIONS":
@@ -248,6 +248,13 @@ class App:
         async with page.open():
             self.page = page
             await self.stopping.wait()
+
+
+def _host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # such as [
+        return None
 
 
 _FAULT = Refusal(500, "the server has a fault that is not yours; tell its keeper the instance named here")

@@ -6,6 +6,7 @@ through, and of what they are sent, no path that is not an upload and no URL.
 """
 
 import asyncio
+import contextlib
 import html
 import json
 import os
@@ -15,8 +16,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,7 +90,7 @@ class Page:
             head=f"{_HEAD}<style>{''.join(thumbnails)}</style>",
         )
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         """While it is open, old files are deleted; after it, all of them."""
         cleaning = asyncio.create_task(self._keep_clean())
@@ -160,19 +160,17 @@ class Page:
 
     async def _make_sure_of_room(self) -> None:
         def used() -> int:
-            return sum(path.stat().st_size for path in self._folder.rglob("*") if path.is_file())
+            return sum(found.st_size for _, found in _below(self._folder))
 
         if await asyncio.to_thread(used) > _ROOM * self._service.limits.max_bytes:
             raise Refusal(503, "there is no room for more photographs just now; try again later", retry_after=60)
 
     async def _keep_clean(self) -> None:
         def clean() -> None:
-            for path in sorted(self._folder.rglob("*"), reverse=True):
-                if path.stat().st_mtime < time.time() - _KEPT and path != self._folder / "results":
-                    if path.is_file():
-                        path.unlink(missing_ok=True)
-                    elif not any(path.iterdir()):
-                        path.rmdir()
+            for path, found in _below(self._folder):
+                if found.st_mtime < time.time() - _KEPT and path != self._folder / "results":
+                    with contextlib.suppress(OSError):  # a folder that holds something yet
+                        path.rmdir() if path.is_dir() else path.unlink()
 
         while True:
             await asyncio.sleep(_KEPT / 10)
@@ -394,6 +392,13 @@ def _card(shown: _Shown) -> str:
 <figcaption><span><strong>{name}</strong><br>{shown.about}</span>
 <a class='cn-get' href='{_address(shown.result)}' download>Download</a></figcaption>
 </figure>"""
+
+
+def _below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """What a folder holds, files before their folders; what is gone meanwhile is left out."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        with contextlib.suppress(OSError):
+            yield path, path.stat()
 
 
 def _samples() -> Path | None:
