@@ -23,12 +23,14 @@ from functools import lru_cache
 from types import ModuleType
 from typing import Any, TypeVar
 
+import cv2
 import numpy as np
 
 __all__ = [
     "AB_SCALE",
     "L_SCALE",
     "compose",
+    "compose_planes",
     "denormalize_ab",
     "denormalize_l",
     "fade_linear",
@@ -237,8 +239,9 @@ def fade_linear(linear: Array) -> Array:
     return xp.clip(y + departure * xp.clip(room, None, 1.0), 0.0, 1.0)
 
 
-# The fast path for whole photographs: NumPy only, planes instead of triples, tables instead of
-# powers. ``rgb_to_lab``, ``lab_to_rgb`` and ``fade_linear`` above say what it must equal.
+# The fast path for whole photographs, in strips that fit the cache: planes instead of triples, tables
+# instead of powers, and few calls, each over a whole strip and all of them without Python's lock.
+# ``rgb_to_lab``, ``lab_to_rgb`` and ``fade_linear`` above say what it must equal.
 
 
 def lightness(pixels: np.ndarray) -> np.ndarray:
@@ -248,15 +251,15 @@ def lightness(pixels: np.ndarray) -> np.ndarray:
     """
     if pixels.ndim == 2:
         if pixels.dtype.kind == "u":
-            return _lightness_table(pixels.dtype)[pixels]
+            return _looked_up(_lightness_table(pixels.dtype), pixels)
         y = rgb_to_linear(pixels.astype(np.float32, copy=False))
     else:
         if pixels.dtype.kind == "u":
-            red, green, blue = (_linear_table(pixels.dtype)[pixels[..., i]] for i in range(3))
+            linear = _looked_up(_linear_table(pixels.dtype), pixels)
         else:
-            red, green, blue = np.moveaxis(rgb_to_linear(pixels.astype(np.float32, copy=False)), -1, 0)
-        red_weight, blue_weight = _XYZ_FROM_DIFFERENCES[1].astype(np.float32)
-        y = green + red_weight * (red - green) + blue_weight * (blue - green)
+            linear = rgb_to_linear(pixels.astype(np.float32, copy=False))
+        y = cv2.transform(np.ascontiguousarray(linear), _RELATIVE_XYZ[1:2].astype(np.float32))
+        y = y.reshape(pixels.shape[:2])
     return _lightness_of_luminance(y)
 
 
@@ -266,57 +269,86 @@ def compose(l_star: np.ndarray, ab: np.ndarray, dtype: np.dtype) -> np.ndarray:
     Colours outside sRGB fade as by ``fade_linear``. uint8 and uint16 use their full range and
     are rounded, floats are in 0..1.
     """
+    return compose_planes(l_star, ab[..., 0], ab[..., 1], dtype)
+
+
+def compose_planes(l_star: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """As ``compose``, with a* and b* as planes of their own, ``(H, W)`` float32."""
     dtype = np.dtype(dtype)
     fy = (l_star + np.float32(16)) * np.float32(1 / 116)
-    y = _cube(fy)
-    x = _cube(fy + ab[..., 0] * np.float32(1 / 500))
-    z = _cube(fy - ab[..., 1] * np.float32(1 / 200))
+    f = a * np.float32(1 / 500)
+    f += fy
+    y, x = _cube(fy), _cube(f)
+    np.multiply(b, np.float32(-1 / 200), out=f)
+    f += fy
+    z = _cube(f)
     x -= y
     z -= y
-    linear = np.empty((3, *y.shape), np.float32)
-    for i, (from_x, from_z) in enumerate(_LINEAR_FROM_DIFFERENCES.astype(np.float32)):
-        np.multiply(x, from_x, out=linear[i])
-        linear[i] += from_z * z  # still what it departs from Y by
-    above = linear.max(axis=0)
-    below = linear.min(axis=0)
-    # share <= (1 - Y) / above and share <= Y / below, written without dividing by zero
+    linear = []
+    for from_x, from_z in _LINEAR_FROM_DIFFERENCES.astype(np.float32):
+        departure = x * from_x
+        np.multiply(z, from_z, out=f)
+        departure += f
+        linear.append(departure)  # what it departs from Y by, until it is faded
+    red, green, blue = linear
+    above = cv2.max(cv2.max(red, green), blue)
+    below = cv2.min(cv2.min(red, green), blue)
+    # share <= (1 - Y) / above and share <= Y / -below, written without dividing by zero
     tiny = np.float32(1e-9)
-    share = np.minimum((1 - y) / np.maximum(above, tiny), y / np.maximum(-below, tiny))
-    np.clip(share, 0, 1, out=share)
-    linear *= share
-    linear += y
-    np.clip(linear, 0, 1, out=linear)
-    pixels = np.empty((*y.shape, 3), dtype)
-    for i, channel in enumerate(linear):
-        pixels[..., i] = _encode(channel, dtype)
-    return pixels
+    np.maximum(above, tiny, out=above)
+    np.minimum(below, -tiny, out=below)
+    np.divide(1 - y, above, out=above)
+    np.divide(y, below, out=below)
+    share = cv2.min(above, -below)
+    if share.min() < 1:
+        np.clip(share, 0, 1, out=share)
+        for departure in linear:
+            departure *= share
+    for departure in linear:
+        departure += y
+    return cv2.merge([_encode(channel, dtype) for channel in linear]).reshape(*y.shape, 3)
 
 
 def _cube(f: np.ndarray) -> np.ndarray:
-    """The inverse of the CIE 15:2004 lightness function. Any shape."""
-    cubed = f * f
-    cubed *= f
-    line = f - np.float32(4 / 29)
-    line *= np.float32(3 * _DELTA**2)
-    np.copyto(cubed, line, where=f <= np.float32(_DELTA))
+    """The inverse of the CIE 15:2004 lightness function, which goes on along its tangent below delta. Any shape."""
+    held = np.maximum(f, np.float32(_DELTA))
+    cubed = held * held
+    cubed *= held
+    np.subtract(f, held, out=held)
+    held *= np.float32(3 * _DELTA**2)
+    cubed += held
     return cubed
 
 
 def _lightness_of_luminance(y: np.ndarray) -> np.ndarray:
-    root = np.cbrt(np.maximum(y, _DELTA**3))
-    return np.where(y > _DELTA**3, 116 * root - 16, y * np.float32(116 / (3 * _DELTA**2))).astype(
-        np.float32, copy=False
-    )
+    held = np.maximum(y, _DELTA**3)
+    l_star = 116 * np.cbrt(held) - 16
+    l_star += (y - held) * (116 / (3 * _DELTA**2))
+    return l_star.astype(np.float32, copy=False)
 
 
 def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Linear light, within rounding of 0..1 -> sRGB of a depth. Any shape; it takes the array for itself."""
     if dtype == np.uint8:
         # 65,536 steps of light are at most 0.05 levels of 8 bits apart
-        return _encoding_table()[(linear * np.float32(65535) + np.float32(0.5)).astype(np.uint16)]
-    rgb = linear_to_rgb(linear)
-    if dtype == np.uint16:
-        return (rgb * np.float32(65535) + np.float32(0.5)).astype(np.uint16)
-    return rgb.astype(dtype, copy=False)
+        linear *= np.float32(65535)
+        return _looked_up(_encoding_table(), linear.astype(np.uint16))
+    top, half = (65535, 0.5) if dtype == np.uint16 else (1, 0)
+    held = np.maximum(linear, np.float32(0.0031308))
+    encoded = cv2.pow(held, 1 / 2.4).reshape(linear.shape)
+    encoded *= np.float32(1.055 * top)
+    linear -= held
+    linear *= np.float32(12.92 * top)
+    encoded += linear
+    encoded += np.float32(half - 0.055 * top)
+    return encoded.astype(dtype) if dtype == np.uint16 else encoded.clip(0, 1).astype(dtype, copy=False)
+
+
+def _looked_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """``table[indices]``, of any shape, for integers that cannot be outside."""
+    if indices.dtype == np.uint8:
+        return cv2.LUT(np.ascontiguousarray(indices), table).reshape(indices.shape)
+    return table.take(indices)
 
 
 @lru_cache
@@ -334,5 +366,5 @@ def _lightness_table(dtype: np.dtype) -> np.ndarray:
 
 @lru_cache
 def _encoding_table() -> np.ndarray:
-    """The 8-bit sRGB value of 65,536 even steps of linear light."""
-    return np.round(linear_to_rgb(np.arange(65536) / 65535) * 255).astype(np.uint8)
+    """The 8-bit sRGB value of the middle of each of 65,536 even steps of linear light."""
+    return np.round(linear_to_rgb((np.arange(65536) + 0.5) / 65536) * 255).astype(np.uint8)

@@ -15,7 +15,10 @@ import numpy as np
 
 __all__ = ["EdgeUpsampler"]
 
-_CUBIC = -0.5  # Keys (1981): reproduces quadratics
+_CUBIC = -0.75  # that of OpenCV, so that a small picture and the strips of a large one are the same
+
+_AT_ONCE = 1 << 17
+"""Pictures of up to so many pixels are brought up whole: the planes still fit the cache."""
 
 
 class EdgeUpsampler:
@@ -36,25 +39,35 @@ class EdgeUpsampler:
         ridge: float = 30.0,
     ) -> None:
         slope = chroma_slope(ab, l_small, ridge=ridge) * np.float32(gain)
-        planes = np.concatenate([ab, slope, l_small[..., None]], axis=-1).astype(np.float32, copy=False)
+        planes = [*cv2.split(ab), *cv2.split(slope), l_small]
         self.shape = shape
-        self._height = planes.shape[0]
-        columns, weights = cubic_taps(planes.shape[1], shape[1], 0, shape[1])
-        # Widened once, plane by plane: (5, h, w) -> (5, h, W)
-        planes = np.ascontiguousarray(np.moveaxis(planes, -1, 0))
-        self._wide = planes[..., columns[:, 0]] * weights[:, 0]
-        for tap in range(1, 4):
-            self._wide += planes[..., columns[:, tap]] * weights[:, tap]
+        self._small_height = len(l_small)
+        self._whole = shape[0] * shape[1] <= _AT_ONCE
+        height = shape[0] if self._whole else self._small_height
+        wide = [
+            cv2.resize(np.ascontiguousarray(plane, np.float32), (shape[1], height), interpolation=cv2.INTER_CUBIC)
+            for plane in planes
+        ]
+        self._wide = np.stack(wide).reshape(5, height, shape[1])
 
     def rows(self, l_star: np.ndarray, top: int) -> np.ndarray:
         """Chroma of the rows from ``top`` on, whose lightness is ``l_star``: (n, W) -> (n, W, 2)."""
-        used, weights = cubic_taps(self._height, self.shape[0], top, top + len(l_star))
-        first = used.min()
-        down = np.zeros((len(l_star), used.max() + 1 - first), np.float32)
-        np.add.at(down, (np.arange(len(l_star))[:, None], used - first), weights)
-        a, b, slope_a, slope_b, l_up = np.matmul(down, self._wide[:, first : first + down.shape[1]])
+        return np.stack(self.planes(l_star, top), axis=-1)
+
+    def planes(self, l_star: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
+        """As ``rows``, with a* and b* as planes of their own: (n, W) -> 2 x (n, W)."""
+        if self._whole:
+            strip = self._wide[:, top : top + len(l_star)]
+        else:
+            first, down = cubic_rows(self._small_height, self.shape[0], top, top + len(l_star))
+            strip = np.matmul(down, self._wide[:, first : first + down.shape[1]])
+        a, b, slope_a, slope_b, l_up = strip
         detail = l_star - l_up
-        return np.stack([a + slope_a * detail, b + slope_b * detail], axis=-1)
+        chroma_a = slope_a * detail
+        chroma_a += a
+        detail *= slope_b
+        detail += b
+        return chroma_a, detail
 
 
 def chroma_slope(ab: np.ndarray, l_small: np.ndarray, *, ridge: float) -> np.ndarray:
@@ -72,11 +85,11 @@ def chroma_slope(ab: np.ndarray, l_small: np.ndarray, *, ridge: float) -> np.nda
     return covariance / (np.maximum(variance, 0) + ridge)[..., None]
 
 
-def cubic_taps(small: int, large: int, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-    """Which of ``small`` samples make each of ``large``, for those from start to stop, and their weights.
+def cubic_rows(small: int, large: int, start: int, stop: int) -> tuple[int, np.ndarray]:
+    """How rows of a plane make those from start to stop of one that is ``large`` instead of ``small`` high.
 
-    Shapes: (stop - start, 4) integers and float32, whose rows sum to 1. Sample centres are aligned
-    and edges repeated. It only enlarges: a plane made smaller by it would alias.
+    The first row it takes, and a matrix (stop - start, rows taken) whose rows sum to 1. As
+    OpenCV's cubic interpolation has it: sample centres are aligned and edges repeated.
     """
     position = (np.arange(start, stop) + 0.5) * (small / large) - 0.5
     tap = np.floor(position)[:, None] + np.arange(-1, 3)
@@ -84,4 +97,10 @@ def cubic_taps(small: int, large: int, start: int, stop: int) -> tuple[np.ndarra
     near = (_CUBIC + 2) * distance**3 - (_CUBIC + 3) * distance**2 + 1
     far = _CUBIC * (distance**3 - 5 * distance**2 + 8 * distance - 4)
     weights = np.where(distance <= 1, near, np.where(distance < 2, far, 0))
-    return np.clip(tap, 0, small - 1).astype(int), weights.astype(np.float32)
+    tap = np.clip(tap, 0, small - 1).astype(int)
+    first = int(tap[0, 0])
+    matrix = np.zeros((stop - start, int(tap[-1, -1]) + 1 - first), np.float32)
+    row = np.arange(stop - start)
+    for i in range(4):  # taps that an edge has made one add up
+        matrix[row, tap[:, i] - first] += weights[:, i]
+    return first, matrix

@@ -1,0 +1,88 @@
+"""What colouring small pictures costs beside the network itself.
+
+    python benchmarks/small_pictures.py [--pictures 1000] [--size 256]
+
+The same pictures, on every core, one network run each: the network alone on planes that are
+ready, of the size that the model prefers; a Colorizer on arrays; and files of them, from folder to
+folder in this process (decoding, encoding and writing included). Best of several rounds, in turns.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from colorizenet import batch, color
+from colorizenet.colorizer import Colorizer, network_size, resized
+from colorizenet.images import read_image
+from colorizenet.modelfile import load_model
+
+SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    cores = os.cpu_count() or 1
+    cv2.setNumThreads(1)  # as `colorizenet colorize` has it for folders
+
+    photographs = [read_image(path).pixels for path in sorted(SAMPLES.glob("*.jpg"))]
+    pictures = [
+        cv2.resize(photographs[i % len(photographs)], (options.size, options.size), interpolation=cv2.INTER_AREA)
+        for i in range(options.pictures)
+    ]
+    session = load_model("default", threads=1).session
+    colorizer = Colorizer(threads=1)
+    seen = network_size((options.size, options.size), colorizer.card.size, colorizer.card.size_multiple)
+    planes = [
+        color.lightness(resized(picture, *seen))[None, None] / np.float32(colorizer.card.l_scale)
+        for picture in pictures
+    ]
+    pool = ThreadPoolExecutor(cores)
+
+    def everywhere(work: Callable[..., object], items: list[np.ndarray]) -> float:
+        started = time.perf_counter()
+        for _ in pool.map(work, items):
+            pass
+        return time.perf_counter() - started
+
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "in"
+        folder.mkdir()
+        for i, picture in enumerate(pictures):
+            cv2.imwrite(str(folder / f"{i:05}.jpg"), picture)
+        jobs = batch.plan([folder], Path(scratch) / "out")
+
+        def files() -> float:
+            started = time.perf_counter()
+            done = list(batch.colorize_all(jobs, colorizer, overwrite=True, workers=cores))
+            assert len(done) == options.pictures and not any(result.error for result in done)
+            return time.perf_counter() - started
+
+        ways: dict[str, Callable[[], float]] = {
+            "the network alone": lambda: everywhere(lambda plane: session.run(None, {"lightness": plane}), planes),
+            "a Colorizer on arrays": lambda: everywhere(colorizer, pictures),
+            "folder to folder": files,
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in range(options.rounds):
+            for name, way in ways.items():
+                seconds[name].append(way())
+    baseline = min(seconds["the network alone"])
+    print(f"{options.pictures} pictures of {options.size} px, {cores} cores; the network sees {seen[0]} x {seen[1]}")
+    for name, of in seconds.items():
+        each = 1000 * min(of) / options.pictures
+        print(f"{name:24} {min(of):6.2f} s  {each:6.2f} ms a picture  {min(of) / baseline:5.2f}x")
+
+
+if __name__ == "__main__":
+    main()
