@@ -1,14 +1,19 @@
 """Many pictures: where results go, and that one bad file does not stop the rest."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 
-from colorizenet.batch import colorize_all, contact_sheet, plan
+from colorizenet import batch
+from colorizenet.batch import Job, colorize_all, contact_sheet, journal_of, plan
+from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ConfigError
-from colorizenet.images import Image, encode_image, read_image, write_image
+from colorizenet.images import Image, encode_image, open_picture, read_image, write_image
 
 
 def in_red(image: Image) -> Image:
@@ -163,3 +168,156 @@ def test_too_little_memory_fails_that_picture_only(tmp_path, photograph):
     photograph(tmp_path / "in" / "b.jpg")
     first, second = colorize_all(plan([tmp_path / "in"], tmp_path / "out"), starved)
     assert first.error and "more memory" in first.error and second.error is None
+
+
+def coloured(tmp_path: Path, source: Path, colorizer: Colorizer, streamed: bool, monkeypatch, format=None) -> Image:
+    monkeypatch.setattr(batch, "STREAMED", 0 if streamed else 1 << 40)
+    job = Job(source, tmp_path / f"{source.stem}-{streamed}{source.suffix}", format)
+    (done,) = colorize_all([job], colorizer, stream=colorizer.strips, note="noted")
+    assert done.error is None, done.error
+    return read_image(job.target)
+
+
+@pytest.mark.parametrize(
+    ("ending", "dtype", "channels", "alpha"),
+    [
+        (".tif", "uint8", 1, False),
+        (".tif", "uint16", 1, False),
+        (".tif", "uint16", 3, True),
+        (".tif", "float32", 1, False),
+        (".png", "uint16", 3, False),
+        (".png", "uint8", 1, True),
+        (".webp", "uint8", 3, True),
+    ],
+)
+@pytest.mark.parametrize("shape", [(601, 903), (1, 1), (5000, 3), (3, 5000)])
+def test_what_is_streamed_is_what_would_be_made_at_once(
+    ending, dtype, channels, alpha, shape, tmp_path, make_model, colour, monkeypatch
+):
+    monkeypatch.setattr(batch, "_TASK_PIXELS", 1 << 15)
+    picture = pyvips.Image.new_from_array(colour).resize(shape[1] / 451, vscale=shape[0] / 300).numpy()
+    scale = {"uint8": 1, "uint16": 257, "float32": np.float32(1 / 255)}[dtype]
+    pixels = np.ascontiguousarray((picture if channels == 3 else picture[..., 1]).astype(dtype) * scale).astype(dtype)
+    glass = np.ascontiguousarray(pixels[..., 0] if channels == 3 else pixels) if alpha else None
+    exif = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
+    write_image(tmp_path / f"in{ending}", Image(pixels, glass, carried=exif, resolution=(11.8, 11.8)))
+    colorizer = Colorizer(make_model(slope_a=0.5, slope_b=-0.5))
+    streamed, whole = (coloured(tmp_path, tmp_path / f"in{ending}", colorizer, s, monkeypatch) for s in (True, False))
+    assert streamed.pixels.shape == (*shape, 3) and streamed.pixels.dtype == dtype
+    level = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[dtype] * (12 if ending == ".webp" else 1)
+    assert np.abs(streamed.pixels.astype(float) - whole.pixels).max() <= level
+    assert (streamed.alpha is None) == (whole.alpha is None) == (not alpha)
+    if alpha:
+        assert np.array_equal(streamed.alpha, read_image(tmp_path / f"in{ending}").alpha)
+    assert streamed.resolution == whole.resolution
+    assert "Lange" in str(streamed.carried["exif-data"]) and "noted" in str(streamed.carried["exif-data"])
+    assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
+def test_pages_and_turned_pictures_are_streamed_too(tmp_path, make_model, grey, monkeypatch):
+    colorizer = Colorizer(make_model(slope_a=0.5, slope_b=-0.5))
+    pages = np.concatenate([grey, 255 - grey, grey])
+    write_image(tmp_path / "pages.tif", Image(pages, pages=3))
+    turned = pyvips.Image.new_from_array(grey[..., None]).copy()
+    turned.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    turned.jpegsave(str(tmp_path / "turned.jpg"))
+    for name, shape in (("pages.tif", (900, 451)), ("turned.jpg", (451, 300))):
+        streamed, whole = (coloured(tmp_path, tmp_path / name, colorizer, s, monkeypatch) for s in (True, False))
+        assert streamed.pixels.shape[:2] == shape and streamed.pages == whole.pages == (3 if shape[0] == 900 else 1)
+        assert np.abs(streamed.pixels.astype(int) - whole.pixels).max() <= (1 if shape[0] == 900 else 12)
+    one = colorizer(Image(grey)).pixels
+    streamed = read_image(tmp_path / "pages-True.tif").pixels
+    assert np.abs(streamed[:300].astype(int) - one).max() <= 1, "each page is a picture of its own"
+
+
+def test_memory_does_not_grow_with_the_picture(tmp_path):
+    """40 megapixels of 16 bits are 80 MB grey and 240 MB in colour; whole, that would be twice in memory."""
+    pyvips.Image.identity(ushort=True).resize(8000 / 65536, vscale=5000).tiffsave(str(tmp_path / "in.tif"))
+    program = (
+        "import resource, sys, colorizenet.cli as cli\n"
+        "try: cli.main(sys.argv[1:])\n"
+        "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", program, "colorize", tmp_path / "in.tif", "--out", tmp_path / "out"]
+    done = subprocess.run(command, capture_output=True, check=True, text=True)
+    assert int(done.stderr.split()[-1]) < 450, done.stderr
+    with open_picture(tmp_path / "out" / "in.tif") as picture:
+        assert picture.shape == (5000, 8000) and picture.dtype == np.uint16 and picture.colour
+
+
+def test_a_damaged_end_of_a_streamed_picture_leaves_nothing(tmp_path, make_model, grey, monkeypatch):
+    monkeypatch.setattr(batch, "STREAMED", 0)
+    encoded = encode_image(Image(grey), "tiff")
+    (tmp_path / "cut.tif").write_bytes(encoded[:8] + encoded[8 : len(encoded) // 2].ljust(len(encoded) - 8, b"x"))
+    colorizer = Colorizer(make_model())
+    (done,) = colorize_all([Job(tmp_path / "cut.tif", tmp_path / "out.tif")], colorizer, stream=colorizer.strips)
+    assert done.error and "damaged or cut short" in done.error
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".onnx"] == ["cut.tif"]
+
+
+def rerun(jobs, out, way="one way", **options):
+    with journal_of(out, way, jobs) as journal:
+        done = list(colorize_all(jobs, in_red, journal=journal, **options))
+    return ["failed" if each.error else "skipped" if each.skipped else "made" for each in done]
+
+
+def test_results_are_made_again_when_the_way_or_the_photograph_changed(tmp_path, photograph):
+    out = tmp_path / "out"
+    jobs = plan([photograph(tmp_path / "in" / "a.jpg"), photograph(tmp_path / "in" / "b.jpg")], out)
+    assert rerun(jobs, out) == ["made", "made"]
+    assert rerun(jobs, out) == ["skipped", "skipped"]
+    assert rerun(jobs, out, way="another") == ["made", "made"]
+    write_image(tmp_path / "in" / "b.jpg", Image(np.zeros((9, 9), np.uint8)))
+    assert rerun(jobs, out, way="another") == ["skipped", "made"]
+    assert rerun(jobs, out, way="another", overwrite=True) == ["made", "made"]
+    (tmp_path / "in" / "a.jpg").unlink()
+    assert rerun(jobs, out, way="another") == ["skipped", "skipped"], "what is left of it"
+
+
+def test_what_somebody_else_put_there_is_left_alone(tmp_path, photograph):
+    out = tmp_path / "out"
+    jobs = plan([photograph(tmp_path / "in" / "a.jpg"), photograph(tmp_path / "in" / "b.jpg")], out)
+    out.mkdir()
+    jobs[0].target.write_bytes(b"mine")
+    assert rerun(jobs, out) == ["skipped", "made"]
+    jobs[1].target.write_bytes(b"retouched")
+    assert rerun(jobs, out, way="another") == ["skipped", "skipped"]
+    assert jobs[0].target.read_bytes() == b"mine" and jobs[1].target.read_bytes() == b"retouched"
+
+
+def test_a_journal_that_was_cut_short_or_written_over_costs_only_what_it_does_not_say(tmp_path, photograph):
+    out = tmp_path / "out"
+    jobs = plan([photograph(tmp_path / "in" / f"{name}.jpg") for name in "abc"], out)
+    rerun(jobs, out)
+    lines = out / ".colorizenet" / "results.jsonl"
+    lines.write_bytes(b"\xff\x00 no json\n[1]\n" + lines.read_bytes()[:-20])
+    jobs[2].target.unlink()
+    assert rerun(jobs, out) == ["skipped", "skipped", "made"]
+    assert rerun(jobs, out, way="another") == ["made", "made", "made"]
+
+
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path, photograph):
+    out = tmp_path / "out"
+    jobs = plan([photograph(tmp_path / "in" / "deep" / "a.jpg").parents[1]], out)
+    (out / "deep").mkdir(parents=True)
+    (out / "deep" / ".colorizenet-0123456789abcdef.part").write_bytes(b"half")
+    (out / "deep" / "mine.part").write_bytes(b"mine")
+    rerun(jobs, out)
+    assert sorted(path.name for path in (out / "deep").iterdir()) == ["a.jpg", "mine.part"]
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path, photograph):
+    out = tmp_path / "out"
+    jobs = plan([photograph(tmp_path / "a.jpg")], out)
+    with journal_of(out, "", jobs), pytest.raises(ConfigError, match="another run is writing into"):
+        rerun(jobs, out)
+
+
+def test_a_format_that_cannot_hold_a_picture_is_replaced_and_said(tmp_path, photograph):
+    write_image(tmp_path / "glass.png", Image(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8)))
+    frame = pyvips.Image.identity().embed(0, 0, 256, 9).write_to_buffer(".gif")
+    (tmp_path / "frame.gif").write_bytes(frame)
+    (glass,) = plan([tmp_path / "glass.png"], tmp_path / "out", format="jpeg")
+    assert (glass.target.name, glass.format) == ("glass.png", "png") and "transparency" in glass.reason
+    (kept,) = plan([tmp_path / "frame.gif"], tmp_path / "out")
+    assert kept.target.name == "frame.png" and "gif" in kept.reason

@@ -1,22 +1,54 @@
-"""Many pictures: which ones, where the results go, and one bad file does not stop the rest."""
+"""Many pictures: which ones, where the results go, and one bad file does not stop the rest.
 
+A result appears whole or not at all, and a folder of results knows how each was made: a journal in
+it says so before the result gets its name. So a run that was killed, at any moment, is finished by
+the next, with the same bytes.
+"""
+
+import json
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
+from threading import Lock
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
 import pyvips
+from filelock import FileLock, Timeout
 
 from colorizenet.errors import ConfigError, ImageError, quoted
-from colorizenet.images import FORMATS, Image, encode_image, read_image, recognised, write_atomically
+from colorizenet.images import (
+    FORMATS,
+    MAX_PIXELS,
+    UNFINISHED,
+    Image,
+    Picture,
+    beside,
+    encode_image,
+    encode_rows,
+    fitting,
+    open_picture,
+    recognised,
+)
+from colorizenet.parallel import in_order
+from colorizenet.saving import left_out
 
-__all__ = ["Done", "Job", "colorize_all", "contact_sheet", "plan"]
+__all__ = ["Done", "Job", "Journal", "colorize_all", "contact_sheet", "journal_of", "libvips_on", "plan"]
+
+STREAMED = 32_000_000
+"""Pictures of more pixels are never whole in memory."""
+
+_TASK_PIXELS = 1 << 17
+"""Their strips have about this many."""
+
+_JOURNAL = ".colorizenet"
+"""The folder, among the results, of what we remember of them."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +57,10 @@ class Job:
 
     source: Path
     target: Path
+    format: str | None = None
+    """What to write it as, a key of ``FORMATS``; None for what it is."""
+    reason: str = ""
+    """Why that is not the format which was asked for."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +75,89 @@ class Done:
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    """What was not kept, or assumed, each a line."""
 
 
-def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None) -> list[Job]:
+class Journal:
+    """How each result of a folder was made: kept in the folder, one line of JSON a result.
+
+    A line is written before its result gets its name, and says what the file will be (its length and
+    its time, which a new name does not change). So a file that its line does not describe is not ours,
+    or not finished as the line says; and nothing that is ours is unknown.
+    """
+
+    def __init__(self, folder: Path, way: str = "") -> None:
+        self._folder, self._way, self._lock = folder, way, Lock()
+        self._file = folder / _JOURNAL / "results.jsonl"
+        self._known: dict[str, dict[str, Any]] = {}
+        with suppress(OSError), self._file.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                with suppress(ValueError, TypeError, KeyError):  # the last one may have been cut short
+                    told = json.loads(line)
+                    self._known[told["result"]] = told
+
+    def finished(self, job: Job) -> bool:
+        """Whether the result is there and need not be made again."""
+        try:
+            there = _stamp(job.target)
+        except OSError:
+            return False
+        told = self._known.get(self._name(job))
+        if told is None or told.get("stamp") != there:
+            return True  # somebody else's, or ours and changed since: not for us to replace
+        with suppress(OSError):
+            return told.get("way") == self._way and told.get("source") == _stamp(job.source)
+        return True  # the source is gone, and the result is what is left of it
+
+    def record(self, job: Job, finished: Path) -> None:
+        """Say what ``finished`` is, which is about to become the result. Raises OSError."""
+        told: dict[str, Any] = {"result": self._name(job), "stamp": _stamp(finished), "way": self._way}
+        with suppress(OSError):  # it may have vanished since it was read
+            told["source"] = _stamp(job.source)
+        line = json.dumps(told).encode() + b"\n"
+        with self._lock:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            with self._file.open("ab") as file:
+                # One that was cut short must not swallow this one
+                file.write(b"\n" + line if file.tell() else line)
+            self._known[told["result"]] = told
+
+    def _name(self, job: Job) -> str:
+        return os.path.relpath(job.target, self._folder)
+
+
+@contextmanager
+def journal_of(out: Path, way: str, jobs: Sequence[Job]) -> Iterator[Journal]:
+    """The journal of a folder of results, for one run at a time; what a killed run left half-written is removed.
+
+    ``way`` names everything that the pixels depend on beside the source: results made in another way
+    are made again.
+    """
+    try:
+        (out / _JOURNAL).mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / _JOURNAL / "lock")
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ConfigError(f"another run is writing into {quoted(out)}; wait for it, or choose another --out") from error
+    except OSError as error:
+        raise ConfigError(f"{quoted(out)} cannot be written: {error.strerror}; choose another --out") from error
+    try:
+        for folder in {job.target.parent for job in jobs}:
+            for orphan in folder.glob(UNFINISHED) if folder.is_dir() else ():
+                with suppress(OSError):
+                    orphan.unlink()
+        yield Journal(out, way)
+    finally:
+        lock.release()
+
+
+def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None, max_pixels: int = MAX_PIXELS) -> list[Job]:
     """Where the result of each picture goes: files into ``out``, folders mirrored under it.
 
     Several folders keep their own names. A folder is searched to any depth for endings that we
     read; what lies under ``out`` is never an input. No two results share a name, and none is an
-    input.
+    input. A result is PNG or TIFF where the format asked for cannot hold it.
     """
     folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 (a name may be too long to ask)
     pairs: list[tuple[Path, Path]] = []
@@ -67,15 +178,16 @@ def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None) -> lis
 
     jobs: list[Job] = []
     taken = {key(source) for source, _ in pairs}
-    suffixes = [_suffix(source, format) for source, _ in pairs]
+    fits = [_fit(source, format, max_pixels) for source, _ in pairs]
+    suffixes = [_suffix(source, chosen) for (source, _), (chosen, _) in zip(pairs, fits, strict=True)]
     short = Counter(key(wanted.with_suffix(suffix)) for (_, wanted), suffix in zip(pairs, suffixes, strict=True))
-    for (source, wanted), suffix in zip(pairs, suffixes, strict=True):
+    for (source, wanted), suffix, (chosen, reason) in zip(pairs, suffixes, fits, strict=True):
         candidates = _candidates(wanted, suffix)
         if short[key(wanted.with_suffix(suffix))] > 1 and wanted.suffix != suffix:
             next(candidates)  # whose name it is must not depend on who came first
         target = next(candidate for candidate in candidates if key(candidate) not in taken)
         taken.add(key(target))
-        jobs.append(Job(source, target))
+        jobs.append(Job(source, target, chosen, reason))
     return jobs
 
 
@@ -83,40 +195,76 @@ def colorize_all(
     jobs: Iterable[Job],
     colorize: Callable[[Image], Image],
     *,
-    read: Callable[[Path], Image] = read_image,
-    format: str | None = None,
+    stream: Callable[[Picture, int], Iterator[np.ndarray]] | None = None,
+    journal: Journal | None = None,
+    max_pixels: int = MAX_PIXELS,
     quality: int | None = None,
+    note: str = "",
     overwrite: bool = False,
     workers: int = 1,
 ) -> Iterator[Done]:
-    """Colour pictures, several at a time, and tell of each in the order given."""
+    """Colour pictures, several at a time, and tell of each in the order given.
+
+    ``stream`` colours pictures of more than ``STREAMED`` pixels, strip by strip of so many rows;
+    ``note`` is written into the results. What ``journal`` knows to be finished is left alone.
+    """
+
+    def finished(job: Job) -> bool:
+        if overwrite:
+            return False
+        return journal.finished(job) if journal else job.target.exists()
 
     def one(job: Job) -> Done:
-        if job.target.exists() and not overwrite:
+        if finished(job):
             return Done(job, skipped=True)
         started = time.perf_counter()
         try:
-            image = colorize(read(job.source))
-            encoded = encode_image(image, format, quality=quality)
-            try:
-                job.target.parent.mkdir(parents=True, exist_ok=True)
-                write_atomically(job.target, encoded)
-            except OSError as error:
-                raise ImageError(
-                    f"{quoted(job.target)} cannot be written: {error.strerror}; choose another --out"
-                ) from error
+            with open_picture(job.source, max_pixels=max_pixels) as picture:
+                warnings = list(picture.warnings)
+                format = job.format or fitting(picture).format
+                lost = left_out(picture.carried, format)
+                if lost:
+                    warnings.append(f"{quoted(job.source)} has {lost}, which {format} does not hold and is left out")
+                _written(job, picture, format)
+                height, width = picture.shape
         except ImageError as error:
             return Done(job, error=str(error))
         except MemoryError:
             return Done(job, error=f"{quoted(job.source)} needs more memory than there is; reduce it, or use --jobs 1")
-        height, width = image.pixels.shape[:2]
-        return Done(job, width=width, height=height, seconds=time.perf_counter() - started)
+        return Done(
+            job,
+            width=width,
+            height=height * picture.pages,
+            seconds=time.perf_counter() - started,
+            warnings=tuple(warnings),
+        )
+
+    def _written(job: Job, picture: Picture, format: str) -> None:
+        try:
+            job.target.parent.mkdir(parents=True, exist_ok=True)
+            with beside(job.target, before=lambda path: journal.record(job, path) if journal else None) as file:
+                if stream and picture.pixels > STREAMED and FORMATS[format].saver:
+                    rows = max(1, _TASK_PIXELS // picture.shape[1])
+                    encode_rows(file, picture, stream(picture, rows), rows, format, quality=quality, note=note)
+                else:
+                    image = replace(colorize(picture.whole()), note=note)
+                    file.write(encode_image(image, format, quality=quality))
+        except OSError as error:
+            raise ImageError(
+                f"{quoted(job.target)} cannot be written: {error.strerror}; choose another --out"
+            ) from error
 
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from pool.map(one, jobs)
+        yield from in_order(pool, one, jobs, 4 * workers)
     finally:
         pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is under way
+
+
+def libvips_on(threads: int) -> None:
+    """For a process that colours many pictures: as many threads for each, and nothing kept of those that are done."""
+    pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
+    pyvips.cache_set_max(0)
 
 
 def contact_sheet(pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile: int = 320) -> Image:
@@ -157,14 +305,31 @@ def _name(folder: Path) -> str:
     return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
 
 
+def _stamp(path: Path) -> list[int]:
+    """What tells a file from one that was put in its place."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _fit(source: Path, format: str | None, max_pixels: int) -> tuple[str | None, str]:
+    """What to write a picture as, and why it is not what was asked for; what it is, where it cannot be read.
+
+    Its header is read only where it decides: a picture mostly fits into the format that it came in.
+    """
+    try:
+        with source.open("rb") as file:
+            found = recognised(file.read(64))
+        if found is None or (format is None and FORMATS[found].written):
+            return found, ""
+        with open_picture(source, max_pixels=max_pixels) as picture:
+            fit = fitting(picture, format)
+            return fit.format, fit.reason
+    except (OSError, ValueError, ImageError):
+        return format, ""  # it will fail with a reason when its turn comes
+
+
 def _suffix(source: Path, format: str | None) -> str:
-    """The ending of the result: that of the format asked for, else of what the file really is."""
-    if format is None:
-        try:
-            with source.open("rb") as file:
-                format = recognised(file.read(16))
-        except OSError:
-            format = None  # it will fail with a reason when its turn comes
+    """The ending of the result: the source's own where it says the format."""
     if format is None or source.suffix.lower() in FORMATS[format].suffixes:
         return source.suffix
     return FORMATS[format].suffixes[0]

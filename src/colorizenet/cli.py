@@ -12,7 +12,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
@@ -31,9 +32,9 @@ from colorizenet.errors import (
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.progress import Progress, Task
 
-    from colorizenet.batch import Done
+    from colorizenet.batch import Done, Job
     from colorizenet.images import Image
 
 _TRAINING = ("torch", "lightning", "timm")
@@ -59,60 +60,73 @@ def colorize(
     *paths: Path,
     out: str | None = None,
     model: str = "default",
-    format: Literal["keep", "png", "jpeg", "tiff", "webp"] = "keep",
+    format: Literal["keep", "png", "jpeg", "tiff", "webp", "avif", "heic", "jxl"] = "keep",
     quality: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1, lte=100))] = None,
     strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
     size: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=32, lte=2048))] = None,
+    tta: _Flag = False,
     provider: str = "cpu",
     jobs: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
     max_pixels: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
     sheet: Path | None = None,
     overwrite: _Flag = False,
+    no_note: _Flag = False,
     json: _Flag = False,
 ) -> None:
     """Colour photographs: files, folders of any depth, or - for stdin.
 
     Results keep the size, the lightness, the depth and the format of the photograph. Folders
-    are mirrored, and results that are there already are left alone.
+    are mirrored. Results that are there already are left alone, but made again when the model, a
+    setting or the photograph has changed since; a run that was stopped goes on where it was.
 
     Parameters
     ----------
     paths
-        Photographs (JPEG, PNG, TIFF, WebP), folders of them, or - for one on stdin.
+        Photographs (JPEG, PNG, TIFF, WebP, AVIF, GIF, PGM, PPM; with the extra `formats` HEIC and
+        JPEG XL), folders of them, or - for one on stdin.
     out
         Folder for the results (default: colorized), or - for stdout; for stdin, a file.
     model
         A model inside the package (see `colorizenet models`) or an .onnx file of ours.
     format
-        Format of the results; keep is that of each photograph.
+        Format of the results; keep is that of each photograph. PNG or TIFF is written where a
+        format cannot hold one.
     quality
-        Quality of JPEG and WebP, 1 to 100 (default: 92 and 90).
+        Quality of the lossy formats, 1 to 100 (default: JPEG 92, WebP 90, AVIF 75, HEIC 85, JPEG XL 92).
     strength
         How much colour: 0 is grey, 1 what the model predicts, 2 twice as much.
     size
         Short side, in pixels, of what the network sees (default: what the model prefers).
+    tta
+        Ask the network four times, mirrored and at another size, and take the mean: slower, and steadier.
     provider
         Where the network runs: cpu, or what your onnxruntime offers, such as cuda.
     jobs
-        Pictures worked on at once (default: one a core, at most 4).
+        Pictures worked on at once (default: one a core, at most 8).
     max_pixels
-        Refuse larger pictures before decoding them (default: 200 million).
+        Refuse larger pictures before decoding them (default: 2 billion).
     sheet
         Also write a contact sheet, grey | colour, of up to 24 pictures to this file; it is replaced.
     overwrite
-        Redo results that are there already.
+        Redo results that are there already, also those that somebody else put there.
+    no_note
+        Leave out the note, in EXIF and XMP, that the colours are reconstructed.
     json
         Print one JSON object a picture instead of its path.
     """
+    # Before NumPy is imported: our threads are as many as there are cores, and BLAS needs none of its own.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from colorizenet import batch, images
     from colorizenet.colorizer import Colorizer
+    from colorizenet.parallel import opencv_on_one_thread
 
     if len(paths) == 0:
         raise ConfigError("no photograph named; give files, folders, or - for stdin")
     chosen = None if format == "keep" else format
     to_stdout = out == _DASH
     if quality is not None and chosen is not None and not images.FORMATS[chosen].quality:
-        raise ConfigError(f"--quality is for jpeg and webp, and {chosen} keeps every pixel; leave it out")
+        lossy = ", ".join(name for name, kind in images.FORMATS.items() if kind.quality)
+        raise ConfigError(f"--quality is for {lossy}, and {chosen} keeps every pixel; leave it out")
     limit = max_pixels or images.MAX_PIXELS
     streamed = Path(_DASH) in paths
     if (streamed or to_stdout) and (len(paths) > 1 or json or sheet):
@@ -129,39 +143,67 @@ def colorize(
         if Path(out).exists() and not overwrite:
             raise ConfigError(f"{quoted(out)} is there already; name another file with --out, or add --overwrite")
     # Arguments that are wrong are found before the model is loaded, and that before any picture.
-    planned = [] if streamed or to_stdout else batch.plan(paths, Path(out or "colorized"), format=chosen)
+    folder = Path(out or "colorized")
+    planned = [] if streamed or to_stdout else batch.plan(paths, folder, format=chosen, max_pixels=limit)
     if not (planned or streamed or to_stdout):
-        raise ConfigError(f"no photograph in {quoted(paths[0])}; expected JPEG, PNG, TIFF or WebP files")
+        raise ConfigError(f"no photograph in {quoted(paths[0])}; expected {', '.join(images.FORMATS)}")
     if sheet and not _format_of(sheet):
         raise ConfigError(f"--sheet {quoted(sheet)} names no format we write; end it in .png or .jpg")
     if sheet and any(sheet.resolve() in (job.source.resolve(), job.target.resolve()) for job in planned):
         raise ConfigError(f"--sheet {quoted(sheet)} is one of the photographs or results; name another file")
-    colorizer = Colorizer(model, provider=provider)
+    cores = os.cpu_count() or 1
+    workers = jobs or min(8, cores, max(1, len(planned)))
+    # Many pictures: each on one thread, as many at once as there are cores. One picture: on all of them.
+    threads = max(1, cores // workers)
+    colorizer = Colorizer(model, provider=provider, threads=threads)
+    choices: dict[str, Any] = {"strength": strength, "size": size, "tta": tta}
+    note = "" if no_note else colorizer.note
 
     def in_colour(image: "Image") -> "Image":
-        return colorizer(image, strength=strength, size=size)
+        return dataclasses.replace(colorizer(image, **choices), note=note)
 
     if streamed or to_stdout:
         source = sys.stdin.buffer.read() if streamed else paths[0]
-        image = in_colour(images.read_image(source, max_pixels=limit))
-        _put(images.encode_image(image, chosen, quality=quality), out)
+        image = images.read_image(source, max_pixels=limit)
+        fit = images.fitting(image, chosen)
+        for line in (*image.warnings, *([f"{fit.reason}: {fit.format} is written"] if fit.reason else [])):
+            print(f"colorizenet: {line}", file=sys.stderr)
+        _put(images.encode_image(in_colour(image), fit.format, quality=quality), out)
         return
 
-    done = batch.colorize_all(
-        planned,
-        in_colour,
-        read=lambda path: images.read_image(path, max_pixels=limit),
-        format=chosen,
-        quality=quality,
-        overwrite=overwrite,
-        workers=jobs or min(4, os.cpu_count() or 1),
-    )
-    results = _told(done, len(planned), as_json=json)
+    _told_reasons(planned)
+    # What the pixels depend on, beside the photograph
+    way = {"version": __version__, "model": colorizer.sha256, "quality": quality, "note": note} | choices
+    with batch.journal_of(folder, _json(way), planned) as journal, opencv_on_one_thread():
+        batch.libvips_on(threads)
+        done = batch.colorize_all(
+            planned,
+            in_colour,
+            stream=lambda picture, rows: colorizer.strips(picture, rows, **choices),
+            journal=journal,
+            max_pixels=limit,
+            quality=quality,
+            note=note,
+            overwrite=overwrite,
+            workers=workers,
+        )
+        results = _told(done, len(planned), as_json=json)
     pairs = [(result.job.source, result.job.target) for result in results if not result.error]
     if sheet and pairs:
         images.write_image(sheet, batch.contact_sheet(pairs[:24]))
     if any(result.error for result in results):
         sys.exit(1)
+
+
+def _json(value: object) -> str:
+    return json.dumps(value)
+
+
+def _told_reasons(planned: "Sequence[Job]") -> None:
+    """Say once why pictures are not written as what they are, or as what was asked for."""
+    for (format, reason), count in Counter((job.format, job.reason) for job in planned if job.reason).items():
+        pictures = "1 picture is" if count == 1 else f"{count} pictures are"
+        print(f"colorizenet: {pictures} written as {format}: {reason}", file=sys.stderr)
 
 
 def _format_of(path: str | Path) -> str | None:
@@ -199,6 +241,8 @@ def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
         for result in done:
             results.append(result)
             progress.advance(bar)
+            for warning in result.warnings:
+                progress.console.out(f"colorizenet: {warning}", highlight=False)
             if result.error:
                 # rich would read [names in brackets] as colours and wrap long lines
                 progress.console.out(f"colorizenet: {result.error}", highlight=False)
@@ -218,12 +262,18 @@ def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
 
 
 def _progress(doing: str) -> "Progress":
-    """A bar on stderr with the time left; without a terminal it is silent, and messages are plain lines."""
+    """A bar on stderr with pictures a second and the time left; without a terminal it is silent, and messages are
+    plain lines."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: "Task") -> Text:
+            return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     return Progress(
-        *(TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()),
+        *(TextColumn(doing), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()),
         console=Console(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),

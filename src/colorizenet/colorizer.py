@@ -1,22 +1,29 @@
 """Model + picture -> picture: the public class."""
 
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import overload
 
 import cv2
 import numpy as np
 
-from colorizenet import color
+from colorizenet import __version__, color
 from colorizenet.errors import ImageError
-from colorizenet.images import Image
+from colorizenet.images import Image, Picture
 from colorizenet.modelfile import ModelCard, load_model
+from colorizenet.parallel import in_order
 from colorizenet.upsample import EdgeUpsampler
 
 __all__ = ["Colorizer"]
 
-_STRIP_PIXELS = 1 << 17
-"""Strips of about this many pixels, so that what is made of them stays in the cache."""
+TASK_PIXELS = 1 << 17
+"""What a thread is given to colour at once: about this many pixels."""
+
+_STRIP_PIXELS = 30_000
+"""It does that in strips of about this many: the dozen planes that are made of one stay in the cache, each is just
+short of what malloc would ask the system for every time, and BLAS shares none out among threads of its own."""
 
 
 class Colorizer:
@@ -37,47 +44,174 @@ class Colorizer:
         self._threads = threads or os.cpu_count() or 1
 
     @overload
-    def __call__(self, picture: Image, *, strength: float = 1.0, size: int | None = None) -> Image: ...
-    @overload
-    def __call__(self, picture: np.ndarray, *, strength: float = 1.0, size: int | None = None) -> np.ndarray: ...
     def __call__(
-        self, picture: Image | np.ndarray, *, strength: float = 1.0, size: int | None = None
+        self, picture: Image, *, strength: float = 1.0, size: int | None = None, tta: bool = False
+    ) -> Image: ...
+    @overload
+    def __call__(
+        self, picture: np.ndarray, *, strength: float = 1.0, size: int | None = None, tta: bool = False
+    ) -> np.ndarray: ...
+    def __call__(
+        self, picture: Image | np.ndarray, *, strength: float = 1.0, size: int | None = None, tta: bool = False
     ) -> Image | np.ndarray:
         """Colorize a picture of any size; only its lightness is read, and it is kept.
 
         An ``Image``, or an array (H, W) or (H, W, 3) of uint8, uint16 or floats in 0..1; the
         answer has the same height, width and depth, in sRGB. ``strength`` multiplies the chroma;
-        ``size`` is the short side of what the network sees, by default what the model prefers.
+        ``size`` is the short side of what the network sees, by default what the model prefers;
+        ``tta`` asks the network four times (mirrored, and at another size) and takes the mean.
         """
-        if not 0 <= strength <= 2:
-            raise ValueError(f"strength is {strength}; give a number from 0 (grey) over 1 to 2 (twice the chroma)")
+        _check_strength(strength)
         if isinstance(picture, Image):
-            return picture.with_pixels(self._colorize(picture.pixels, strength, size))
-        return self._colorize(_checked(picture), strength, size)
+            pages = np.split(picture.pixels, picture.pages)
+            coloured = [self._colorize(_checked(page), strength, size, tta) for page in pages]
+            whole = coloured[0] if len(coloured) == 1 else np.concatenate(coloured)
+            return replace(picture.with_pixels(whole), note=self.note)
+        return self._colorize(_checked(picture), strength, size, tta)
 
-    def chroma(self, pixels: np.ndarray, *, size: int | None = None) -> np.ndarray:
+    @property
+    def note(self) -> str:
+        """What a file of ours says about its colours."""
+        return f"ColorizeNet {__version__}: colours reconstructed"
+
+    def chroma(self, pixels: np.ndarray, *, size: int | None = None, tta: bool = False) -> np.ndarray:
         """The model's own answer: a* and b* of the reduced picture, (h, w, 2) float32."""
-        height, width = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
-        small = color.lightness(resized(pixels, height, width)) / np.float32(self.card.l_scale)
-        (ab,) = self._session.run(None, {"lightness": small[None, None]})
-        return np.moveaxis(np.asarray(ab)[0], 0, -1) * np.float32(self.card.ab_scale * self.card.strength)
+        shape = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
+        return self._predicted(resized(pixels, *shape), tta)
 
-    def _colorize(self, pixels: np.ndarray, strength: float, size: int | None) -> np.ndarray:
-        ab = self.chroma(pixels, size=size) * np.float32(strength)
-        l_small = color.lightness(resized(pixels, *ab.shape[:2]))
+    def strips(
+        self, picture: Picture, rows: int, *, strength: float = 1.0, size: int | None = None, tta: bool = False
+    ) -> Iterator[np.ndarray]:
+        """Colorize a picture that need not fit into memory, from top to bottom.
+
+        Strips of ``rows`` rows (of a page the last may have fewer), (n, W, 3), or (n, W, 4) with its alpha.
+        The file is decoded twice: the network sees it whole before its first row is coloured.
+        """
+        _check_strength(strength)
+        height, width = picture.shape
+        seen = network_size(picture.shape, size or self.card.size, self.card.size_multiple)
+        shrinks = seen[0] <= height and seen[1] <= width
+        pages = [AreaReduction(picture.shape, seen) for _ in range(picture.pages)] if shrinks else []
+        if shrinks:
+            tops = [0] * picture.pages
+            for page, pixels, _ in picture.strips(max(rows, 64)):
+                pages[page].add(pixels, tops[page])
+                tops[page] += len(pixels)
+            reduced = [page.result(picture.dtype) for page in pages]
+        else:
+            image = picture.whole()
+            reduced = [resized(page, *seen) for page in np.split(image.pixels, image.pages)]
+        upsamplers = []
+        for page in reduced:
+            ab = self._predicted(page, tta) * np.float32(strength)
+            upsamplers.append(EdgeUpsampler(ab, color.lightness(resized(page, *ab.shape[:2])), (height, width)))
+
+        def given() -> Iterator[tuple[int, int, np.ndarray, np.ndarray | None]]:
+            before, top = 0, 0
+            for page, pixels, alpha in picture.strips(rows):
+                top = top if page == before else 0
+                yield page, top, pixels, alpha
+                before, top = page, top + len(pixels)
+
+        def merge(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> np.ndarray:
+            page, top, pixels, alpha = strip
+            merged = np.empty((*pixels.shape[:2], 3 if alpha is None else 4), pixels.dtype)
+            self._merge(upsamplers[page], pixels, top, merged[..., :3])
+            if alpha is not None:
+                merged[..., 3] = alpha
+            return merged
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            yield from in_order(pool, merge, given(), 2 * self._threads)
+
+    def _predicted(self, reduced: np.ndarray, tta: bool) -> np.ndarray:
+        """a* and b* of what the network sees, (h, w, 2) float32."""
+
+        def run(pixels: np.ndarray) -> np.ndarray:
+            lightness = color.lightness(pixels) * np.float32(1 / self.card.l_scale)
+            (ab,) = self._session.run(None, {"lightness": lightness[None, None]})
+            return np.moveaxis(np.asarray(ab)[0], 0, -1)
+
+        ab = run(reduced)
+        if tta:
+            multiple = self.card.size_multiple
+            larger = resized(
+                reduced, *(side + max(multiple, side // 4 // multiple * multiple) for side in reduced.shape[:2])
+            )
+            answers = [ab, run(reduced[:, ::-1])[:, ::-1], run(larger), run(larger[:, ::-1])[:, ::-1]]
+            answers = [
+                cv2.resize(np.ascontiguousarray(each), ab.shape[1::-1], interpolation=cv2.INTER_AREA)
+                for each in answers
+            ]
+            ab = np.mean(answers, axis=0)
+            # Answers that differ in hue cancel out in their mean: give it the chroma that they have
+            own = np.mean([np.hypot(each[..., 0], each[..., 1]).mean() for each in answers])
+            ab *= own / max(float(np.hypot(ab[..., 0], ab[..., 1]).mean()), 1e-6)
+        return ab * np.float32(self.card.ab_scale * self.card.strength)
+
+    def _colorize(self, pixels: np.ndarray, strength: float, size: int | None, tta: bool) -> np.ndarray:
+        shape = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
+        reduced = resized(pixels, *shape)
+        ab = self._predicted(reduced, tta) * np.float32(strength)
         height, width = pixels.shape[:2]
-        upsampler = EdgeUpsampler(ab, l_small, (height, width))
+        upsampler = EdgeUpsampler(ab, color.lightness(resized(reduced, *ab.shape[:2])), (height, width))
         result = np.empty((height, width, 3), pixels.dtype)
 
         def merge(top: int) -> None:
-            l_star = color.lightness(pixels[top : top + rows])
-            result[top : top + rows] = color.compose(l_star, upsampler.rows(l_star, top), result.dtype)
+            self._merge(upsampler, pixels[top : top + rows], top, result[top : top + rows])
 
-        rows = max(1, _STRIP_PIXELS // width)
-        with ThreadPoolExecutor(self._threads) as pool:
-            for _ in pool.map(merge, range(0, height, rows)):
-                pass
+        rows = max(1, TASK_PIXELS // width)
+        tops = range(0, height, rows)
+        if self._threads == 1 or len(tops) == 1:
+            for top in tops:
+                merge(top)
+        else:
+            with ThreadPoolExecutor(self._threads) as pool:
+                for _ in pool.map(merge, tops):
+                    pass
         return result
+
+    def _merge(self, upsampler: EdgeUpsampler, pixels: np.ndarray, top: int, result: np.ndarray) -> None:
+        """Colour some rows of a picture, the first of which is ``top``."""
+        rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+        for start in range(0, len(pixels), rows):
+            l_star = color.lightness(pixels[start : start + rows])
+            a, b = upsampler.planes(l_star, top + start)
+            result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
+
+
+def _check_strength(strength: float) -> None:
+    if not 0 <= strength <= 2:
+        raise ValueError(f"strength is {strength}; give a number from 0 (grey) over 1 to 2 (twice the chroma)")
+
+
+class AreaReduction:
+    """A picture reduced by area, as ``resized`` does, from strips of it."""
+
+    def __init__(self, shape: tuple[int, int], reduced: tuple[int, int]) -> None:
+        self._height, self._reduced = shape[0], reduced
+        self._sum: np.ndarray | None = None
+
+    def add(self, pixels: np.ndarray, top: int) -> None:
+        """Take the rows from ``top`` on: (n, W) or (n, W, 3)."""
+        height, width = self._reduced
+        narrow = cv2.resize(pixels, (width, len(pixels)), interpolation=cv2.INTER_AREA)
+        if self._sum is None:
+            self._sum = np.zeros((height, *narrow.shape[1:]), np.float32)
+        scale = self._height / height
+        first = int(top / scale)
+        last = min(height, int(np.ceil((top + len(pixels)) / scale)))
+        begins = np.arange(first, last)[:, None] * scale
+        rows = np.arange(top, top + len(pixels))[None]
+        shares = np.minimum(begins + scale, rows + 1) - np.maximum(begins, rows)
+        weights = (np.maximum(shares, 0) / scale).astype(np.float32)
+        flat = narrow.reshape(len(pixels), -1).astype(np.float32, copy=False)
+        self._sum[first:last] += (weights @ flat).reshape(last - first, *narrow.shape[1:])
+
+    def result(self, dtype: np.dtype) -> np.ndarray:
+        """What all strips make together."""
+        assert self._sum is not None
+        return self._sum if dtype.kind == "f" else np.rint(self._sum).astype(dtype)
 
 
 def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int, int]:

@@ -1,82 +1,57 @@
 """Pictures in and out of files, with what they carry: depth, alpha, EXIF, XMP, IPTC, resolution.
 
-JPEG, PNG, TIFF and WebP, recognised by their content and decoded by libvips: turned upright,
-brought to sRGB when they have a profile, of 8 or 16 bits. What we cannot keep we refuse, in
-words: floating-point TIFF, several pages, transparency into JPEG.
+Formats are recognised by content, and only those of ``FORMATS`` are ever decoded: by libvips, of
+which everything that its authors call unsafe for strangers' files is switched off, by OpenCV (PNM),
+or by Pillow's plugins of the extra ``formats`` (HEIC, JPEG XL). A picture comes out upright and in
+sRGB; what cannot be kept is said, in ``Image.warnings`` or by an error.
 """
 
+import io
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
 
+from colorizenet import foreign, saving, tiff
 from colorizenet.errors import ImageError, quoted
+from colorizenet.formats import FORMATS, Format, recognised
 
 __all__ = [
     "FORMATS",
     "MAX_PIXELS",
+    "Fit",
     "Format",
     "Image",
+    "Picture",
+    "UNFINISHED",
     "encode_image",
+    "encode_rows",
+    "beside",
+    "fitting",
+    "open_picture",
     "read_image",
     "recognised",
     "write_atomically",
     "write_image",
 ]
 
-MAX_PIXELS = 200_000_000
+pyvips.block_untrusted_set(True)
+
+MAX_PIXELS = 2_000_000_000
 """A header that claims more is refused before anything is decoded."""
 
+UNFINISHED = ".colorizenet-*.part"
+"""What a file is called until it is whole, * being at random."""
 
 _CARRIED = ("exif-data", "xmp-data", "iptc-data", "image-description")
 """What we carry over, as libvips names it, beside the single tags of EXIF and comments."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """A file format: how it is recognised, and what libvips is told when writing it."""
-
-    suffixes: tuple[str, ...]
-    """Its endings; the first is the one we give."""
-    loader: str
-    saver: str
-    options: dict[str, Any]
-    deep: bool
-    """Whether it holds 16 bits a channel."""
-    alpha: bool
-    """Whether it holds transparency."""
-    quality: bool
-    """Whether it takes a quality of 1 to 100."""
-
-
-FORMATS: dict[str, Format] = {
-    "jpeg": Format(
-        (".jpg", ".jpeg", ".jpe", ".jfif"),
-        "jpegload_buffer",
-        "jpegsave_buffer",
-        {"Q": 92, "optimize_coding": True},
-        deep=False,
-        alpha=False,
-        quality=True,
-    ),
-    "png": Format((".png",), "pngload_buffer", "pngsave_buffer", {}, deep=True, alpha=True, quality=False),
-    "tiff": Format(
-        (".tif", ".tiff"),
-        "tiffload_buffer",
-        "tiffsave_buffer",
-        {"compression": "deflate", "predictor": "horizontal"},
-        deep=True,
-        alpha=True,
-        quality=False,
-    ),
-    "webp": Format((".webp",), "webpload_buffer", "webpsave_buffer", {"Q": 90}, deep=False, alpha=True, quality=True),
-}
 
 
 @dataclass(frozen=True)
@@ -84,7 +59,7 @@ class Image:
     """A decoded picture: upright, sRGB, and the rest of what its file carried."""
 
     pixels: np.ndarray
-    """(H, W) grey or (H, W, 3) sRGB, uint8 or uint16."""
+    """(H, W) grey or (H, W, 3) sRGB, uint8, uint16 or float32 in 0..1; of several pages, one below the other."""
     alpha: np.ndarray | None = None
     """(H, W) of the same dtype, 0 is transparent; or None."""
     format: str = "png"
@@ -93,6 +68,14 @@ class Image:
     """EXIF, XMP and IPTC as libvips names and types them."""
     resolution: tuple[float, float] | None = None
     """Pixels a millimetre, across and down; None where the file states none."""
+    pages: int = 1
+    """How many pages of equal height, as a TIFF may have."""
+    compression: str = "deflate"
+    """How a TIFF of it is compressed, as libvips names it."""
+    note: str = ""
+    """What is written into the file about who made its colours; empty where nobody did."""
+    warnings: tuple[str, ...] = ()
+    """What could not be honoured or kept, each a line for a person."""
 
     def with_pixels(self, pixels: np.ndarray) -> "Image":
         """The same picture with other pixels of the same height and width."""
@@ -101,58 +84,330 @@ class Image:
         return replace(self, pixels=pixels)
 
 
+@dataclass(frozen=True)
+class Fit:
+    """The format in which a picture can be written, and why it is not the one that was wanted."""
+
+    format: str
+    reason: str = ""
+
+
+class Picture:
+    """A picture file of which only the header is read: its shape, and its pixels when they are asked for.
+
+    ``shape``: (H, W) of a page, upright; ``pages``; ``dtype``; ``colour``: whether it has three
+    channels; ``alpha``. Made by ``open_picture``; close it, or use it in a ``with``.
+    """
+
+    def __init__(self, source: bytes | BinaryIO, name: str, max_pixels: int) -> None:
+        self._source, self.name, self._max_pixels = source, name, max_pixels
+        found = recognised(_read_at(source, 0, 64))
+        if found is None:
+            what = "is not a picture we read" if _read_at(source, 0, 1) else "is empty"
+            raise ImageError(f"{name} {what}; expected one of {', '.join(FORMATS)}; convert it first")
+        self.format = found
+        with self._explained():
+            self._open()
+
+    def _open(self) -> None:
+        loaded = self._loaded("sequential")
+        self._check(loaded)
+        self.warnings: list[str] = []
+        self._profile: bytes | None = _profile_of(loaded, self.warnings, self.name)
+        self.pages = _number(loaded, "n-pages") if self.format == "tiff" else 1
+        self._orientation = _number(loaded, "orientation")
+        self.compression, exif = self._told_by_tiff()
+        self.carried: dict[str, tuple[int, Any]] = {
+            key: (loaded.get_typeof(key), loaded.get(key))
+            for key in loaded.get_fields()
+            if key in _CARRIED or key.startswith(("exif-ifd", "jpeg-comment", "png-comment"))
+        }
+        if exif:
+            self.carried["exif-data"] = (pyvips.GValue.blob_type, exif)
+        # libvips says 1 pixel a millimetre where a file is silent
+        stated = (loaded.xres, loaded.yres) != (1.0, 1.0)
+        turned = self._orientation in (5, 6, 7, 8)
+        across, down = (loaded.yres, loaded.xres) if turned else (loaded.xres, loaded.yres)
+        self.resolution = (across, down) if stated else None
+        prepared = self._prepared(loaded)
+        self.alpha = prepared.bands in (2, 4)
+        self.colour = prepared.bands >= 3
+        height = loaded.height // self.pages
+        self.shape = (loaded.width, height) if turned else (height, loaded.width)
+        self.dtype = np.dtype({"uchar": "uint8", "ushort": "uint16"}.get(str(prepared.format), "float32"))
+
+    def __enter__(self) -> "Picture":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if not isinstance(self._source, bytes):
+            self._source.close()
+
+    @property
+    def pixels(self) -> int:
+        """How many pixels all pages have together."""
+        return self.shape[0] * self.shape[1] * self.pages
+
+    def whole(self) -> Image:
+        """Decode all of it."""
+        with self._explained():
+            image = self._upright()
+            array = image.numpy().reshape(image.height, image.width, image.bands)
+        pixels = self._checked(array[..., :3] if self.colour else array[..., 0])
+        return Image(
+            pixels=np.ascontiguousarray(pixels),
+            alpha=np.ascontiguousarray(array[..., -1]) if self.alpha else None,
+            format=self.format,
+            carried=self.carried,
+            resolution=self.resolution,
+            pages=self.pages,
+            compression=self.compression,
+            warnings=tuple(self.warnings),
+        )
+
+    def strips(self, rows: int) -> Iterator[tuple[int, np.ndarray, np.ndarray | None]]:
+        """Decode it from top to bottom: the number of the page, some rows of it, and their alpha.
+
+        A strip has at most ``rows`` rows, as (n, W) or (n, W, 3), of one page.
+        """
+        with self._explained():
+            image = self._upright()
+            region = pyvips.Region.new(image)
+            height, width = self.shape
+            for page in range(self.pages):
+                for top in range(0, height, rows):
+                    count = min(rows, height - top)
+                    fetched = region.fetch(0, page * height + top, width, count)
+                    strip = np.frombuffer(fetched, self.dtype).reshape(count, width, image.bands)
+                    pixels = self._checked(strip[..., :3] if self.colour else strip[..., 0])
+                    yield page, np.ascontiguousarray(pixels), strip[..., -1] if self.alpha else None
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except pyvips.Error as error:
+            raise ImageError(
+                f"{self.name} is damaged or cut short and cannot be decoded ({_reason(error)}); get a whole copy of it"
+            ) from error
+
+    def _loaded(self, access: str) -> pyvips.Image:
+        """What libvips makes of the file before it is turned and brought to sRGB."""
+        kind = FORMATS[self.format]
+        if not kind.loader:
+            array, profile, carried = self._decoded_elsewhere
+            made = saving.as_vips(array)
+            blobs: dict[str, Any] = carried | ({"icc-profile-data": profile} if profile else {})
+            for key, value in blobs.items():
+                made.set_type(pyvips.GValue.blob_type, key, value)
+            return made
+        # libjpeg only warns of data that is damaged in the middle
+        options: dict[str, Any] = {"fail_on": "warning" if self.format == "jpeg" else "error", "access": access}
+        if self.format == "tiff":
+            options["n"] = -1
+        if isinstance(self._source, bytes):
+            return getattr(pyvips.Image, f"{kind.loader}_buffer")(self._source, **options)
+        os.lseek(self._source.fileno(), 0, os.SEEK_SET)
+        source = pyvips.Source.new_from_descriptor(self._source.fileno())
+        return getattr(pyvips.Image, f"{kind.loader}_source")(source, **options)
+
+    @cached_property
+    def _decoded_elsewhere(self) -> tuple[np.ndarray, bytes, dict[str, bytes]]:
+        """Pixels, profile and metadata of a format that libvips does not read."""
+        encoded = self._source if isinstance(self._source, bytes) else _read_at(self._source, 0, -1)
+        return foreign.decoded(encoded, self.name, self.format, self._refused_if_more)
+
+    def _check(self, loaded: pyvips.Image) -> None:
+        """Refuse by the header alone what we could only get wrong."""
+        self._refused_if_more(loaded.width, loaded.height)
+        if loaded.format not in ("uchar", "ushort", "float", "double"):
+            raise ImageError(
+                f"{self.name} holds {loaded.format} pixels and we read 8 and 16 bits and floating point; "
+                "convert it to 16 bits first"
+            )
+        if loaded.interpretation != "cmyk" and loaded.bands - loaded.hasalpha() not in (1, 3):
+            raise ImageError(
+                f"{self.name} has {loaded.bands} channels that are no colours we know; convert it to sRGB first"
+            )
+
+    def _refused_if_more(self, width: int, height: int) -> None:
+        if width * height > self._max_pixels:
+            raise ImageError(
+                f"{self.name} has {width} x {height} pixels and the limit is {self._max_pixels:,}; "
+                "raise the limit if you trust the file, or reduce the picture"
+            )
+
+    def _told_by_tiff(self) -> tuple[str, bytes]:
+        if self.format != "tiff":
+            return "deflate", b""
+        tags = tiff.first_directory(lambda offset, length: _read_at(self._source, offset, length))
+        (code,) = tags.get(tiff.COMPRESSION, (3, b"\1\0"))[1:]
+        known = {1: "none", 5: "lzw", 7: "jpeg", 32773: "packbits"}
+        number = int.from_bytes(code, "little") if isinstance(code, bytes) else 0
+        return known.get(number, "deflate"), tiff.exif_block(tags)
+
+    def _upright(self) -> pyvips.Image:
+        if self._orientation <= 1:
+            return self._prepared(self._loaded("sequential"))
+        # Turning needs its rows in another order than the file has them
+        loaded = self._loaded("random")
+        height = loaded.height // self.pages
+        pages = [loaded.crop(0, page * height, loaded.width, height) for page in range(self.pages)]
+        turned = [page.copy_memory() if self.pixels < saving.IN_MEMORY else page for page in pages]
+        turned = [_with(page, pyvips.GValue.gint_type, "orientation", self._orientation).autorot() for page in turned]
+        return self._prepared(turned[0] if self.pages == 1 else pyvips.Image.arrayjoin(turned, across=1))
+
+    def _prepared(self, image: pyvips.Image) -> pyvips.Image:
+        """In sRGB, alpha last. Grey stays grey unless a profile says what its grey means."""
+        alpha = None
+        if image.hasalpha():
+            alpha = image[image.bands - 1]
+            image = image[0] if image.bands == 2 else image.extract_band(0, n=image.bands - 1)
+        if image.format in ("float", "double"):
+            image = image.cast("float")
+        else:
+            deep = image.format == "ushort"
+            if image.interpretation == "cmyk" or self._profile:
+                given: dict[str, Any] = {"embedded": True} if self._profile else {"input_profile": "cmyk"}
+                image = image.icc_transform("srgb", intent="relative", depth=16 if deep else 8, **given)
+            elif image.interpretation in ("lab", "labs"):
+                image = image.colourspace("rgb16" if deep else "srgb")
+        return image if alpha is None else image.bandjoin(alpha.cast(image.format))
+
+    def _checked(self, pixels: np.ndarray) -> np.ndarray:
+        if self.dtype == np.float32 and not (pixels.min() >= 0 and pixels.max() <= 1):
+            raise ImageError(
+                f"{self.name} has floating-point values outside 0..1 or not finite; scale it, or convert it to 16 bits"
+            )
+        return pixels
+
+
+def open_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """Read the header of a file, or of the bytes of one; ``ImageError`` says what is wrong with it and whose it is."""
+    if isinstance(source, bytes):
+        return Picture(source, "the picture", max_pixels)
+    name = quoted(os.fspath(source))
+    try:
+        file = open(source, "rb", opener=_without_waiting)  # noqa: SIM115 (the Picture closes it)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ImageError(f"{name} cannot be read: {reason}; give a picture file") from error
+    try:
+        return Picture(file, name, max_pixels)
+    except OSError as error:
+        file.close()
+        raise ImageError(f"{name} cannot be read: {error.strerror}; give a picture file") from error
+    except BaseException:
+        file.close()
+        raise
+
+
 def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
     """Decode a file, or the bytes of one; ``ImageError`` says what is wrong with it and whose it is."""
-    name = "the picture" if isinstance(source, bytes) else quoted(os.fspath(source))
-    try:
-        encoded = source if isinstance(source, bytes) else Path(source).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{name} cannot be read: {error.strerror}; give a picture file") from error
-    found = recognised(encoded)
-    if found is None:
-        what = "is empty" if not encoded else "is not a picture we read"
-        raise ImageError(f"{name} {what}; expected JPEG, PNG, TIFF or WebP; convert it first")
-    try:
-        # libjpeg only warns of data that is damaged in the middle
-        fail_on = "warning" if found == "jpeg" else "error"
-        loaded = getattr(pyvips.Image, FORMATS[found].loader)(encoded, fail_on=fail_on)
-        _check(loaded, name, max_pixels)
-        return _decoded(loaded, found)
-    except pyvips.Error as error:
-        raise ImageError(
-            f"{name} is damaged or cut short and cannot be decoded ({_reason(error)}); get a whole copy of it"
-        ) from error
+    with open_picture(source, max_pixels=max_pixels) as picture:
+        return picture.whole()
+
+
+def fitting(picture: Picture | Image, wanted: str | None = None) -> Fit:
+    """The format to write a picture in: the one wanted, by default its own; PNG or TIFF where that cannot hold it."""
+    chosen = wanted or picture.format
+    kind = FORMATS[chosen]
+    image = isinstance(picture, Image)
+    height, width = (picture.pixels.shape[0] // picture.pages, picture.pixels.shape[1]) if image else picture.shape
+    dtype = picture.pixels.dtype if image else picture.dtype
+    alpha = picture.alpha is not None if image else picture.alpha
+    # A limit of 2 GB of a chunk, and no more rows than PNG's 31 bits
+    lossless = "tiff" if picture.pages > 1 or dtype.kind == "f" or height * width > 8 * saving.IN_MEMORY else "png"
+    if not kind.written:
+        return Fit(lossless, f"{chosen} cannot hold it in colour")
+    if dtype.kind == "f" and chosen != "tiff":
+        return Fit("tiff", f"{chosen} holds no floating point")
+    if picture.pages > 1 and chosen != "tiff":
+        return Fit("tiff", f"{chosen} holds one page and it has {picture.pages}")
+    if max(height, width) > kind.longest:
+        return Fit(lossless, f"{chosen} holds sides of up to {kind.longest:,} pixels and it has {width} x {height}")
+    if alpha and not kind.alpha:
+        return Fit(lossless, f"{chosen} holds no transparency")
+    if dtype == np.uint16 and not kind.deep:
+        return Fit(lossless, f"{chosen} holds 8 bits and it has 16")
+    return Fit(chosen)
 
 
 def encode_image(image: Image, format: str | None = None, *, quality: int | None = None) -> bytes:
     """The bytes of a file of ``format`` (a key of ``FORMATS``), by default the one it came in.
 
-    ``quality``, 1 to 100, is for jpeg and webp; the others keep every pixel.
+    ``quality``, 1 to 100, is for the lossy ones; the others keep every pixel.
     """
     chosen = format or image.format
+    fit = fitting(image, chosen)
+    if fit.reason:
+        raise ImageError(f"the picture cannot be written as {chosen}: {fit.reason}; choose {fit.format}")
     kind = FORMATS[chosen]
-    if image.alpha is not None and not kind.alpha:
-        raise ImageError(f"{chosen} holds no transparency and the picture has some; choose png, tiff or webp")
-    if image.pixels.dtype == np.uint16 and not kind.deep:
-        raise ImageError(f"{chosen} holds 8 bits and the picture has 16; choose png or tiff")
-    options = dict(kind.options)
-    if quality is not None and kind.quality:
-        options["Q"] = quality
+    made = image.pixels if image.pixels.ndim == 3 else image.pixels[..., None]
+    if image.alpha is not None:
+        made = np.concatenate([made, image.alpha[..., None]], axis=-1)
     try:
-        return getattr(_vips_of(image), kind.saver)(profile="srgb", **options)
+        dressed = saving.dressed(saving.as_vips(made), image, note=image.note)
+        exif = saving.exif_of(dressed)
+        if not kind.saver:
+            carried: dict[str, Any] = {"icc_profile": saving.srgb_profile(), "exif": tiff.exif_block(exif)}
+            if dressed.get_typeof("xmp-data"):
+                carried["xmp"] = dressed.get("xmp-data")
+            return foreign.encoded(made, chosen, quality or kind.quality, {k: v for k, v in carried.items() if v})
+        encoded = getattr(dressed, f"{kind.saver}_buffer")(
+            **saving.options(dressed, image.compression, chosen, quality)
+        )
     except pyvips.Error as error:
-        height, width = image.pixels.shape[:2]
-        raise ImageError(
-            f"the picture of {width} x {height} cannot be written as {chosen} ({_reason(error)}); choose png or tiff"
-        ) from error
+        raise _cannot(image.pixels.shape, chosen, _reason(error)) from error
+    if chosen != "tiff" or not exif:
+        return encoded
+    file = io.BytesIO(encoded)
+    tiff.add_tags(file, exif)
+    return file.getvalue()
+
+
+def encode_rows(
+    file: BinaryIO,
+    picture: Picture,
+    strips: Iterator[np.ndarray],
+    rows: int,
+    format: str,
+    *,
+    quality: int | None = None,
+    note: str = "",
+) -> None:
+    """Write a picture whose pixels come in strips, from top to bottom, so that it never is whole in memory.
+
+    ``strips``: (n, W, 3), or 4 with alpha, of the picture's dtype, n being ``rows`` but for the last; ``file`` is open
+    for reading and writing and empty.
+    """
+    height, width = picture.shape[0] * picture.pages, picture.shape[1]
+    bands = 4 if picture.alpha else 3
+    source = saving.Rows(tiff.blank(width, height, bands, picture.dtype, rows, alpha=picture.alpha), strips)
+    try:
+        loaded = pyvips.Image.tiffload_source(source.vips, access="sequential", fail_on="error")
+        dressed = saving.dressed(loaded, picture, note=note)
+        options = saving.options(dressed, picture.compression, format, quality)
+        target = pyvips.Target.new_to_descriptor(file.fileno())
+        getattr(dressed, f"{FORMATS[format].saver}_target")(target, **options)
+    except pyvips.Error as error:
+        if source.error:
+            raise source.error from error
+        raise _cannot((height, width), format, _reason(error)) from error
+    if format == "tiff":
+        tiff.add_tags(file, saving.exif_of(dressed))
 
 
 def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | None = None) -> None:
     """Write a file whose ending says its format; it appears whole or not at all."""
     path = Path(path)
     chosen = next((name for name, kind in FORMATS.items() if path.suffix.lower() in kind.suffixes), None)
-    if chosen is None:
-        endings = ", ".join(kind.suffixes[0] for kind in FORMATS.values())
+    if chosen is None or not FORMATS[chosen].written:
+        endings = ", ".join(kind.suffixes[0] for kind in FORMATS.values() if kind.written)
         raise ImageError(f"{quoted(path)} names no format we write; end it in one of {endings}")
     encoded = encode_image(image, chosen, quality=quality)
     try:
@@ -163,112 +418,101 @@ def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | No
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write beside, then rename, so that a killed program leaves no half a file under this name."""
-    with _beside(path) as temporary:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+    with beside(path) as file:
+        file.write(content)
 
 
 @contextmanager
-def _beside(path: Path) -> Iterator[Path]:
-    temporary = path.with_name(f".{secrets.token_hex(8)}.part")
+def beside(path: Path, before: Callable[[Path], object] = lambda _: None) -> Iterator[BinaryIO]:
+    """A new file, open for reading and writing, that becomes ``path`` when all went well and vanishes when not.
+
+    ``before`` is called with it when it is whole and before it becomes ``path``.
+    """
+    temporary = path.with_name(UNFINISHED.replace("*", secrets.token_hex(8)))
     try:
-        yield temporary
+        with temporary.open("x+b") as file:
+            yield file
+        before(temporary)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def recognised(encoded: bytes) -> str | None:
-    """The format that the first 16 bytes of a file belong to, a key of ``FORMATS``, or None."""
-    if encoded.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "png"
-    if encoded[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):  # and BigTIFF
-        return "tiff"
-    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
-        return "webp"
-    return None
+def _read_at(source: bytes | BinaryIO, offset: int, length: int) -> bytes:
+    if isinstance(source, bytes):
+        return source[offset : offset + length]
+    source.seek(min(offset, 1 << 62))
+    return source.read(length)
 
 
-def _check(loaded: pyvips.Image, name: str, max_pixels: int) -> None:
-    """Refuse by the header alone what we could only get wrong."""
-    if loaded.width * loaded.height > max_pixels:
-        raise ImageError(
-            f"{name} has {loaded.width} x {loaded.height} pixels and the limit is {max_pixels:,}; "
-            "raise the limit if you trust the file, or reduce the picture"
-        )
-    pages: Any = loaded.get("n-pages") if loaded.get_typeof("n-pages") else 1
-    if pages > 1:
-        raise ImageError(f"{name} holds {pages} pages or frames and we read files of one; split it first")
-    if loaded.format not in ("uchar", "ushort"):
-        raise ImageError(f"{name} holds {loaded.format} pixels and we read 8 and 16 bits; convert it to 16 bits first")
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to must not stop everything."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _decoded(loaded: pyvips.Image, format: str) -> Image:
-    upright = loaded.autorot()
-    alpha = None
-    if upright.hasalpha():
-        alpha = upright[upright.bands - 1]
-        upright = upright[0] if upright.bands == 2 else upright[0 : upright.bands - 1]
-    deep = upright.format == "ushort"
-    pixels = _to_srgb(upright, deep)
-    if pixels.bands not in (1, 3):
-        raise ImageError(
-            f"the picture has {loaded.bands} channels that are no colours we know; convert it to sRGB first"
-        )
-    array = pixels.numpy()
-    return Image(
-        pixels=array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array,
-        alpha=None if alpha is None else alpha.numpy(),
-        format=format,
-        carried={
-            name: (upright.get_typeof(name), upright.get(name))
-            for name in upright.get_fields()
-            if name in _CARRIED or name.startswith(("exif-ifd", "jpeg-comment", "png-comment"))
-        },
-        # libvips says 1 pixel a millimetre where a file is silent
-        resolution=(upright.xres, upright.yres) if (upright.xres, upright.yres) != (1.0, 1.0) else None,
-    )
+def _number(image: pyvips.Image, name: str) -> int:
+    """A number of the header, 1 where there is none."""
+    found: Any = image.get(name) if image.get_typeof(name) else 1
+    return int(found)
 
 
-def _to_srgb(image: pyvips.Image, deep: bool) -> pyvips.Image:
-    """Grey stays grey unless a profile says what its grey means; everything else becomes sRGB."""
-    profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
-    if image.interpretation == "cmyk" or (profile and not means_srgb(image, profile)):
-        return image.icc_transform("srgb", embedded=True, intent="relative", depth=16 if deep else 8)
-    return image.colourspace("rgb16" if deep else "srgb") if image.interpretation in ("lab", "labs") else image
+def _with(image: pyvips.Image, kind: int, name: str, value: Any) -> pyvips.Image:
+    copied = image.copy()
+    copied.set_type(kind, name, value)
+    return copied
 
 
-def means_srgb(image: pyvips.Image, profile: Any) -> bool:
-    """Whether a profile changes no colour by more than a level, whatever it calls itself."""
+def _profile_of(image: pyvips.Image, warnings: list[str], name: str) -> bytes | None:
+    """The profile that must be applied: None where there is none, where it means sRGB, or where it is damaged."""
+    found: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
+    if not found:
+        return None
+    try:
+        channels = 4 if image.interpretation == "cmyk" else image.bands - image.hasalpha()
+        if means_srgb(bytes(found), channels):
+            return None
+    except pyvips.Error as error:
+        warnings.append(f"{name} has a damaged colour profile ({_reason(error)}); sRGB was assumed")
+        return None
+    if image.format in ("float", "double"):
+        warnings.append(f"{name} has a colour profile, which is not applied to floating point; sRGB was assumed")
+        return None
+    return bytes(found)
+
+
+@lru_cache(maxsize=64)
+def means_srgb(profile: bytes, channels: int) -> bool:
+    """Whether a profile of 1, 3 or 4 channels changes no colour by more than a level, whatever it calls itself.
+
+    ``pyvips.Error`` where it is damaged or for other channels.
+    """
+    # libvips falls back on a profile of its own without a word, so that one must be told from it
+    tags = np.frombuffer(profile[132 : len(profile) // 4 * 4], ">u4")[: 3 * int.from_bytes(profile[128:132], "big")]
+    inside = len(tags) % 3 == 0 and (tags[1::3].astype(int) + tags[2::3] <= len(profile)).all()
+    if profile[36:40] != b"acsp" or profile[16:20] != {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}[channels] or not inside:
+        raise pyvips.Error("it is cut short, or not for such pixels")
     ramp = np.arange(256, dtype=np.uint8)
-    if image.bands == 3:
-        masks = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.uint8)
-        test = masks[:, None] * ramp[None, :, None]
-    else:
-        test = ramp[None, :, None]
-    tried = pyvips.Image.new_from_array(test).copy(interpretation="srgb" if image.bands == 3 else "b-w")
-    tried.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    shown = tried.icc_transform("srgb", embedded=True, intent="relative", depth=8).numpy()
-    return bool(np.abs(shown.astype(int) - test).max() <= 1)
+    grey = np.ones((1, channels), np.uint8)
+    masks = np.array([[1, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.uint8) if channels == 3 else grey
+    test = masks[:, None] * ramp[None, :, None]
+    tried = pyvips.Image.new_from_array(test).copy(interpretation={1: "b-w", 3: "srgb", 4: "cmyk"}[channels])
+    blob: Any = profile
+    tried.set_type(pyvips.GValue.blob_type, "icc-profile-data", blob)
+    # And which one it would fall back on must not matter
+    shown, otherwise = [
+        tried.icc_transform("srgb", input_profile=fallback, embedded=True, intent="relative", depth=8).numpy()
+        for fallback in ("srgb", "p3")
+    ]
+    if not np.array_equal(shown, otherwise):
+        raise pyvips.Error("it cannot be used")
+    return channels != 4 and bool(np.abs(shown.astype(int) - test).max() <= 1)
 
 
-def _vips_of(image: Image) -> pyvips.Image:
-    pixels = np.ascontiguousarray(image.pixels)
-    made = pyvips.Image.new_from_array(pixels if pixels.ndim == 3 else pixels[..., None])
-    deep = pixels.dtype == np.uint16
-    grey = pixels.ndim == 2
-    interpretation = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
-    if image.alpha is not None:
-        made = made.bandjoin(pyvips.Image.new_from_array(np.ascontiguousarray(image.alpha)[..., None]))
-    xres, yres = image.resolution or (1.0, 1.0)
-    made = made.copy(interpretation=interpretation, xres=xres, yres=yres)
-    for name, (kind, value) in image.carried.items():
-        made.set_type(kind, name, value)
-    if image.carried:
-        # The EXIF block still says how the picture was turned, and it is upright now.
-        made.set_type(pyvips.GValue.gint_type, "orientation", 1)
-    return made
+def _cannot(shape: tuple[int, ...], format: str, reason: str) -> ImageError:
+    return ImageError(
+        f"the picture of {shape[1]} x {shape[0]} cannot be written as {format} ({reason}); "
+        "choose another format, or make room"
+    )
 
 
 def _reason(error: pyvips.Error) -> str:

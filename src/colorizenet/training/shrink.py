@@ -66,12 +66,12 @@ class Original:
             if bgr is None:
                 raise ImageError("it is a damaged BMP")
             return pyvips.Image.new_from_array(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)).copy(interpretation="srgb")
-        if self._format is None:
-            raise ImageError("it is not JPEG, PNG, TIFF, WebP or BMP" if self._encoded else "it is empty")
+        if self._format is None or not images.FORMATS[self._format].loader:
+            raise ImageError("it is not JPEG, PNG, TIFF, WebP, AVIF, GIF or BMP" if self._encoded else "it is empty")
         options: dict[str, Any] = {"shrink": factor} if factor > 1 else {}
         # libjpeg only warns of data that is damaged in the middle
         options["fail_on"] = "warning" if self._format == "jpeg" else "error"
-        loader = images.FORMATS[self._format].loader
+        loader = f"{images.FORMATS[self._format].loader}_buffer"
         return getattr(pyvips.Image, loader)(self._encoded, access="sequential", **options)
 
 
@@ -123,4 +123,4 @@ def _to_srgb(image: pyvips.Image) -> pyvips.Image:
 @lru_cache(maxsize=64)
 def _means_srgb(profile: bytes, bands: int) -> bool:
     """Whether a profile changes nothing; that of most photographs does not, and applying it takes 4 ms."""
-    return images.means_srgb(pyvips.Image.black(1, 1, bands=bands), profile)
+    return images.means_srgb(profile, bands)

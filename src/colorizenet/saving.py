@@ -1,0 +1,189 @@
+"""What libvips is told when it writes a photograph: its metadata, what we say about it, how to encode it."""
+
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyvips
+
+from colorizenet import tiff
+from colorizenet.formats import FORMATS
+
+if TYPE_CHECKING:
+    from colorizenet.images import Image, Picture
+
+__all__ = [
+    "IN_MEMORY",
+    "Rows",
+    "as_vips",
+    "dressed",
+    "exif_of",
+    "left_out",
+    "options",
+    "srgb_profile",
+    "with_digital_source",
+]
+
+IN_MEMORY = 1 << 26
+"""Up to so many pixels an encoder may hold the whole picture to make a smaller file."""
+
+_HOLDING = {"iptc-data": ("jpeg", "tiff"), "xmp-data": ("jpeg", "png", "tiff", "webp", "avif", "heic")}
+"""Which formats hold what, where not all do."""
+
+_SOFTWARE, _SOFTWARE_TAG = "exif-ifd0-Software", 305
+
+_DIGITAL_SOURCE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+
+
+def as_vips(array: np.ndarray) -> pyvips.Image:
+    """An array (H, W, 1 to 4) as libvips' own, uncopied, with what its channels mean."""
+    made = pyvips.Image.new_from_array(np.ascontiguousarray(array))
+    deep = array.dtype == np.uint16
+    grey = array.shape[2] < 3
+    return made.copy(interpretation=("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb"))
+
+
+def dressed(made: pyvips.Image, image: "Image | Picture", *, note: str) -> pyvips.Image:
+    """With what the file carried, and what we say about it."""
+    xres, yres = image.resolution or (1.0, 1.0)
+    grey = made.bands < 3
+    deep = made.format == "ushort"
+    interpretation = ("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb")
+    made = made.copy(xres=xres, yres=yres, interpretation=interpretation)
+    for name in made.get_fields():
+        if name.startswith(("exif-", "xmp-", "iptc-", "image-description", "n-pages", "resolution-unit")):
+            made.remove(name)
+    for name, (kind, value) in image.carried.items():
+        made.set_type(kind, name, value)
+    if image.carried:
+        # The EXIF block still says how the picture was turned, and it is upright now.
+        made.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    if image.pages > 1:
+        made.set_type(pyvips.GValue.gint_type, "page-height", made.height // image.pages)
+    if note:
+        before = _software(image.carried)
+        told = before if note in before else "; ".join(filter(None, [before, note]))
+        # libvips drops what comes last in brackets: it shows a type there
+        made.set_type(pyvips.GValue.gstr_type, _SOFTWARE, f"{told} (ASCII)")
+        found: Any = made.get("xmp-data") if made.get_typeof("xmp-data") else b""
+        xmp: Any = with_digital_source(bytes(found))
+        made.set_type(pyvips.GValue.blob_type, "xmp-data", xmp)
+    return made
+
+
+def left_out(carried: dict[str, tuple[int, Any]], format: str) -> str:
+    """What a file of a format cannot carry of what another did, in a word; empty where it carries all."""
+    lost = [name for name, holding in _HOLDING.items() if name in carried and format not in holding]
+    return " and ".join(name.removesuffix("-data").upper() for name in lost)
+
+
+def _software(carried: dict[str, tuple[int, Any]]) -> str:
+    """What EXIF says made the file, so far."""
+    block = bytes(carried.get("exif-data", (0, b""))[1])
+    value = tiff.exif_tags(block).get(_SOFTWARE_TAG, (2, b""))[1]
+    return value.rstrip(b"\0").decode("utf-8", "replace").strip() if isinstance(value, bytes) else ""
+
+
+def with_digital_source(xmp: bytes) -> bytes:
+    """XMP that also says, in IPTC's words, that trained software made a part of the picture."""
+    statement = (
+        '<rdf:Description rdf:about="" xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" '
+        'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f'Iptc4xmpExt:DigitalSourceType="{_DIGITAL_SOURCE}"/>'
+    ).encode()
+    # What it said before would contradict it
+    xmp = re.sub(rb'\s[\w-]+:DigitalSourceType\s*=\s*("[^"]*"|\'[^\']*\')', b"", xmp)
+    xmp = re.sub(rb"<([\w-]+:DigitalSourceType)\b[^>]*(/>|>.*?</\1\s*>)", b"", xmp, flags=re.DOTALL)
+    end = re.search(rb"</[\w-]+:RDF\s*>", xmp)
+    if end:
+        return xmp[: end.start()] + statement + xmp[end.start() :]
+    return (
+        b'<?xpacket begin="\xef\xbb\xbf" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">' + statement + b"</rdf:RDF></x:xmpmeta>"
+        b'<?xpacket end="w"?>'
+    )
+
+
+def options(made: pyvips.Image, compression: str, format: str, quality: int | None) -> dict[str, Any]:
+    """What libvips is told when it writes a photograph."""
+    pixels = made.width * made.height
+    options: dict[str, Any] = {"profile": "srgb"} if made.bands >= 3 else {}
+    if FORMATS[format].quality:
+        options["Q"] = quality or FORMATS[format].quality
+    if format == "jpeg":
+        # Chroma that a network gave at a few hundred pixels loses nothing at half of a large photograph's
+        options["subsample_mode"] = "on" if pixels >= 1_000_000 else "off"
+        options["optimize_coding"] = pixels <= IN_MEMORY
+    elif format == "avif":
+        options |= {"compression": "av1", "bitdepth": 12 if made.format == "ushort" else 8}
+    elif format == "tiff":
+        if made.format != "uchar" and compression == "jpeg":
+            compression = "deflate"
+        options["compression"] = compression
+        if compression in ("lzw", "deflate"):
+            options["predictor"] = "float" if made.format == "float" else "horizontal"
+        elif compression == "jpeg":
+            options |= {"Q": quality or 92, "rgbjpeg": False}
+        size = pixels * made.bands * {"uchar": 1, "ushort": 2}.get(str(made.format), 4)
+        options["bigtiff"] = size > 4_000_000_000
+    return options
+
+
+def exif_of(dressed: pyvips.Image) -> tiff.Directory:
+    """The EXIF tags as libvips would write them, single ones that were changed included."""
+    if not any(name.startswith("exif-") for name in dressed.get_fields()):
+        return {}
+    tiny = pyvips.Image.black(1, 1).copy()
+    for name in dressed.get_fields():
+        if name.startswith("exif-"):
+            tiny.set_type(dressed.get_typeof(name), name, dressed.get(name))
+    written: Any = pyvips.Image.jpegload_buffer(tiny.jpegsave_buffer()).get("exif-data")
+    return tiff.exif_tags(bytes(written))
+
+
+@lru_cache
+def srgb_profile() -> bytes:
+    written = pyvips.Image.black(1, 1).jpegsave_buffer(profile="srgb")
+    profile: Any = pyvips.Image.jpegload_buffer(written).get("icc-profile-data")
+    return bytes(profile)
+
+
+class Rows:
+    """Rows that are made while libvips reads them, as a file that it takes to be an uncompressed TIFF."""
+
+    def __init__(self, head: bytes, strips: Iterator[np.ndarray]) -> None:
+        self.error: Exception | None = None
+        self._strips, self._head = strips, memoryview(head)
+        self._current, self._start, self._position = self._head, 0, 0
+        self.vips = pyvips.SourceCustom()
+        self.vips.on_read(self._read)
+        self.vips.on_seek(self._seek)
+
+    def _read(self, length: int) -> bytes:
+        try:
+            if self._position < len(self._head):
+                current, start = self._head, 0
+            else:
+                while self._position >= self._start + len(self._current):
+                    self._start += len(self._current)
+                    strip = next(self._strips, None)
+                    if strip is None:
+                        return b""
+                    self._current = np.ascontiguousarray(strip).data.cast("B")
+                current, start = self._current, self._start
+            found = current[self._position - start : self._position - start + length]
+        except Exception as error:
+            # A foreign border: libvips calls this, and hands on no exception.
+            self.error = error
+            return b""
+        self._position += len(found)
+        return bytes(found)
+
+    def _seek(self, offset: int, whence: int) -> int:
+        if whence == os.SEEK_END:
+            return -1
+        self._position = offset if whence == os.SEEK_SET else self._position + offset
+        return self._position
