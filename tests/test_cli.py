@@ -2,14 +2,18 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 
 from colorizenet import __version__
+from colorizenet.errors import ImageError
 from colorizenet.images import Image, encode_image, read_image, write_image
 
 
@@ -213,3 +217,117 @@ def test_a_folder_of_bad_pictures_only_is_status_1_even_with_a_sheet(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
     done = colorizenet("colorize", "bad.jpg", "--sheet", "sheet.png", cwd=tmp_path)
     assert done.returncode == 1 and not (tmp_path / "sheet.png").exists()
+
+
+@pytest.fixture
+def many(tmp_path, grey) -> Path:
+    """A folder of a dozen photographs, each another."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for i in range(12):
+        ending = (".jpg", ".png", ".tif")[i % 3]
+        write_image(folder / f"{i:02}{ending}", Image(np.roll(grey[: 120 + i, :160], 7 * i, axis=1)))
+    return folder
+
+
+def results_in(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in out.iterdir() if not path.is_dir()}
+
+
+def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, many):
+    command = [sys.executable, "-m", "colorizenet", "colorize", str(many), "--out"]
+    started = time.monotonic()
+    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True, timeout=120)
+    whole = time.monotonic() - started
+    wanted = results_in(tmp_path / "undisturbed")
+    assert len(wanted) == 12
+    moments = np.random.default_rng().uniform(0.3, 1, 20) * whole
+    orphans = 0
+    for i, moment in enumerate(moments):
+        out = tmp_path / f"killed-{i % 5}"  # each is disturbed four times
+        with subprocess.Popen([*command, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            time.sleep(moment)
+            process.kill()
+        there = results_in(out) if out.is_dir() else {}
+        orphans += sum(name.endswith(".part") for name in there)
+        finished = {name: content for name, content in there.items() if not name.endswith(".part")}
+        assert finished.items() <= wanted.items(), "what has its name is whole"
+        if i == 10:
+            shutil.rmtree(tmp_path / "killed-0", ignore_errors=True)  # once more from the beginning
+    for i in range(5):
+        subprocess.run([*command, str(tmp_path / f"killed-{i}")], check=True, capture_output=True, timeout=120)
+        assert results_in(tmp_path / f"killed-{i}") == wanted, f"after kills at {moments}, {orphans} orphans"
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, grey):
+    """A limit on the length of files stands for it: the system refuses to write on, in the midst of a picture."""
+    write_image(tmp_path / "large.tif", Image(np.tile(grey, (4, 4)), compression="none"))
+    write_image(tmp_path / "small.tif", Image(grey[:32, :32], compression="none"))
+    program = (
+        "import resource, signal, sys, colorizenet.batch as batch, colorizenet.cli as cli\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
+        "batch.STREAMED = int(sys.argv[1])\n"
+        "cli.main(sys.argv[2:])"
+    )
+    for streamed in (1 << 40, 1):
+        out = tmp_path / f"out-{streamed}"
+        command = [
+            sys.executable,
+            "-c",
+            program,
+            str(streamed),
+            "colorize",
+            "large.tif",
+            "small.tif",
+            "--out",
+            str(out),
+        ]
+        done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, timeout=120)
+        assert done.returncode == 1 and b"Traceback" not in done.stderr
+        message, summary = done.stderr.decode().splitlines()
+        assert "large.tif" in message or "1804 x 1200" in message
+        assert "cannot be written" in message and summary.startswith("1 coloured") and summary.endswith("1 failed")
+        assert list(results_in(out)) == ["small.tif"]
+
+
+def test_files_that_are_no_files(tmp_path, grey):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_image(folder / "good 🌻\n.jpg", Image(grey))
+    (folder / "folder.jpg").mkdir()
+    (folder / "dangling.png").symlink_to(folder / "nowhere")
+    os.mkfifo(folder / "pipe.tif")
+    (folder / "text.jpg").write_text("hello")
+    (folder / "drawing.png").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='8' height='8'/>")
+    (folder / "matrix.tif").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    (folder / "bomb.png").write_bytes(pyvips.Image.black(60_000, 60_000).write_to_buffer(".png"))
+    done = colorizenet("colorize", folder, "--out", tmp_path / "out")
+    assert done.returncode == 1
+    *messages, summary = done.stderr.decode().splitlines()
+    assert summary.startswith("1 coloured") and summary.endswith("6 failed") and len(messages) == 6
+    assert all(message.startswith("colorizenet: ") and message.count(";") >= 1 for message in messages)
+    assert any("60000 x 60000 pixels and the limit is 2,000,000,000" in message for message in messages)
+    assert list(results_in(tmp_path / "out")) == ["good 🌻\n.jpg"]
+
+
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_a_jpeg_cut_at_every_tenth_is_an_error(tenth, grey):
+    encoded = encode_image(Image(grey), "jpeg")
+    with pytest.raises(ImageError):
+        read_image(encoded[: len(encoded) * tenth // 10])
+
+
+def test_the_note_and_the_choices_decide_whether_results_are_made_again(tmp_path, folder):
+    def statuses(*options: object) -> list[str]:
+        done = colorizenet("colorize", folder / "good.jpg", "--out", tmp_path / "out", "--json", *options)
+        return [json.loads(line)["status"] for line in done.stdout.decode().splitlines()]
+
+    assert statuses() == ["coloured"]
+    assert statuses() == ["skipped"]
+    assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "out" / "good.jpg").read_bytes()
+    assert statuses("--no-note") == ["coloured"]
+    assert b"compositeWith" not in (tmp_path / "out" / "good.jpg").read_bytes()
+    assert statuses("--no-note", "--tta") == ["coloured"]
+    assert statuses("--no-note", "--tta", "--strength", 0.5) == ["coloured"]
+    assert statuses("--no-note", "--tta", "--strength", 0.5) == ["skipped"]

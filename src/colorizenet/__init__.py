@@ -6,6 +6,7 @@
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from colorizenet.report import Report
 
 __version__ = "0.1.0"
+
+os.environ.setdefault("VIPS_WARNING", "1")  # libvips reads when it is loaded that it should be silent; see images
 
 # Names are loaded on first use (PEP 562), so that `import colorizenet` is quick.
 _HOMES = {

@@ -34,6 +34,7 @@ from colorizenet.images import (
     encode_rows,
     fitting,
     open_picture,
+    opened,
     recognised,
 )
 from colorizenet.parallel import in_order
@@ -317,8 +318,8 @@ def _fit(source: Path, format: str | None, max_pixels: int) -> tuple[str | None,
     Its header is read only where it decides: a picture mostly fits into the format that it came in.
     """
     try:
-        with source.open("rb") as file:
-            found = recognised(file.read(64))
+        with opened(source) as file:
+            found = recognised(file.read(64) or b"")
         if found is None or (format is None and FORMATS[found].written):
             return found, ""
         with open_picture(source, max_pixels=max_pixels) as picture:

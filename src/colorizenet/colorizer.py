@@ -21,9 +21,9 @@ __all__ = ["Colorizer"]
 TASK_PIXELS = 1 << 17
 """What a thread is given to colour at once: about this many pixels."""
 
-_STRIP_PIXELS = 30_000
-"""It does that in strips of about this many: the dozen planes that are made of one stay in the cache, each is just
-short of what malloc would ask the system for every time, and BLAS shares none out among threads of its own."""
+_STRIP_PIXELS = 50_000
+"""It does that in strips of about this many: enough that a call is worth the lock that it gives up and takes again,
+and few enough that BLAS shares no product of theirs out among threads of its own."""
 
 
 class Colorizer:
@@ -226,6 +226,9 @@ def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int
 
 def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Down by area, up by cubic interpolation."""
+    # Halves are many times faster than any other part, and of halves the area is that of the whole
+    while pixels.shape[0] >= 4 * height and pixels.shape[1] >= 4 * width and not any(n % 2 for n in pixels.shape[:2]):
+        pixels = cv2.resize(pixels, (pixels.shape[1] // 2, pixels.shape[0] // 2), interpolation=cv2.INTER_AREA)
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return resized if resized.dtype.kind == "u" else np.clip(resized, 0, 1)

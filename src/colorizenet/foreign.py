@@ -36,6 +36,7 @@ def _decoded_pnm(encoded: bytes, name: str, check: Check) -> np.ndarray:
     needed = {b"4": -(-width // 8) * height, b"5": samples, b"6": samples}.get(header[1], 0) * (2 if top > 255 else 1)
     if not 0 < top < 65536 or needed > len(encoded):  # OpenCV would fill up what is missing
         raise damaged
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # what is wrong is ours to say
     try:
         array = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:

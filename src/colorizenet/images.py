@@ -36,6 +36,7 @@ __all__ = [
     "beside",
     "fitting",
     "open_picture",
+    "opened",
     "read_image",
     "recognised",
     "write_atomically",
@@ -43,6 +44,9 @@ __all__ = [
 ]
 
 pyvips.block_untrusted_set(True)
+# libvips warns from threads of its own. Python's logging, should it collect garbage there, would let go of pictures
+# in the midst of libvips' work, which aborts the process; what matters comes as an error anyway.
+pyvips._remove_log_handler()  # pyright: ignore[reportAttributeAccessIssue]
 
 MAX_PIXELS = 2_000_000_000
 """A header that claims more is refused before anything is decoded."""
@@ -190,9 +194,11 @@ class Picture:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except pyvips.Error as error:
+        except (pyvips.Error, UnicodeDecodeError) as error:
+            # Names of metadata come from the file, and may be no text
+            reason = _reason(error) if isinstance(error, pyvips.Error) else "its metadata is no text"
             raise ImageError(
-                f"{self.name} is damaged or cut short and cannot be decoded ({_reason(error)}); get a whole copy of it"
+                f"{self.name} is damaged or cut short and cannot be decoded ({reason}); get a whole copy of it"
             ) from error
 
     def _loaded(self, access: str) -> pyvips.Image:
@@ -292,7 +298,7 @@ def open_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MA
         return Picture(source, "the picture", max_pixels)
     name = quoted(os.fspath(source))
     try:
-        file = open(source, "rb", opener=_without_waiting)  # noqa: SIM115 (the Picture closes it)
+        file = opened(source)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ImageError(f"{name} cannot be read: {reason}; give a picture file") from error
@@ -304,6 +310,11 @@ def open_picture(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MA
     except BaseException:
         file.close()
         raise
+
+
+def opened(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file to read it; a pipe that nobody writes to must not stop everything."""
+    return open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0)))
 
 
 def read_image(source: str | os.PathLike[str] | bytes, *, max_pixels: int = MAX_PIXELS) -> Image:
@@ -389,11 +400,12 @@ def encode_rows(
     bands = 4 if picture.alpha else 3
     source = saving.Rows(tiff.blank(width, height, bands, picture.dtype, rows, alpha=picture.alpha), strips)
     try:
-        loaded = pyvips.Image.tiffload_source(source.vips, access="sequential", fail_on="error")
-        dressed = saving.dressed(loaded, picture, note=note)
-        options = saving.options(dressed, picture.compression, format, quality)
-        target = pyvips.Target.new_to_descriptor(file.fileno())
-        getattr(dressed, f"{FORMATS[format].saver}_target")(target, **options)
+        with source as vips_source:
+            loaded = pyvips.Image.tiffload_source(vips_source, access="sequential", fail_on="error")
+            dressed = saving.dressed(loaded, picture, note=note)
+            options = saving.options(dressed, picture.compression, format, quality)
+            target = pyvips.Target.new_to_descriptor(file.fileno())
+            getattr(dressed, f"{FORMATS[format].saver}_target")(target, **options)
     except pyvips.Error as error:
         if source.error:
             raise source.error from error
@@ -441,13 +453,9 @@ def beside(path: Path, before: Callable[[Path], object] = lambda _: None) -> Ite
 def _read_at(source: bytes | BinaryIO, offset: int, length: int) -> bytes:
     if isinstance(source, bytes):
         return source[offset : offset + length]
-    source.seek(min(offset, 1 << 62))
-    return source.read(length)
-
-
-def _without_waiting(path: str, flags: int) -> int:
-    """Open a file; a pipe that nobody writes to must not stop everything."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+    if source.seekable():
+        source.seek(min(offset, 1 << 62))
+    return source.read(length) or b""  # None from a pipe that has nothing yet
 
 
 def _number(image: pyvips.Image, name: str) -> int:

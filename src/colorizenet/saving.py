@@ -1,9 +1,11 @@
 """What libvips is told when it writes a photograph: its metadata, what we say about it, how to encode it."""
 
+import gc
 import os
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -152,15 +154,35 @@ def srgb_profile() -> bytes:
 
 
 class Rows:
-    """Rows that are made while libvips reads them, as a file that it takes to be an uncompressed TIFF."""
+    """Rows that are made while libvips reads them, as a file that it takes to be an uncompressed TIFF.
+
+    A context that gives libvips' source. Within it Python collects no garbage: it might do so while it
+    runs for a thread of libvips, and let go of pictures in the midst of that thread's work.
+    """
+
+    _within, _collects, _lock = 0, True, Lock()
 
     def __init__(self, head: bytes, strips: Iterator[np.ndarray]) -> None:
         self.error: Exception | None = None
         self._strips, self._head = strips, memoryview(head)
         self._current, self._start, self._position = self._head, 0, 0
-        self.vips = pyvips.SourceCustom()
-        self.vips.on_read(self._read)
-        self.vips.on_seek(self._seek)
+
+    def __enter__(self) -> pyvips.SourceCustom:
+        with Rows._lock:
+            if Rows._within == 0:
+                Rows._collects = gc.isenabled()
+                gc.disable()
+            Rows._within += 1
+        source = pyvips.SourceCustom()
+        source.on_read(self._read)
+        source.on_seek(self._seek)
+        return source
+
+    def __exit__(self, *_: object) -> None:
+        with Rows._lock:
+            Rows._within -= 1
+            if Rows._within == 0 and Rows._collects:
+                gc.enable()
 
     def _read(self, length: int) -> bytes:
         try:

@@ -1,0 +1,137 @@
+"""What colouring photographs costs beside what must be done anyway: the figures to reach, each with its baseline.
+
+    python benchmarks/photographs.py [--folder] [--cold] [--large 300] [--rounds 3]
+
+    folder   20 grey JPEGs of 8 MP with natural grain, folder to folder,
+             against libvips decoding and re-encoding them as colour JPEGs, a picture a core
+    cold     one JPEG of 1 MP, a whole process,
+             against a process that imports NumPy and ONNX Runtime and loads the same model
+    large    a 16-bit grey TIFF of so many megapixels, and its peak of resident memory,
+             against libvips copying it to a TIFF of three channels
+
+Whole processes, in turns, the best of each, so that a busy machine is unkind to both alike. The
+photograph is made of a sample of this repository, enlarged and with grain.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pyvips
+
+SAMPLE = Path(__file__).parents[1] / "samples" / "black-canyon-1871.jpg"
+
+REENCODE = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+import pyvips
+pyvips.concurrency_set(1)
+pyvips.cache_set_max(0)
+out = Path(sys.argv[2])
+out.mkdir(exist_ok=True)
+
+def one(path):
+    grey = pyvips.Image.jpegload(str(path), access="sequential")
+    colour = grey.bandjoin([grey, grey]).copy(interpretation="srgb")
+    colour.jpegsave(str(out / path.name), Q=92, subsample_mode="on", optimize_coding=True)
+
+with ThreadPoolExecutor() as pool:
+    list(pool.map(one, sorted(Path(sys.argv[1]).iterdir())))
+"""
+
+LOAD = """
+import sys, numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+"""
+
+COPY = """
+import sys, pyvips
+grey = pyvips.Image.tiffload(sys.argv[1], access="sequential")
+grey.bandjoin([grey, grey]).copy(interpretation="rgb16").tiffsave(sys.argv[2])
+"""
+
+
+def photograph(width: int, height: int, *, top: int, grain: float) -> pyvips.Image:
+    """A sample, enlarged, with grain, 0 to ``top``."""
+    sample = pyvips.Image.new_from_file(str(SAMPLE)).extract_band(0)
+    large = sample.resize(width / sample.width, vscale=height / sample.height, kernel="cubic")
+    noisy = large * (top / 255) + pyvips.Image.gaussnoise(width, height, mean=0, sigma=grain * top / 255, seed=1)
+    return noisy.cast("ushort" if top > 255 else "uchar").copy(interpretation="grey16" if top > 255 else "b-w")
+
+
+def seconds(*command: object) -> tuple[float, int]:
+    """How long a process took, and the most resident memory it had, in MB."""
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = status
+    if status:
+        sys.exit(f"{command} failed")
+    return time.perf_counter() - started, usage.ru_maxrss // 1024
+
+
+def compare(name: str, baseline: tuple[object, ...], ours: tuple[object, ...], rounds: int) -> None:
+    turns = [(seconds(*baseline), seconds(*ours)) for _ in range(rounds)]
+    base, took = min(turn[0][0] for turn in turns), min(turn[1][0] for turn in turns)
+    memory = max(turn[1][1] for turn in turns)
+    print(f"{name:36} {base:7.2f} s  {took:7.2f} s  {took / base:5.2f}x  {memory:5} MB", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", action="store_true")
+    parser.add_argument("--cold", action="store_true")
+    parser.add_argument("--large", type=int, metavar="MEGAPIXELS")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--scratch", type=Path, help="where the pictures are made (default: the system's)")
+    options = parser.parse_args()
+    print(f"{'':36}  baseline       ours         peak")
+    with tempfile.TemporaryDirectory(dir=options.scratch) as name:
+        scratch = Path(name)
+        colorize = ("-m", "colorizenet", "colorize")
+        if options.folder:
+            folder = scratch / "in"
+            folder.mkdir()
+            large = photograph(3264, 2448, top=255, grain=8)
+            for i in range(20):
+                large.jpegsave(str(folder / f"{i:02}.jpg"), Q=88)
+            size = sum(path.stat().st_size for path in folder.iterdir()) / 20e6
+            compare(
+                f"20 grey JPEGs of 8 MP, {size:.1f} MB each",
+                ("-c", REENCODE, folder, scratch / "baseline"),
+                (*colorize, folder, "--out", scratch / "out", "--overwrite"),
+                options.rounds,
+            )
+        if options.cold:
+            one = scratch / "one.jpg"
+            photograph(1152, 864, top=255, grain=5.5).jpegsave(str(one), Q=85)
+            from colorizenet.modelfile import model_path
+
+            compare(
+                "one JPEG of 1 MP, cold",
+                ("-c", LOAD, model_path("default")),
+                (*colorize, one, "--out", scratch / "cold", "--overwrite"),
+                3 * options.rounds,
+            )
+        if options.large:
+            height = round((options.large * 1e6 * 3 / 4) ** 0.5)
+            source = scratch / "large.tif"
+            photograph(height * 4 // 3, height, top=65535, grain=2).tiffsave(str(source))
+            compare(
+                f"16-bit TIFF of {options.large} MP",
+                ("-c", COPY, source, scratch / "copy.tif"),
+                (*colorize, source, "--out", scratch / "large", "--overwrite"),
+                options.rounds,
+            )
+
+
+if __name__ == "__main__":
+    main()
