@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
 
 import cyclopts
 from cyclopts import App, Parameter
@@ -32,7 +32,7 @@ from colorizenet.errors import (
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, Task
+    from rich.progress import Progress, Task, TaskID
 
     from colorizenet.batch import Done, Job
     from colorizenet.images import Image
@@ -261,9 +261,33 @@ def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
     return results
 
 
-def _progress(doing: str) -> "Progress":
+class _Silent:
+    """What stands for a progress bar where stderr is no terminal; rich would take longer to import than a picture."""
+
+    def __enter__(self) -> "_Silent":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add_task(self, *_: object, **__: object) -> "TaskID":
+        return cast("TaskID", 0)
+
+    update = advance = lambda self, *_, **__: None
+
+    @property
+    def console(self) -> "_Silent":
+        return self
+
+    def out(self, line: str, **_: object) -> None:
+        print(line, file=sys.stderr)
+
+
+def _progress(doing: str) -> "Progress | _Silent":
     """A bar on stderr with pictures a second and the time left; without a terminal it is silent, and messages are
     plain lines."""
+    if not sys.stderr.isatty():
+        return _Silent()
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.text import Text
@@ -276,7 +300,6 @@ def _progress(doing: str) -> "Progress":
         *(TextColumn(doing), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
         redirect_stdout=sys.stdout.isatty(),  # results on their way to a file are not for the terminal
     )
 
