@@ -148,7 +148,7 @@ def test_a_wrong_picture_is_refused_in_words(api, grey, samples):
         return api.post("/v1/colorize", content=content)
 
     assert "has no picture in it" in refused(post(b""), 400)
-    assert "not a picture that is read here; send jpeg" in refused(post(b"GIF89a" + bytes(100)), 415)
+    assert "not a picture that is read here; send jpeg" in refused(post(b"BM6\0\0\0" + bytes(100)), 415)
     assert "not a picture that is read here" in refused(post(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), 415)
     assert "damaged or cut short" in refused(post(jpeg[:20_000]), 422)
     assert "damaged at its very start" in refused(post(jpeg[:3]), 422)

@@ -356,7 +356,8 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
     chosen = format or image.format
     fit = fitting(image, chosen)
     if fit.reason:
-        raise ImageError(f"the picture cannot be written as {chosen}: {fit.reason}; choose {fit.format}")
+        others = "png or tiff" if fit.format == "png" else fit.format
+        raise ImageError(f"the picture cannot be written as {chosen}: {fit.reason}; choose {others}")
     kind = FORMATS[chosen]
     made = image.pixels if image.pixels.ndim == 3 else image.pixels[..., None]
     if image.alpha is not None:

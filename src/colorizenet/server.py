@@ -340,7 +340,7 @@ def _api(service: Service, app: App) -> FastAPI:
         ),
         format=(
             Annotated[
-                Literal[tuple(FORMATS)] | None,  # type: ignore[valid-type]
+                Literal[tuple(name for name, kind in FORMATS.items() if kind.written)] | None,  # type: ignore[valid-type]
                 Field(description="Format of the result; that of the photograph where none is asked for."),
             ],
             None,

@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ImageError
-from colorizenet.images import FORMATS, Image, encode_image, read_image, recognised
+from colorizenet.images import FORMATS, Image, encode_image, fitting, read_image, recognised
 
 __all__ = ["Choices", "Coloured", "Limits", "Refusal", "Service"]
 
@@ -218,10 +218,11 @@ class Service:
     def _claimed(self, encoded: bytes) -> int:
         """The pixels that the header of a file claims; what we would not decode is refused by it."""
         found = recognised(encoded)
-        if found is None:
-            raise Refusal(415, f"the file is not a picture that is read here; send {' or '.join(FORMATS)}")
+        if found is None or not FORMATS[found].loader:  # what others than libvips read has no header to judge by
+            taken = [name for name, kind in FORMATS.items() if kind.loader]
+            raise Refusal(415, f"the file is not a picture that is read here; send {' or '.join(taken)}")
         try:
-            header = getattr(pyvips.Image, FORMATS[found].loader)(encoded)
+            header = getattr(pyvips.Image, f"{FORMATS[found].loader}_buffer")(encoded)
         except pyvips.Error:
             raise Refusal(422, "the picture is damaged at its very start; get a whole copy of it") from None
         pixels = header.width * header.height
@@ -250,7 +251,8 @@ class Service:
             stage_done()
             coloured = self.models[choices.model](image, strength=choices.strength, size=choices.size)
             stage_done()
-            result = encode_image(coloured, choices.format)
+            format = choices.format or fitting(coloured).format
+            result = encode_image(coloured, format)
             before, after = (_for_screen(each, screen) if screen else b"" for each in (image, coloured))
             stage_done()
         except ImageError as error:
@@ -261,7 +263,7 @@ class Service:
         height, width = image.pixels.shape[:2]
         return Coloured(
             encoded=result,
-            format=choices.format or image.format,
+            format=format,
             width=width,
             height=height,
             bits=8 * image.pixels.dtype.itemsize,
@@ -296,7 +298,8 @@ def _for_screen(image: Image, side: int) -> bytes:
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
 
     def small(plane: np.ndarray) -> np.ndarray:
-        eight = plane if plane.dtype == np.uint8 else (plane >> 8).astype(np.uint8)
+        top = {"uint8": 255, "uint16": 65535}.get(plane.dtype.name, 1)
+        eight = plane if top == 255 else (plane * (255 / top)).astype(np.uint8)
         return cv2.resize(eight, size, interpolation=cv2.INTER_AREA)
 
     copy = Image(small(image.pixels), None if image.alpha is None else small(image.alpha))
