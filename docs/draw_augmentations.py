@@ -28,7 +28,7 @@ def main() -> None:
         rows.append(row(field.name, augmented(batch, config, SEED)))
     half = (len(rows) + 1) // 2
     blank = np.full_like(rows[0], 255)
-    columns = [np.vstack((rows[start : start + half] + [blank])[:half]) for start in (0, half)]
+    columns = [np.vstack([*rows[start : start + half], blank][:half]) for start in (0, half)]
     picture = np.hstack(columns)
     cv2.imwrite(str(Path(__file__).with_name("augmentations.jpg")), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
 
