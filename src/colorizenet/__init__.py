@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 os.environ.setdefault("VIPS_WARNING", "1")  # libvips reads when it is loaded that it should be silent; see images
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some builds of ONNX Runtime report their use; nothing leaves here
 
 # Names are loaded on first use (PEP 562), so that `import colorizenet` is quick.
 _HOMES = {

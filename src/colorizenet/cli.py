@@ -371,8 +371,6 @@ def serve(
         How long a picture may take to arrive, and then to be coloured.
     """
     _require("serve", "serving", _SERVING if ui else _SERVING[:-1])
-    # Microsoft's builds of ONNX Runtime can report their use to it; nothing leaves this machine.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     from colorizenet import server
     from colorizenet.colorizer import Colorizer
     from colorizenet.service import Limits

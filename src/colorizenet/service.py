@@ -226,10 +226,6 @@ class Service:
         except pyvips.Error:
             raise Refusal(422, "the picture is damaged at its very start; get a whole copy of it") from None
         pixels = header.width * header.height
-        if pixels == 1:
-            raise Refusal(
-                422, "the picture is a single pixel, which has nothing to tell its colour by; send a larger one"
-            )
         if pixels > self.limits.max_pixels:
             raise Refusal(
                 413,

@@ -152,6 +152,19 @@ def test_it_starts_from_a_regression(game, tiny, tmp_path):
     assert str(tmp_path) not in card.to_json()
 
 
+def test_averages_begin_with_the_weights_that_it_starts_from(game, tiny, tmp_path):
+    regression = dataclasses.replace(tiny, network=UNetConfig(widths=(8, 8, 8)), pictures=16)
+    fit(regression, tmp_path / "regression")
+    short, long = {}, {}
+    for pictures, kept in ((16, short), (48, long)):
+        start, folder = str(tmp_path / "regression"), tmp_path / str(pictures)
+        fit(dataclasses.replace(game(), start=start, pictures=pictures, ema=0.9999), folder)
+        kept |= torch.load(folder / "last.ckpt", weights_only=True)
+    name = "network.head.weight"
+    assert (long["current_model_state"][name] - short["current_model_state"][name]).abs().max() > 1e-3
+    assert (long["state_dict"][name] - short["state_dict"][name]).abs().max() < 1e-4
+
+
 def test_it_starts_from_nothing_but_a_run_of_the_same_network(game, tiny, tmp_path):
     fit(dataclasses.replace(tiny, network=UNetConfig(widths=(8, 16)), pictures=16), tmp_path / "other")
     with pytest.raises(ConfigError, match="the network of"):

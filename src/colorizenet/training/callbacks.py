@@ -27,12 +27,16 @@ _log = logging.getLogger(__name__)
 
 
 class MovingAverage(WeightAveraging):
-    """Averaged weights whose decay rises to its value, so that short runs are not held back."""
+    """Averaged weights whose decay rises to its value, so that short runs are not held back by their first weights.
 
-    def __init__(self, decay: float) -> None:
+    Where those are good already (``ramped=False``), they are what the average begins with.
+    """
+
+    def __init__(self, decay: float, *, ramped: bool = True) -> None:
         def average(averaged: Any, current: Any, updates: Tensor | int) -> None:
-            ramped = min(decay, (1 + int(updates)) / (10 + int(updates)))
-            get_ema_multi_avg_fn(ramped)(averaged, current, updates)
+            rising = (1 + int(updates)) / (10 + int(updates)) if ramped else 1.0
+            now = min(decay, rising)
+            get_ema_multi_avg_fn(now)(averaged, current, updates)
 
         super().__init__(multi_avg_fn=average)
 

@@ -172,7 +172,7 @@ def _callbacks(
     config: RunConfig, monitor: str, folder: Path, interrupted: threading.Event, world: int
 ) -> list[Callback]:
     return [
-        *([MovingAverage(config.ema)] if config.ema else []),
+        *([MovingAverage(config.ema, ramped=not config.start)] if config.ema else []),
         Watch(folder),
         *([Patience(monitor, config.patience)] if config.patience else []),
         ModelCheckpoint(folder, "best", monitor=monitor, enable_version_counter=False),
