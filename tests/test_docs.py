@@ -56,7 +56,9 @@ def test_the_readme_says_how_pictures_are_prepared_as_the_code_does_it():
     recipes = {name: recipe() for name, recipe in RECIPES.items()}
     data = recipes["unet"].data
     assert f"`L / {color.L_SCALE:g}`" in text and f"`ab / {color.AB_SCALE:g}`" in text
-    assert f"{data.size} px to train ({recipes['unet256'].data.size} px in `unet256`) and {data.val_size} px" in text
+    larger = recipes["unet256"].data.size
+    assert f"{data.size} px to train ({larger} px in `unet256` and `pix2pix`) and {data.val_size} px" in text
+    assert recipes["pix2pix"].data.size == larger and recipes["pix2pix"].batch_size == recipes["unet256"].batch_size
     assert f"{data.min_crop:.0%}".rstrip("%") + " to 100 % of the short side" in text
     assert f"Batches hold {recipes['unet'].batch_size} pictures ({recipes['unet256'].batch_size} in `unet256`" in text
     assert recipes["encoder_unet"].batch_size == 32 and recipes["tiny"].batch_size == 16

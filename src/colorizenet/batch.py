@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -37,7 +37,7 @@ from colorizenet.images import (
     opened,
     recognised,
 )
-from colorizenet.parallel import in_order
+from colorizenet.parallel import in_order, opencv_on_one_thread
 from colorizenet.saving import left_out
 
 __all__ = ["Done", "Job", "Journal", "colorize_all", "contact_sheet", "journal_of", "libvips_on", "plan"]
@@ -256,10 +256,11 @@ def colorize_all(
             ) from error
 
     pool = ThreadPoolExecutor(workers)
-    try:
-        yield from in_order(pool, one, jobs, 4 * workers)
-    finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is under way
+    with opencv_on_one_thread() if workers > 1 else nullcontext():
+        try:
+            yield from in_order(pool, one, jobs, 4 * workers)
+        finally:
+            pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is under way
 
 
 def libvips_on(threads: int) -> None:
