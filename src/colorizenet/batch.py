@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -256,7 +256,7 @@ def colorize_all(
             ) from error
 
     pool = ThreadPoolExecutor(workers)
-    with opencv_on_one_thread() if workers > 1 else nullcontext():
+    with opencv_on_one_thread():
         try:
             yield from in_order(pool, one, jobs, 4 * workers)
         finally:

@@ -118,7 +118,6 @@ def colorize(
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from colorizenet import batch, images
     from colorizenet.colorizer import Colorizer
-    from colorizenet.parallel import opencv_on_one_thread
 
     if len(paths) == 0:
         raise ConfigError("no photograph named; give files, folders, or - for stdin")
@@ -160,7 +159,7 @@ def colorize(
     note = "" if no_note else colorizer.note
 
     def in_colour(image: "Image") -> "Image":
-        return dataclasses.replace(colorizer(image, **choices), note=note)
+        return colorizer(image, **choices)
 
     if streamed or to_stdout:
         source = sys.stdin.buffer.read() if streamed else paths[0]
@@ -168,13 +167,14 @@ def colorize(
         fit = images.fitting(image, chosen)
         for line in (*image.warnings, *([f"{fit.reason}: {fit.format} is written"] if fit.reason else [])):
             print(f"colorizenet: {line}", file=sys.stderr)
-        _put(images.encode_image(in_colour(image), fit.format, quality=quality), out)
+        coloured = dataclasses.replace(in_colour(image), note=note)
+        _put(images.encode_image(coloured, fit.format, quality=quality), out)
         return
 
     _told_reasons(planned)
     # What the pixels depend on, beside the photograph
     way = {"version": __version__, "model": colorizer.sha256, "quality": quality, "note": note} | choices
-    with batch.journal_of(folder, _json(way), planned) as journal, opencv_on_one_thread():
+    with batch.journal_of(folder, _json(way), planned) as journal:
         batch.libvips_on(threads)
         done = batch.colorize_all(
             planned,

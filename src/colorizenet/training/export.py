@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def export_network(network: nn.Module, card: ModelCard, out: Path, *, weights: s
     exact = _exported(network)
     _prove(network, exact, _TOLERANCE)
     if weights == "byte":
-        proven = _with_byte_weights(exact)
+        proven = _with_weights(exact, _in_bytes)
         _prove(network, proven, _BYTE_TOLERANCE)
     else:
-        proven = _with_half_weights(exact)
+        proven = _with_weights(exact, _in_half)
         try:
             _prove(network, proven, _HALF_TOLERANCE)
         except ModelFileError:
@@ -93,53 +94,47 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with its large weights stored in half precision and cast when it is loaded.
-
-    It computes in float32 as before: half arithmetic is slow on a CPU.
-    """
-    halved = onnx.ModelProto()
-    halved.CopyFrom(model)
-    graph = halved.graph
-    casts = []
-    for weight in graph.initializer:
-        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 256:
-            continue
-        name = weight.name
-        with np.errstate(over="ignore"):  # the proof tells what was too large
-            half = numpy_helper.to_array(weight).astype(np.float16)
-        stored = numpy_helper.from_array(half, f"{name}.half")
-        weight.CopyFrom(stored)
-        casts.append(helper.make_node("Cast", [stored.name], [name], to=TensorProto.FLOAT))
-    for node in reversed(casts):
-        graph.node.insert(0, node)
-    return halved
+Stored = tuple[list[TensorProto], list[onnx.NodeProto]]
+"""What is stored of a weight, and the operations that make it float32 again under its own name."""
 
 
-def _with_byte_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with its large weights stored in 8 bits, a scale for each output channel.
+def _in_half(name: str, values: np.ndarray) -> Stored:
+    """Half precision: half the size. It computes in float32 as before: half arithmetic is slow on a CPU."""
+    with np.errstate(over="ignore"):  # the proof tells what was too large
+        half = values.astype(np.float16)
+    stored = f"{name}.half"
+    return [numpy_helper.from_array(half, stored)], [helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT)]
 
-    They become float32 again when it is loaded: what is smaller is the file, and it is as quick as before.
-    """
-    small = onnx.ModelProto()
-    small.CopyFrom(model)
-    graph = small.graph
-    restored = []
+
+def _in_bytes(name: str, values: np.ndarray) -> Stored:
+    """8 bits, a scale for each output channel: half the size again."""
+    largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
+    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    levels = np.round(values / scale).astype(np.int8)
+    tensors = [numpy_helper.from_array(levels, f"{name}.byte"), numpy_helper.from_array(scale, f"{name}.scale")]
+    return tensors, [
+        # Not DequantizeLinear, which onnxruntime would do again for every picture.
+        helper.make_node("Cast", [f"{name}.byte"], [f"{name}.levels"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [name]),
+    ]
+
+
+def _with_weights(model: onnx.ModelProto, store: Callable[[str, np.ndarray], Stored]) -> onnx.ModelProto:
+    """The same model with its large weights stored otherwise, and restored when it is loaded."""
+    smaller = onnx.ModelProto()
+    smaller.CopyFrom(model)
+    graph = smaller.graph
+    restored: list[onnx.NodeProto] = []
     for weight in list(graph.initializer):
         if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 256:
             continue
-        name, values = weight.name, numpy_helper.to_array(weight)
-        largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
-        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-        levels = np.round(values / scale).astype(np.int8)
-        weight.CopyFrom(numpy_helper.from_array(levels, f"{name}.byte"))
-        graph.initializer.append(numpy_helper.from_array(scale, f"{name}.scale"))
-        # Not DequantizeLinear, which onnxruntime would do again for every picture.
-        restored.append(helper.make_node("Cast", [f"{name}.byte"], [f"{name}.levels"], to=TensorProto.FLOAT))
-        restored.append(helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [name]))
+        (first, *more), nodes = store(weight.name, numpy_helper.to_array(weight))
+        weight.CopyFrom(first)
+        graph.initializer.extend(more)
+        restored += nodes
     for node in reversed(restored):
         graph.node.insert(0, node)
-    return small
+    return smaller
 
 
 @torch.no_grad()

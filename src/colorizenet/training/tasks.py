@@ -224,9 +224,6 @@ class Task(lightning.LightningModule, ABC):
 class Regression(Task):
     """Predict each pixel's colour, and be as wrong as the loss says (Zhang et al. 2016, section 2)."""
 
-    def __init__(self, network: nn.Module, config: RegressionConfig, optim: OptimConfig, **settings: Any) -> None:
-        super().__init__(network, config, optim, **settings)
-
     def learn(self, sample: Sample) -> dict[str, Tensor]:
         _, errors = self.predict(sample)
         loss = _total(errors)
@@ -255,6 +252,12 @@ class Regression(Task):
 
 
 _DISTANCE = "frechet_efficientnet_lite0"
+_GAMES = {
+    "bce": (losses.judge_bce, losses.fool_bce),
+    "least_squares": (losses.judge_least_squares, losses.fool_least_squares),
+    "hinge": (losses.judge_hinge, losses.fool_hinge),
+}
+"""What the discriminator and what the network is punished for, by the name of the adversary."""
 
 
 class Pix2Pix(Task):
@@ -291,7 +294,8 @@ class Pix2Pix(Task):
 
         logged = self._judge(real, fake.detach(), of_discriminator)
         with _frozen(self.discriminator), torch.set_grad_enabled(not alone):
-            fooling = self._fooling(self.discriminator(fake).float())
+            _, fool = _GAMES[self.game.adversary]
+            fooling = fool(self.discriminator(fake).float())
         loss = fooling + self.game.weight * _total(errors)
         norm = loss.new_zeros(())
         if not alone:
@@ -302,11 +306,7 @@ class Pix2Pix(Task):
         """One step of the discriminator, unless it wins so much that it is left out."""
         game = self.game
         real_scores, fake_scores = self.discriminator(real).float(), self.discriminator(fake).float()
-        judge = {
-            "bce": losses.judge_bce,
-            "least_squares": losses.judge_least_squares,
-            "hinge": losses.judge_hinge,
-        }[game.adversary]
+        judge, _ = _GAMES[game.adversary]
         judging = judge(real_scores, fake_scores, smooth=game.smooth)
         self.judged.lerp_(judging.detach(), 0.05)
         told = torch.sigmoid if game.adversary == "bce" else torch.as_tensor
@@ -323,11 +323,6 @@ class Pix2Pix(Task):
                 photographs = real.detach().float().requires_grad_()
                 judging = judging + game.r1 * losses.r1(self.discriminator(photographs), photographs)
         return logged | {"discriminator_norm": self.update(optimizer, judging, self.discriminator)}
-
-    def _fooling(self, scores: Tensor) -> Tensor:
-        return {"bce": losses.fool_bce, "least_squares": losses.fool_least_squares, "hinge": losses.fool_hinge}[
-            self.game.adversary
-        ](scores)
 
     def configure_optimizers(self) -> Any:
         betas, lr = self.game.discriminator_betas, self.game.discriminator_lr
