@@ -359,4 +359,4 @@ def _of_one_size(results: Sequence[_Measured]) -> Iterator[list[_Measured]]:
 
 
 def _as_arrays(columns: Mapping[str, "array[float]"]) -> dict[str, np.ndarray]:
-    return {name: np.array(column) for name, column in columns.items()}
+    return {name: np.frombuffer(column) for name, column in columns.items()}

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from colorizenet import __version__, color
-from colorizenet.images import write_atomically
+from colorizenet.images import beside, write_atomically
 from colorizenet.metrics import METRICS
 
 __all__ = ["HISTOGRAM_BINS", "HISTOGRAM_EDGE", "Comparison", "Report"]
@@ -166,10 +166,14 @@ class Report:
             yield {"name": name} | {row: {metric: float(of[metric][i]) for metric in of} for row, of in rows}
 
     def to_json(self, path: str | Path) -> None:
-        """Write everything but pictures, a line for each picture."""
-        summary = json.dumps(_finite(self._summary()), indent=1)
-        lines = ",\n".join("  " + json.dumps(_finite(line)) for line in self._each())
-        write_atomically(Path(path), f'{summary[:-2]},\n "each": [\n{lines}\n ]\n}}\n'.encode())
+        """Write everything but pictures, a line for each picture, of which no more than one is held at a time."""
+        with beside(Path(path)) as file:
+            file.write(json.dumps(_finite(self._summary()), indent=1)[:-2].encode())
+            before = ',\n "each": [\n  '
+            for line in self._each():
+                file.write((before + json.dumps(_finite(line))).encode())
+                before = ",\n  "
+            file.write(b"\n ]\n}\n")
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """The names of the rows, and for each metric its title with unit and direction, and their means."""
@@ -191,7 +195,8 @@ def _resampled_means(columns: np.ndarray) -> np.ndarray:
     The same rows for every column, so that means may be subtracted. Columns with infinite figures have no meaning.
     """
     count, generator = len(columns), np.random.default_rng(_SEED)
-    finite = np.where(np.isfinite(columns).all(axis=0), columns, 0)
+    finite = np.isfinite(columns).all(axis=0)
+    finite = columns if finite.all() else np.where(finite, columns, 0)
     means = np.empty((_RESAMPLES, columns.shape[1]))
     for each in means:
         each[:] = np.bincount(generator.integers(0, count, count), minlength=count) @ finite

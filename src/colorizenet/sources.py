@@ -37,7 +37,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 Split = Literal["train", "val", "test"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be a million of them
 class Picture:
     """Where the encoded bytes of one photograph lie: a file, or a stretch of a tar shard."""
 
@@ -156,11 +156,11 @@ def _members(shard: Path, *, address: str = "") -> list[Picture]:
     try:
         # "r:" is uncompressed, so that members can be sought.
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            found = [
-                Picture(f"{shard.name}/{member.name}", shard, member.offset_data, member.size)
-                for member in tar
-                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES
-            ]
+            found = []
+            while member := tar.next():
+                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
+                    found.append(Picture(f"{shard.name}/{member.name}", shard, member.offset_data, member.size))
+                tar.members.clear()  # or tarfile would hold on to a kilobyte of each
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # zeros end a tar; tarfile takes damage for an end too
                 raise tarfile.ReadError(f"damaged after {tar.offset} bytes")

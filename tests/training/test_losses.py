@@ -108,6 +108,29 @@ def test_the_ciede2000_loss_forgives_more_where_colours_are_vivid():
     assert vivid < pale / 2
 
 
+def test_vivid_settles_on_a_quantile_of_the_chroma_of_a_known_hue():
+    chroma = torch.linspace(0, 40, 401)
+    possible = torch.stack([chroma, torch.zeros_like(chroma)]).view(1, 2, 1, -1) / color.AB_SCALE
+
+    def settled(vivid: float) -> float:
+        costs = [losses.ciede2000(possible[..., n : n + 1].expand_as(possible), possible, vivid=vivid) for n in range(401)]
+        return chroma[torch.stack(costs).argmin()].item()
+
+    # Each distance counts less the more vivid both are, which moves the quantile down a little.
+    assert settled(0.0) == pytest.approx(20, abs=6)
+    assert settled(0.4) == pytest.approx(28, abs=6)
+    assert settled(0.4) > settled(0.2) + 2 > settled(0.0) + 4
+
+
+def test_vivid_leaves_an_unknown_hue_grey():
+    turns = torch.arange(36) * 10 * torch.pi / 180
+    every_hue = torch.stack([turns.cos(), turns.sin()]).view(1, 2, 1, -1) * 20 / color.AB_SCALE
+    guess = torch.full_like(every_hue, 0.0)
+    guess[:, 0] = 12 / color.AB_SCALE
+    grey = torch.zeros_like(every_hue)
+    assert losses.ciede2000(grey, every_hue, vivid=0.2) < losses.ciede2000(guess, every_hue, vivid=0.2)
+
+
 def test_the_gradient_loss_sees_a_step_and_not_a_cast():
     flat, step = (colours((0, 0), (0, 0), last).expand(1, 2, 3, 3) for last in ((0, 0), (64, 0)))
     assert losses.gradient(flat + 0.3, flat).item() == pytest.approx(0, abs=1e-7)

@@ -24,6 +24,9 @@ class ObjectiveConfig:
     the eye sees, which settles on livelier colours."""
     corner: float = 10.0
     """Where ``huber`` turns from squared to absolute, in a*b* units."""
+    vivid: float = 0.0
+    """With ``ciede2000``: how much more chroma counts that is lacking than such as is too much, from 0 up to 1; 0.4 is
+    lively. Colours that the network is sure of come out stronger, and those it is not sure of stay grey."""
     gradient: float = 0.0
     """Weight of the error of the change from pixel to pixel: against bleeding and blotches."""
     perceptual: float = 0.0
@@ -40,6 +43,10 @@ class ObjectiveConfig:
     def __post_init__(self) -> None:
         if self.corner <= 0:
             raise ConfigError(f"task.corner is {self.corner}; give a distance over 0 in a*b* units, say 10")
+        if not 0 <= self.vivid < 1:
+            raise ConfigError(f"task.vivid is {self.vivid}; give a share of at least 0 and under 1, say 0.4")
+        if self.vivid and self.loss != "ciede2000":
+            raise ConfigError(f"task.vivid is for task.loss ciede2000 and this is {self.loss}; set it, or vivid to 0")
         for name in ("gradient", "perceptual", "lpips", "bins", "greyness"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"task.{name} is {getattr(self, name)}; give a weight of at least 0")
@@ -62,7 +69,9 @@ class Objective(nn.Module):
         """The error of pixels alone, which is what validation minimizes."""
         if self.config.loss == "huber":
             return losses.huber(predicted, ab, corner=self.config.corner)
-        return {"l1": losses.l1, "l2": losses.l2, "ciede2000": losses.ciede2000}[self.config.loss](predicted, ab)
+        if self.config.loss == "ciede2000":
+            return losses.ciede2000(predicted, ab, vivid=self.config.vivid)
+        return {"l1": losses.l1, "l2": losses.l2}[self.config.loss](predicted, ab)
 
     def forward(
         self,
