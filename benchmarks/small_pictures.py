@@ -34,6 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     cores = os.cpu_count() or 1
     cv2.setNumThreads(1)  # as `colorizenet colorize` has it for folders
+    batch.libvips_on(1)
 
     photographs = [read_image(path).pixels for path in sorted(SAMPLES.glob("*.jpg"))]
     pictures = [
@@ -64,7 +65,7 @@ def main() -> None:
 
         def files() -> float:
             started = time.perf_counter()
-            done = list(batch.colorize_all(jobs, colorizer, overwrite=True, workers=cores))
+            done = list(batch.colorize_all(jobs, colorizer, overwrite=True, workers=cores + 1))
             assert len(done) == options.pictures and not any(result.error for result in done)
             return time.perf_counter() - started
 

@@ -45,8 +45,8 @@ __all__ = ["Done", "Job", "Journal", "colorize_all", "contact_sheet", "journal_o
 STREAMED = 32_000_000
 """Pictures of more pixels are never whole in memory."""
 
-_TASK_PIXELS = 1 << 17
-"""Their strips have about this many."""
+_TASK_PIXELS = 1 << 19
+"""Their strips have about this many: what the threads hand over to one another, which takes turns."""
 
 _JOURNAL = ".colorizenet"
 """The folder, among the results, of what we remember of them."""

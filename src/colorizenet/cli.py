@@ -151,8 +151,9 @@ def colorize(
     if sheet and any(sheet.resolve() in (job.source.resolve(), job.target.resolve()) for job in planned):
         raise ConfigError(f"--sheet {quoted(sheet)} is one of the photographs or results; name another file")
     cores = os.cpu_count() or 1
-    workers = jobs or min(8, cores, max(1, len(planned)))
-    # Many pictures: each on one thread, as many at once as there are cores. One picture: on all of them.
+    # Many pictures: each on one thread, and one more at once than there are cores, for one may wait for the disk.
+    # One picture: on all of them.
+    workers = jobs or max(1, min(8, cores + 1, len(planned)))
     threads = max(1, cores // workers)
     colorizer = Colorizer(model, provider=provider, threads=threads)
     choices: dict[str, Any] = {"strength": strength, "size": size, "tta": tta}

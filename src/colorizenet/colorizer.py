@@ -18,12 +18,9 @@ from colorizenet.upsample import EdgeUpsampler
 
 __all__ = ["Colorizer"]
 
-TASK_PIXELS = 1 << 17
-"""What a thread is given to colour at once: about this many pixels."""
-
-_STRIP_PIXELS = 50_000
-"""It does that in strips of about this many: enough that a call is worth the lock that it gives up and takes again,
-and few enough that BLAS shares no product of theirs out among threads of its own."""
+_STRIP_PIXELS = 1 << 17
+"""What a thread colours at once: enough that a call is worth Python's lock, which it gives up and takes again, and
+few enough that the planes fit the cache."""
 
 
 class Colorizer:
@@ -90,28 +87,6 @@ class Colorizer:
         _check_strength(strength)
         height, width = picture.shape
         seen = network_size(picture.shape, size or self.card.size, self.card.size_multiple)
-        shrinks = seen[0] <= height and seen[1] <= width
-        pages = [AreaReduction(picture.shape, seen) for _ in range(picture.pages)] if shrinks else []
-        if shrinks:
-            tops = [0] * picture.pages
-            for page, pixels, _ in picture.strips(max(rows, 64)):
-                pages[page].add(pixels, tops[page])
-                tops[page] += len(pixels)
-            reduced = [page.result(picture.dtype) for page in pages]
-        else:
-            image = picture.whole()
-            reduced = [resized(page, *seen) for page in np.split(image.pixels, image.pages)]
-        upsamplers = []
-        for page in reduced:
-            ab = self._predicted(page, tta) * np.float32(strength)
-            upsamplers.append(EdgeUpsampler(ab, color.lightness(resized(page, *ab.shape[:2])), (height, width)))
-
-        def given() -> Iterator[tuple[int, int, np.ndarray, np.ndarray | None]]:
-            before, top = 0, 0
-            for page, pixels, alpha in picture.strips(rows):
-                top = top if page == before else 0
-                yield page, top, pixels, alpha
-                before, top = page, top + len(pixels)
 
         def merge(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> np.ndarray:
             page, top, pixels, alpha = strip
@@ -122,7 +97,16 @@ class Colorizer:
             return merged
 
         with ThreadPoolExecutor(self._threads) as pool:
-            yield from in_order(pool, merge, given(), 2 * self._threads)
+            if seen[0] <= height and seen[1] <= width:
+                reduced = _reduced(picture, seen, max(rows, 64), pool, 2 * self._threads)
+            else:
+                image = picture.whole()
+                reduced = [resized(page, *seen) for page in np.split(image.pixels, image.pages)]
+            upsamplers = []
+            for page in reduced:
+                ab = self._predicted(page, tta) * np.float32(strength)
+                upsamplers.append(EdgeUpsampler(ab, color.lightness(resized(page, *ab.shape[:2])), (height, width)))
+            yield from in_order(pool, merge, _with_tops(picture, rows), 2 * self._threads)
 
     def _predicted(self, reduced: np.ndarray, tta: bool) -> np.ndarray:
         """a* and b* of what the network sees, (h, w, 2) float32."""
@@ -160,7 +144,7 @@ class Colorizer:
         def merge(top: int) -> None:
             self._merge(upsampler, pixels[top : top + rows], top, result[top : top + rows])
 
-        rows = max(1, TASK_PIXELS // width)
+        rows = max(1, _STRIP_PIXELS // width)
         tops = range(0, height, rows)
         if self._threads == 1 or len(tops) == 1:
             for top in tops:
@@ -185,33 +169,38 @@ def _check_strength(strength: float) -> None:
         raise ValueError(f"strength is {strength}; give a number from 0 (grey) over 1 to 2 (twice the chroma)")
 
 
-class AreaReduction:
-    """A picture reduced by area, as ``resized`` does, from strips of it."""
+def _with_tops(picture: Picture, rows: int) -> Iterator[tuple[int, int, np.ndarray, np.ndarray | None]]:
+    """The strips of a picture: the page of each, which row of it comes first, its pixels and its alpha."""
+    before, top = 0, 0
+    for page, pixels, alpha in picture.strips(rows):
+        top = top if page == before else 0
+        yield page, top, pixels, alpha
+        before, top = page, top + len(pixels)
 
-    def __init__(self, shape: tuple[int, int], reduced: tuple[int, int]) -> None:
-        self._height, self._reduced = shape[0], reduced
-        self._sum: np.ndarray | None = None
 
-    def add(self, pixels: np.ndarray, top: int) -> None:
-        """Take the rows from ``top`` on: (n, W) or (n, W, 3)."""
-        height, width = self._reduced
-        narrow = cv2.resize(pixels, (width, len(pixels)), interpolation=cv2.INTER_AREA)
-        if self._sum is None:
-            self._sum = np.zeros((height, *narrow.shape[1:]), np.float32)
-        scale = self._height / height
+def _reduced(
+    picture: Picture, shape: tuple[int, int], rows: int, pool: ThreadPoolExecutor, ahead: int
+) -> list[np.ndarray]:
+    """Each page of a picture reduced by area, as ``resized`` does, from strips of it."""
+    height, scale = shape[0], picture.shape[0] / shape[0]
+
+    def narrowed(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> tuple[int, int, np.ndarray]:
+        """What some rows add to the reduced page: to which, and from which of its rows on."""
+        page, top, pixels, _ = strip
+        narrow = cv2.resize(pixels, (shape[1], len(pixels)), interpolation=cv2.INTER_AREA)
         first = int(top / scale)
-        last = min(height, int(np.ceil((top + len(pixels)) / scale)))
-        begins = np.arange(first, last)[:, None] * scale
-        rows = np.arange(top, top + len(pixels))[None]
-        shares = np.minimum(begins + scale, rows + 1) - np.maximum(begins, rows)
+        begins = np.arange(first, min(height, int(np.ceil((top + len(pixels)) / scale))))[:, None] * scale
+        each = np.arange(top, top + len(pixels))[None]
+        shares = np.minimum(begins + scale, each + 1) - np.maximum(begins, each)
         weights = (np.maximum(shares, 0) / scale).astype(np.float32)
         flat = narrow.reshape(len(pixels), -1).astype(np.float32, copy=False)
-        self._sum[first:last] += (weights @ flat).reshape(last - first, *narrow.shape[1:])
+        return page, first, (weights @ flat).reshape(len(weights), *narrow.shape[1:])
 
-    def result(self, dtype: np.dtype) -> np.ndarray:
-        """What all strips make together."""
-        assert self._sum is not None
-        return self._sum if dtype.kind == "f" else np.rint(self._sum).astype(dtype)
+    channels = (3,) if picture.colour else ()
+    pages = np.zeros((picture.pages, *shape, *channels), np.float32)
+    for page, first, part in in_order(pool, narrowed, _with_tops(picture, rows), ahead):
+        pages[page, first : first + len(part)] += part
+    return list(pages if picture.dtype.kind == "f" else np.rint(pages).astype(picture.dtype))
 
 
 def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int, int]:

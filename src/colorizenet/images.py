@@ -364,9 +364,9 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
         made = np.concatenate([made, image.alpha[..., None]], axis=-1)
     try:
         dressed = saving.dressed(saving.as_vips(made), image, note=image.note)
-        exif = saving.exif_of(dressed)
         if not kind.saver:
-            carried: dict[str, Any] = {"icc_profile": saving.srgb_profile(), "exif": tiff.exif_block(exif)}
+            block = tiff.exif_block(saving.exif_of(dressed))
+            carried: dict[str, Any] = {"icc_profile": saving.srgb_profile(), "exif": block}
             if dressed.get_typeof("xmp-data"):
                 carried["xmp"] = dressed.get("xmp-data")
             return foreign.encoded(made, chosen, quality or kind.quality, {k: v for k, v in carried.items() if v})
@@ -375,7 +375,8 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
         )
     except pyvips.Error as error:
         raise _cannot(image.pixels.shape, chosen, _reason(error)) from error
-    if chosen != "tiff" or not exif:
+    exif = saving.exif_of(dressed) if chosen == "tiff" else {}  # the others have it already
+    if not exif:
         return encoded
     file = io.BytesIO(encoded)
     tiff.add_tags(file, exif)

@@ -17,6 +17,10 @@ __all__ = ["EdgeUpsampler"]
 
 _CUBIC = -0.75  # that of OpenCV, so that a small picture and the strips of a large one are the same
 
+_BLAS_ALONE = 1 << 18
+"""Products of less than so many multiplications BLAS does not share out among threads of its own, which ours must not
+wait for."""
+
 _AT_ONCE = 1 << 17
 """Pictures of up to so many pixels are brought up whole: the planes still fit the cache."""
 
@@ -59,8 +63,12 @@ class EdgeUpsampler:
         if self._whole:
             strip = self._wide[:, top : top + len(l_star)]
         else:
+            strip = np.empty((5, *l_star.shape), np.float32)
             first, down = cubic_rows(self._small_height, self.shape[0], top, top + len(l_star))
-            strip = np.matmul(down, self._wide[:, first : first + down.shape[1]])
+            small = self._wide[:, first : first + down.shape[1]]
+            rows = max(1, _BLAS_ALONE // small[0].size)
+            for start in range(0, len(down), rows):
+                np.matmul(down[start : start + rows], small, out=strip[:, start : start + rows])
         a, b, slope_a, slope_b, l_up = strip
         detail = l_star - l_up
         chroma_a = slope_a * detail

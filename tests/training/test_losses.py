@@ -113,7 +113,9 @@ def test_vivid_settles_on_a_quantile_of_the_chroma_of_a_known_hue():
     possible = torch.stack([chroma, torch.zeros_like(chroma)]).view(1, 2, 1, -1) / color.AB_SCALE
 
     def settled(vivid: float) -> float:
-        costs = [losses.ciede2000(possible[..., n : n + 1].expand_as(possible), possible, vivid=vivid) for n in range(401)]
+        costs = [
+            losses.ciede2000(possible[..., n : n + 1].expand_as(possible), possible, vivid=vivid) for n in range(401)
+        ]
         return chroma[torch.stack(costs).argmin()].item()
 
     # Each distance counts less the more vivid both are, which moves the quantile down a little.
