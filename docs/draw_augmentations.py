@@ -24,6 +24,8 @@ def main() -> None:
     batch = torch.from_numpy(np.stack([photograph] * 3))
     rows = [row("none", augmented(batch, AugmentConfig(), SEED))]
     for field in dataclasses.fields(AugmentConfig):
+        if field.name == "sizes":  # which changes how large all of them are, not what they show
+            continue
         config = AugmentConfig(**{field.name: STRENGTHS.get(field.name, 1.0)})
         rows.append(row(field.name, augmented(batch, config, SEED)))
     half = (len(rows) + 1) // 2

@@ -92,6 +92,24 @@ def test_a_stretch_alone_is_within_its_bounds():
     assert across.std() > 1
 
 
+def test_each_batch_has_one_of_the_sizes_and_the_colours_it_had(batch):
+    config = AugmentConfig(sizes=(32, 64, 96))
+    samples = [augmented(batch, config, seed) for seed in range(12)]
+    assert {sample.seen.shape[-1] for sample in samples} == {32, 64, 96}
+    for sample in samples:
+        assert sample.seen.shape == (8, 1, *sample.ab.shape[-2:])
+        shown = to_rgb(sample.lightness, sample.ab).float()
+        assert (
+            (shown.mean((1, 2)) - batch.float().mean((1, 2))).abs() < 16
+        ).all()  # levels; light is averaged, not levels
+
+
+@pytest.mark.parametrize("side", [0, 100, -32])
+def test_a_size_that_networks_cannot_halve_is_refused(side):
+    with pytest.raises(ConfigError, match=r"augment\.sizes"):
+        AugmentConfig(sizes=(128, side))
+
+
 def test_film_sees_blue_and_red_otherwise():
     red, blue = torch.zeros(16, 8, 8, 3, dtype=torch.uint8), torch.zeros(16, 8, 8, 3, dtype=torch.uint8)
     red[..., 0], blue[..., 2] = 255, 255

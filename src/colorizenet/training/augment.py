@@ -43,10 +43,17 @@ class AugmentConfig:
     """Share of the pictures that are seen as a JPEG of low quality."""
     fade: float = 0.0
     """Share of the pictures that are seen bleached: blacks lifted, whites darkened, unevenly over the picture."""
+    sizes: tuple[int, ...] = ()
+    """Bring each batch to one of these sides, in pixels, so that the network knows pictures of more than one size."""
 
     def __post_init__(self) -> None:
+        for side in self.sizes:
+            if side < 32 or side % 32:
+                raise ConfigError(f"augment.sizes has {side}; give multiples of 32, say 128 160 192")
         for field in fields(self):
             share = getattr(self, field.name)
+            if isinstance(share, tuple):
+                continue
             if not 0 <= share <= 1 or (field.name in ("zoom", "stretch") and share == 1):
                 raise ConfigError(f"augment.{field.name} is {share}; give a share of at least 0 and at most 1")
 
@@ -78,6 +85,9 @@ def augmented(rgb: UInt8[Tensor, "b h w 3"], config: AugmentConfig, seed: int) -
     linear = _linear_of(rgb)
     if config.zoom or config.stretch:
         linear = _recut(linear, draw, config.zoom, config.stretch)
+    if config.sizes:
+        side = config.sizes[draw.integer(len(config.sizes))]
+        linear = F.interpolate(linear, size=(side, side), mode="bilinear", antialias=True)
     if config.saturation:
         linear = _saturated(linear, 1 + draw.between(0.0, config.saturation))
     lightness, ab = _network_of(linear)
@@ -118,6 +128,10 @@ class _Draw:
         """Evenly between two numbers: (pictures, 1, 1, 1), or (pictures, *shape)."""
         share = torch.rand((self.pictures, *(shape or (1, 1, 1))), generator=self.generator)
         return (low + (high - low) * share).to(self.device)
+
+    def integer(self, below: int) -> int:
+        """One for all pictures."""
+        return int(torch.randint(below, (), generator=self.generator))
 
     def chosen(self, share: float) -> Tensor:
         """True for about this share of the pictures: (pictures, 1, 1, 1)."""

@@ -25,7 +25,7 @@ class ObjectiveConfig:
     corner: float = 10.0
     """Where ``huber`` turns from squared to absolute, in a*b* units."""
     vivid: float = 0.0
-    """With ``ciede2000``: how much more chroma counts that is lacking than such as is too much, from 0 up to 1; 0.4 is
+    """``ciede2000``: how much more chroma counts that is lacking than such as is too much, from 0 up to 1; 0.4 is
     lively. Colours that the network is sure of come out stronger, and those it is not sure of stay grey."""
     gradient: float = 0.0
     """Weight of the error of the change from pixel to pixel: against bleeding and blotches."""
@@ -45,8 +45,6 @@ class ObjectiveConfig:
             raise ConfigError(f"task.corner is {self.corner}; give a distance over 0 in a*b* units, say 10")
         if not 0 <= self.vivid < 1:
             raise ConfigError(f"task.vivid is {self.vivid}; give a share of at least 0 and under 1, say 0.4")
-        if self.vivid and self.loss != "ciede2000":
-            raise ConfigError(f"task.vivid is for task.loss ciede2000 and this is {self.loss}; set it, or vivid to 0")
         for name in ("gradient", "perceptual", "lpips", "bins", "greyness"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"task.{name} is {getattr(self, name)}; give a weight of at least 0")
