@@ -258,9 +258,9 @@ class FrechetMetric:
         features = self.features(pictures)
         self._sets.setdefault(row, Moments(features.shape[1])).add(features)
 
-    def distance(self, row: str, truth: str) -> float:
+    def distance(self, row: str, other: str) -> float:
         """Between two sets that were added; lower is closer. See ``frechet_distance`` for its bias."""
-        return frechet_distance(self._sets[row], self._sets[truth])
+        return frechet_distance(self._sets[row], self._sets[other])
 
 
 def pair_metrics(names: Iterable[str], *, weights: Weights = DEFAULT, device: str = "cpu") -> dict[str, PairMetric]:
