@@ -1,5 +1,6 @@
 """What the pages say is so."""
 
+import importlib
 import json
 import re
 import subprocess
@@ -31,12 +32,23 @@ def test_every_sample_is_credited():
     assert all(f"`{path.name}`" in credits for path in (ROOT / "samples").glob("*.jpg"))
 
 
-def test_the_readmes_table_is_that_of_the_models_that_ship():
-    sys.path.insert(0, str(ROOT / "tools"))
-    try:
-        import model_table
-    finally:
-        sys.path.pop(0)
+@pytest.fixture
+def tool(monkeypatch):
+    """Import one of the programs in tools/."""
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    return importlib.import_module
+
+
+def test_the_table_of_ablations_is_that_of_the_figures_that_are_kept(tool):
+    ablations = tool("ablations")
+    measured = json.loads(ablations.MEASURED.read_text())
+    page = ablations.PAGE.read_text(encoding="utf-8")
+    assert page == ablations.with_table(page, measured), "run `python tools/ablations.py`"
+    assert {run["seen"] for run in measured["runs"].values()} == {measured["runs"][measured["baseline"]]["seen"]}
+
+
+def test_the_readmes_table_is_that_of_the_models_that_ship(tool):
+    model_table = tool("model_table")
     from colorizenet.modelfile import load_model, shipped_models
 
     measured = json.loads(model_table.MEASURED.read_text())

@@ -435,6 +435,8 @@ def export(
     out: Path,
     checkpoint: Literal["best", "last"] = "best",
     weights: Literal["half", "byte"] = "half",
+    blend: Path | None = None,
+    share: float = 0.5,
     name: str | None = None,
     licence: str = "",
     limits: str = "",
@@ -452,6 +454,10 @@ def export(
         Of the lowest validation loss (of a game: the best choice), or the last.
     weights
         How they are stored: in half precision, or in a byte each for a file of half the size and colours a little off.
+    blend
+        Folder of a run that this one started from, or that started where it did: its weights are mixed with this one's.
+    share
+        How much of each weight is to be that run's, between 0 and 1.
     name
         What the model is called on its card (default: the name of the run's folder).
     licence
@@ -471,7 +477,9 @@ def export(
         raise ConfigError(
             f"{quoted(figures)} cannot be read as JSON ({quoted(error)}); give an object of numbers"
         ) from error
-    export_run(run, out, checkpoint=checkpoint, weights=weights, figures=measured, **described)
+    export_run(
+        run, out, checkpoint=checkpoint, weights=weights, blend=blend, share=share, figures=measured, **described
+    )
     print(quoted(out))
 
 

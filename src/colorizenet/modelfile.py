@@ -62,6 +62,8 @@ class ModelCard:
     """What it was trained on: name and SHA-256 of each part."""
     start: dict[str, Any] = field(default_factory=dict)
     """The run whose weights it started from: its recipe, settings, data, pictures, and its own start; or nothing."""
+    blend: dict[str, Any] = field(default_factory=dict)
+    """The run whose weights were mixed into its own, and the share of them; or nothing."""
     licence: str = ""
     """Under what terms it may be used, and the terms of its data."""
     figures: dict[str, float] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from colorizenet.errors import ConfigError, ModelFileError
 from colorizenet.modelfile import ModelCard, load_model
 from colorizenet.training.config import from_json, to_json
 from colorizenet.training.export import export_network, export_run
-from colorizenet.training.fit import build_task
+from colorizenet.training.fit import build_task, network_weights
 
 REPOSITORY = Path(__file__).parents[2]
 CARD = ModelCard(name="tiny", task="regression")
@@ -202,3 +202,46 @@ def test_weights_that_a_byte_cannot_hold_leave_no_file(tmp_path):
     with pytest.raises(ModelFileError, match="differs from the network"):
         export_network(network, CARD, tmp_path / "byte.onnx", weights="byte")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def sibling(finished, tmp_path) -> Path:
+    """A run of the same network with other weights."""
+    run = tmp_path / "sibling"
+    shutil.copytree(finished, run)
+    checkpoint = torch.load(run / "best.ckpt", weights_only=True)
+    checkpoint["state_dict"] = {
+        name: value * 1.1 if value.is_floating_point() else value for name, value in checkpoint["state_dict"].items()
+    }
+    torch.save(checkpoint, run / "best.ckpt")
+    return run
+
+
+def test_a_blend_has_its_weights_between_those_of_two_runs(finished, sibling, tiny, tmp_path):
+    card = export_run(finished, tmp_path / "blend.onnx", blend=sibling, share=0.25)
+    network = build_task(tiny).network
+    own = network_weights(torch.load(finished / "best.ckpt", weights_only=True))
+    network.load_state_dict({k: v * 1.025 if v.is_floating_point() else v for k, v in own.items()})
+    assert difference(tmp_path / "blend.onnx", network, 1, 1, 64, 64) < 0.5
+    unmixed = build_task(tiny).network
+    unmixed.load_state_dict(own)
+    assert difference(tmp_path / "blend.onnx", unmixed, 1, 1, 64, 64) > 0.01
+    assert card.blend["share"] == 0.25
+    assert card.blend["with"]["pictures_seen"] == card.pictures_seen
+    assert card.blend["with"]["data"] == card.data
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 2.0])
+def test_a_share_that_is_none_is_refused(finished, sibling, tmp_path, share):
+    with pytest.raises(ConfigError, match="between 0 and 1"):
+        export_run(finished, tmp_path / "blend.onnx", blend=sibling, share=share)
+    assert not (tmp_path / "blend.onnx").exists()
+
+
+def test_a_run_of_another_network_cannot_be_blended_with(finished, sibling, tmp_path):
+    checkpoint = torch.load(sibling / "best.ckpt", weights_only=True)
+    name = next(name for name in checkpoint["state_dict"] if name.startswith("network."))
+    checkpoint["state_dict"][name] = torch.zeros(3, 1, 4)
+    torch.save(checkpoint, sibling / "best.ckpt")
+    with pytest.raises(ConfigError, match="another network"):
+        export_run(finished, tmp_path / "blend.onnx", blend=sibling)

@@ -18,7 +18,7 @@ from colorizenet.errors import ConfigError, ModelFileError, quoted
 from colorizenet.images import write_atomically
 from colorizenet.modelfile import METADATA_KEY, ModelCard
 from colorizenet.training.config import RunConfig, differences, from_json
-from colorizenet.training.fit import network_weights, read_checkpoint
+from colorizenet.training.fit import network_weights, read_checkpoint, told_of
 from colorizenet.training.recipes import RECIPES
 
 __all__ = ["export_network", "export_run"]
@@ -34,20 +34,48 @@ _BYTE_TOLERANCE = 8.0
 """And with weights of 8 bits: the worst pixel of noise, which is further off than photographs are."""
 
 
-def export_run(run: Path, out: Path, *, checkpoint: str = "best", weights: str = "half", **described: Any) -> ModelCard:
+def export_run(
+    run: Path,
+    out: Path,
+    *,
+    checkpoint: str = "best",
+    weights: str = "half",
+    blend: Path | None = None,
+    share: float = 0.5,
+    **described: Any,
+) -> ModelCard:
     """Write ``out`` from a checkpoint (``best`` or ``last``) of a run folder; the card it got is returned.
 
     ``weights`` is how they are stored: ``half`` precision, or a ``byte`` each, for half the size again.
+    ``blend`` is a run that this one started from, or that started where it did, and ``share`` how much of each weight
+    is to be that run's: between two such there is often a better network than either (Wortsman et al. 2022).
 
     ``described`` are fields of the card that no run knows: name, licence, figures, limits.
     """
     config = from_json(run / "config.json")
     state = read_checkpoint(run / f"{checkpoint}.ckpt")
     network = config.network.build(pretrained=False)
-    network.load_state_dict(network_weights(state))
+    own = network_weights(state)
+    if blend:
+        own = _blended(own, blend, checkpoint, share)
+        described["blend"] = {"share": share, "with": _stage(told_of(blend, checkpoint))}
+    network.load_state_dict(own)
     card = _card_of(run, config, network, state["pictures_seen"], described)
     export_network(network, card, out, weights=weights)
     return card
+
+
+def _blended(own: dict[str, Tensor], run: Path, checkpoint: str, share: float) -> dict[str, Tensor]:
+    """Weights between a network's own and those of another run of it."""
+    if not 0 < share < 1:
+        raise ConfigError(f"the share of the other run's weights is {share}; give a number between 0 and 1")
+    other = network_weights(read_checkpoint(run / f"{checkpoint}.ckpt"))
+    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in other.items()}:
+        raise ConfigError(f"{quoted(run)} trained another network; blend runs of the same one")
+    return {
+        name: torch.lerp(value, other[name], share) if value.is_floating_point() else value
+        for name, value in own.items()
+    }
 
 
 def export_network(network: nn.Module, card: ModelCard, out: Path, *, weights: str = "half") -> None:
