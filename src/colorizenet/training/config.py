@@ -104,7 +104,8 @@ def differences(before: Any, after: Any, prefix: str = "") -> dict[str, Any]:
     for name, new in _settings(after).items():
         old = _settings(before).get(name)
         if is_dataclass(new):
-            found |= differences(old, new, f"{prefix}{name}.")
+            known = old if is_dataclass(old) else type(new)()  # another kind may have no such settings
+            found |= differences(known, new, f"{prefix}{name}.")
         elif old != new:
             found[prefix + name] = new
     return found
