@@ -7,6 +7,7 @@ Above, what the network sees; below, what it is to predict.
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,7 +27,8 @@ def main() -> None:
     for field in dataclasses.fields(AugmentConfig):
         if field.name == "sizes":  # which changes how large all of them are, not what they show
             continue
-        config = AugmentConfig(**{field.name: STRENGTHS.get(field.name, 1.0)})
+        strength: dict[str, Any] = {field.name: STRENGTHS.get(field.name, 1.0)}
+        config = AugmentConfig(**strength)
         rows.append(row(field.name, augmented(batch, config, SEED)))
     half = (len(rows) + 1) // 2
     blank = np.full_like(rows[0], 255)

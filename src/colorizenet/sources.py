@@ -160,7 +160,8 @@ def _members(shard: Path, *, address: str = "") -> list[Picture]:
             while member := tar.next():
                 if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
                     found.append(Picture(f"{shard.name}/{member.name}", shard, member.offset_data, member.size))
-                tar.members.clear()  # or tarfile would hold on to a kilobyte of each
+                # Or tarfile would hold on to a kilobyte of each
+                tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue] (in every version, and in no stub)
             file.seek(tar.offset)
             if any(file.read(tarfile.BLOCKSIZE)):  # zeros end a tar; tarfile takes damage for an end too
                 raise tarfile.ReadError(f"damaged after {tar.offset} bytes")
