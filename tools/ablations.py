@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import page_table
 from colorizenet import Colorizer
-from colorizenet.evaluation import Row, Truth, evaluate_rows
+from colorizenet.evaluation import Row, evaluate_rows, row_of_model
 from colorizenet.report import Report
 from colorizenet.sources import Picture, all_pictures
 from colorizenet.training.config import RunConfig, differences, from_json
@@ -66,14 +67,7 @@ def measure(runs: list[Path], pictures: list[Picture], size: int) -> dict[str, A
 
 def rows(models: Mapping[str, Colorizer], strengths: Mapping[str, float]) -> list[Row]:
     """A row for each model, with its chroma multiplied."""
-
-    def row(name: str, model: Colorizer) -> Row:
-        def shown(truth: Truth) -> Any:
-            return model(truth.grey, strength=strengths.get(name, 1.0))
-
-        return Row(name, shown, {"kind": "model"})
-
-    return [row(name, model) for name, model in models.items()]
+    return [row_of_model(name, model, strengths.get(name, 1.0)) for name, model in models.items()]
 
 
 def changed(baseline: RunConfig, run: RunConfig) -> dict[str, Any]:
@@ -100,7 +94,7 @@ def table(measured: dict[str, Any]) -> str:
     """The figures as Markdown, a line a run."""
     titles = ["run", "changed", "pictures", "CIEDE2000", "colourfulness", "Fréchet"]
     titles += ["CIEDE2000 less the baseline's, equally colourful", "pictures won"]
-    lines = [titles, ["---"] * len(titles)]
+    lines = [titles]
     for name, run in measured["runs"].items():
         is_baseline = name == measured["baseline"]
         settings = ", ".join(f"`{setting} {_short(value)}`" for setting, value in run["changed"].items())
@@ -118,7 +112,7 @@ def table(measured: dict[str, Any]) -> str:
                 "" if is_baseline else f"{equal['wins']:.0%}",
             ]
         )
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return page_table.markdown(lines)
 
 
 def _short(value: Any) -> str:
@@ -127,9 +121,7 @@ def _short(value: Any) -> str:
 
 def with_table(page: str, measured: dict[str, Any]) -> str:
     """A page whose table is that of these figures."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + "\n" + table(measured) + "\n" + END + after
+    return page_table.between(page, BEGIN, END, table(measured))
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import page_table
 from colorizenet.modelfile import shipped_models
 
 ROOT = Path(__file__).parents[1]
@@ -38,7 +39,7 @@ def measure(pictures: str) -> dict[str, Any]:
 def table(measured: dict[str, Any]) -> str:
     """The figures as Markdown: a line a row, means with the half width of their 95 % intervals."""
     titles = ["", *COLUMNS.values(), f"colourfulness (the photographs: {measured['photographs']['colorfulness']:.1f})"]
-    lines = [titles, ["---"] * len(titles)]
+    lines = [titles]
     for row, mean in measured["mean"].items():
         cells = [f"`{row}`"]
         for name in (*COLUMNS, "colorfulness"):
@@ -50,14 +51,12 @@ def table(measured: dict[str, Any]) -> str:
             half = (float(interval[1]) - float(interval[0])) / 2
             cells.append(f"{value:.{digits}f} ± {half:.{digits}f}")
         lines.append(cells)
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return page_table.markdown(lines)
 
 
 def with_table(readme: str, measured: dict[str, Any]) -> str:
     """A README whose table is that of these figures."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return before + BEGIN + "\n" + table(measured) + "\n" + END + after
+    return page_table.between(readme, BEGIN, END, table(measured))
 
 
 def main() -> None:

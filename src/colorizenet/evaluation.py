@@ -26,7 +26,17 @@ from colorizenet.report import HISTOGRAM_BINS, HISTOGRAM_EDGE, Report
 from colorizenet.sources import SUFFIXES, Picture, Split, all_pictures, decode, find_pictures
 from colorizenet.upsample import EdgeUpsampler
 
-__all__ = ["PROTOCOL", "PairMetric", "Row", "SetMetric", "Truth", "evaluate", "evaluate_rows", "standard_rows"]
+__all__ = [
+    "PROTOCOL",
+    "PairMetric",
+    "Row",
+    "SetMetric",
+    "Truth",
+    "evaluate",
+    "evaluate_rows",
+    "row_of_model",
+    "standard_rows",
+]
 
 PROTOCOL = "1.0"
 """Of docs/protocol.md. The first number changes when figures are no longer comparable."""
@@ -108,7 +118,7 @@ def evaluate(
     """
     models = {models.card.name: models} if isinstance(models, Colorizer) else models
     rows = standard_rows()
-    rows += [_row_of_model(name, model, strength) for name, model in models.items()]
+    rows += [row_of_model(name, model, strength) for name, model in models.items()]
     pictures = find_pictures(source, split) if split else all_pictures(source)
     pictures = pictures[:limit]
     stems = [Path(picture.name).stem for picture in pictures]
@@ -140,7 +150,9 @@ def standard_rows() -> list[Row]:
     ]
 
 
-def _row_of_model(name: str, model: Colorizer, strength: float) -> Row:
+def row_of_model(name: str, model: Colorizer, strength: float) -> Row:
+    """What a model makes of the grey picture."""
+
     def shown(truth: Truth) -> Pixels:
         return model(truth.grey, strength=strength)
 
