@@ -33,6 +33,7 @@ IN_MEMORY = 1 << 26
 """Up to so many pixels an encoder may hold the whole picture to make a smaller file."""
 
 _THUMBNAIL = 1 << 17
+"""Up to so many pixels, writing quickly counts for more than a smaller file."""
 
 _HOLDING = {"iptc-data": ("jpeg", "tiff"), "xmp-data": ("jpeg", "png", "tiff", "webp", "avif", "heic")}
 """Which formats hold what, where not all do."""

@@ -162,7 +162,7 @@ def told_of(run: Path, checkpoint: str) -> dict[str, Any]:
         settings = json.loads((run / "config.json").read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{quoted(run)} does not say how it was made ({quoted(error)}); start from the whole folder of a run"
+            f"{quoted(run)} does not say how it was made ({quoted(error)}); name the whole folder of a run"
         ) from error
     seen = read_checkpoint(run / f"{checkpoint}.ckpt")["pictures_seen"]
     return made_with | {"settings": settings, "pictures_seen": seen}
