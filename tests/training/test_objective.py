@@ -68,6 +68,24 @@ def test_the_truth_costs_nothing(network, sample, vgg, name):
     assert objective(lightness, ab, ab, [])[name].item() == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["perceptual", "lpips"])
+def test_only_a_share_of_the_batch_is_looked_at(network, sample, vgg, name):
+    network.eval()  # where a picture does not depend on those beside it
+    lightness, ab = sample
+    some = errors_of(ObjectiveConfig(**{name: 1.0}, vgg16=vgg, looked_at=0.5), network, lightness, ab)
+    first = errors_of(ObjectiveConfig(**{name: 1.0}, vgg16=vgg), network, lightness[:1], ab[:1])
+    assert some[name].item() == pytest.approx(first[name].item(), rel=1e-5)
+    both = errors_of(ObjectiveConfig(**{name: 1.0}, vgg16=vgg), network, lightness, ab)
+    assert some["pixels"] == both["pixels"]
+    assert some[name].item() != pytest.approx(both[name].item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5])
+def test_a_share_that_is_none_is_refused(share):
+    with pytest.raises(ConfigError, match=r"task\.looked-at"):
+        ObjectiveConfig(looked_at=share)
+
+
 def test_frozen_networks_are_not_part_of_a_checkpoint(network, vgg):
     objective = Objective(ObjectiveConfig(perceptual=1.0, lpips=1.0, bins=1.0, vgg16=vgg), network)
     assert {name.split(".")[0] for name in objective.state_dict()} == {"bins"}

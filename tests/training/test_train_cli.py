@@ -49,6 +49,7 @@ OVERRIDES = {
     "task.gradient": 0.2,
     "task.perceptual": 0.3,
     "task.lpips": 0.4,
+    "task.looked_at": 0.5,
     "task.bins": 0.1,
     "task.greyness": 0.05,
     "task.vgg16": "vgg16.safetensors",
