@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import pyvips
+import tifffile
 
-from colorizenet import batch
+from colorizenet import batch, saving
 from colorizenet.batch import Job, colorize_all, contact_sheet, journal_of, plan
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ConfigError
@@ -212,6 +213,39 @@ def test_what_is_streamed_is_what_would_be_made_at_once(
     assert streamed.resolution == whole.resolution
     assert "Lange" in str(streamed.carried["exif-data"]) and "noted" in str(streamed.carried["exif-data"])
     assert sorted(path.name for path in tmp_path.glob(".*")) == []
+
+
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize(("dtype", "alpha"), [("uint8", False), ("uint16", True), ("float32", False)])
+def test_an_uncompressed_tiff_is_written_row_by_row_as_libvips_would(
+    dtype, alpha, big, tmp_path, make_model, grey, monkeypatch
+):
+    monkeypatch.setattr(batch, "_TASK_PIXELS", 1 << 14)
+    if big:
+        chosen = saving.options
+        monkeypatch.setattr(saving, "options", lambda *of: chosen(*of) | {"bigtiff": True})
+    scale = {"uint8": 1, "uint16": 257, "float32": np.float32(1 / 255)}[dtype]
+    pixels = (grey.astype(dtype) * scale).astype(dtype)
+    rdf = b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><!--' + b"x" * (2 << 20) + b"--></rdf:RDF>"
+    xmp = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + rdf + b"</x:xmpmeta>"  # more than is read of strangers' tags
+    carried = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
+    carried["xmp-data"] = (pyvips.GValue.blob_type, xmp)
+    source = Image(pixels, pixels if alpha else None, carried=carried, resolution=(11.8, 11.8), compression="none")
+    write_image(tmp_path / "in.tif", source)
+    colorizer = Colorizer(make_model(slope_a=0.5, slope_b=-0.5))
+    for streamed in (True, False):
+        coloured(tmp_path, tmp_path / "in.tif", colorizer, streamed, monkeypatch)
+    with tifffile.TiffFile(tmp_path / "in-True.tif") as rows, tifffile.TiffFile(tmp_path / "in-False.tif") as whole:
+        level = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[dtype]
+        assert np.abs(rows.asarray().astype(float) - whole.asarray()).max() <= level
+        assert rows.is_bigtiff == whole.is_bigtiff == big
+        where = ("StripOffsets", "StripByteCounts", "RowsPerStrip")
+        of_rows, of_whole = (
+            {tag.name: tag.value for tag in file.pages[0].tags if tag.name not in where} for file in (rows, whole)
+        )
+        assert len(rows.pages[0].tags["StripOffsets"].value) > 1
+        assert of_rows == of_whole
+        assert of_rows["Artist"] == "Lange" and len(of_rows["XMP"]) > 2 << 20 and of_rows["InterColorProfile"]
 
 
 def test_pages_and_turned_pictures_are_streamed_too(tmp_path, make_model, grey, monkeypatch):

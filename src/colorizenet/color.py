@@ -72,7 +72,12 @@ _XYZ_FROM_DIFFERENCES = _RELATIVE_XYZ[:, [0, 2]]
 # The same the other way round: rgb is Y plus what X - Y and Z - Y add.
 _LINEAR_FROM_DIFFERENCES = np.linalg.inv(_RELATIVE_XYZ)[:, [0, 2]]
 
+# Both at once, of X - Y, Y and Z - Y
+_LINEAR_FROM_LIGHT = np.insert(_LINEAR_FROM_DIFFERENCES, 1, 1, axis=1).astype(np.float32)
+
 _DELTA = 6 / 29  # CIE 15:2004, where the cube root meets its tangent
+_DARK = 0.0031308  # IEC 61966-2-1:1999, where the power meets its tangent
+_COLUMNS = 1 << 14  # of a product that BLAS does not share out among threads of its own, which ours must not wait for
 
 
 def _xp(array: Any) -> ModuleType:
@@ -119,8 +124,8 @@ def linear_to_rgb(linear: Array) -> Array:
     xp = _xp(linear)
 
     def encode(value: Array) -> Array:
-        curve = 1.055 * xp.clip(value, 0.0031308, None) ** (1 / 2.4) - 0.055
-        return xp.where(value <= 0.0031308, value * 12.92, curve)
+        curve = 1.055 * xp.clip(value, _DARK, None) ** (1 / 2.4) - 0.055
+        return xp.where(value <= _DARK, value * 12.92, curve)
 
     return _channelwise(encode, linear)
 
@@ -281,20 +286,18 @@ def compose_planes(l_star: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.d
     fy = (l_star + np.float32(16)) * np.float32(1 / 116)
     f = a * np.float32(1 / 500)
     f += fy
-    y, x = _cube(fy), _cube(f)
+    light = np.empty((3, l_star.size), np.float32)
+    _cube(f, light[0:1])
+    _cube(fy, light[1:2])
     np.multiply(b, np.float32(-1 / 200), out=f)
     f += fy
-    z = _cube(f)
-    x -= y
-    z -= y
-    linear = []
-    for from_x, from_z in _LINEAR_FROM_DIFFERENCES.astype(np.float32):
-        channel = x * from_x
-        np.multiply(z, from_z, out=f)
-        channel += f
-        channel += y
-        linear.append(channel)
-    red, green, blue = linear
+    _cube(f, light[2:3])
+    light[::2] -= light[1]
+    y = light[1:2]
+    linear = np.empty_like(light)
+    for start in range(0, light.shape[1], _COLUMNS):
+        np.matmul(_LINEAR_FROM_LIGHT, light[:, start : start + _COLUMNS], out=linear[:, start : start + _COLUMNS])
+    red, green, blue = linear[0:1], linear[1:2], linear[2:3]
     above = cv2.max(cv2.max(red, green), blue)
     below = cv2.min(cv2.min(red, green), blue)
     if above.max() > 1 or below.min() < 0:
@@ -306,11 +309,10 @@ def compose_planes(l_star: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.d
         np.divide(1 - y, above, out=above)
         np.divide(y, below, out=below)
         share = 1 - _at_least(1 - _at_least(cv2.min(above, below), 0.0), 0.0)
-        for channel in linear:
-            channel -= y
-            channel *= share
-            channel += y
-    return cv2.merge([_encode(channel, dtype) for channel in linear]).reshape(*shape, 3)
+        linear -= y
+        linear *= share
+        linear += y
+    return cv2.merge([_encode(channel, dtype) for channel in (red, green, blue)]).reshape(*shape, 3)
 
 
 def _at_least(row: np.ndarray, floor: float) -> np.ndarray:
@@ -320,19 +322,16 @@ def _at_least(row: np.ndarray, floor: float) -> np.ndarray:
     return cv2.max(row, floor)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
-def _cube(f: np.ndarray) -> np.ndarray:
+def _cube(f: np.ndarray, cubed: np.ndarray) -> None:
     """The inverse of the CIE 15:2004 lightness function, which goes on along its tangent below delta. One row."""
-    if f.min() > _DELTA:  # where nothing is nearly black, which is most strips
-        cubed = f * f
-        cubed *= f
-        return cubed
-    held = _at_least(f, _DELTA)
-    cubed = held * held
+    bright = f.min() > _DELTA  # nothing is nearly black, as in most strips
+    held = f if bright else _at_least(f, _DELTA)
+    np.multiply(held, held, out=cubed)
     cubed *= held
-    np.subtract(f, held, out=held)
-    held *= np.float32(3 * _DELTA**2)
-    cubed += held
-    return cubed
+    if not bright:
+        np.subtract(f, held, out=held)
+        held *= np.float32(3 * _DELTA**2)
+        cubed += held
 
 
 def _lightness_of_luminance(y: np.ndarray) -> np.ndarray:
@@ -350,12 +349,14 @@ def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
         np.multiply(linear, np.float32(65535), out=index, casting="unsafe")
         return _looked_up(_encoding_table(), index)
     top, half = (65535, 0.5) if dtype == np.uint16 else (1, 0)
-    held = _at_least(linear, 0.0031308)
+    dark = linear.min() < _DARK
+    held = _at_least(linear, _DARK) if dark else linear
     encoded = cv2.pow(held, 1 / 2.4).reshape(linear.shape)
     encoded *= np.float32(1.055 * top)
-    linear -= held
-    linear *= np.float32(12.92 * top)
-    encoded += linear
+    if dark:
+        linear -= held
+        linear *= np.float32(12.92 * top)
+        encoded += linear
     encoded += np.float32(half - 0.055 * top)
     return encoded.astype(dtype) if dtype == np.uint16 else encoded.clip(0, 1).astype(dtype, copy=False)
 

@@ -187,11 +187,13 @@ def _reduced(
     def narrowed(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> tuple[int, int, np.ndarray]:
         """What some rows add to the reduced page: to which, and from which of its rows on."""
         page, top, pixels, _ = strip
+        end = top + len(pixels)
+        pixels, halvings = halved(pixels, 2 * int(np.ceil(len(pixels) / scale)), 2 * shape[1])
         narrow = cv2.resize(pixels, (shape[1], len(pixels)), interpolation=cv2.INTER_AREA)
         first = int(top / scale)
-        begins = np.arange(first, min(height, int(np.ceil((top + len(pixels)) / scale))))[:, None] * scale
-        each = np.arange(top, top + len(pixels))[None]
-        shares = np.minimum(begins + scale, each + 1) - np.maximum(begins, each)
+        begins = np.arange(first, min(height, int(np.ceil(end / scale))))[:, None] * scale
+        each = np.arange(top, end, 1 << halvings)[None]
+        shares = np.minimum(begins + scale, each + (1 << halvings)) - np.maximum(begins, each)
         weights = (np.maximum(shares, 0) / scale).astype(np.float32)
         flat = narrow.reshape(len(pixels), -1).astype(np.float32, copy=False)
         return page, first, (weights @ flat).reshape(len(weights), *narrow.shape[1:])
@@ -215,12 +217,22 @@ def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int
 
 def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Down by area, up by cubic interpolation."""
-    # Halves are many times faster than any other part, and of halves the area is that of the whole
-    while pixels.shape[0] >= 4 * height and pixels.shape[1] >= 4 * width and not any(n % 2 for n in pixels.shape[:2]):
-        pixels = cv2.resize(pixels, (pixels.shape[1] // 2, pixels.shape[0] // 2), interpolation=cv2.INTER_AREA)
+    pixels, _ = halved(pixels, height, width)
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
     return resized if resized.dtype.kind == "u" else np.clip(resized, 0, 1)
+
+
+def halved(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, int]:
+    """Half the size, by area, as often as nothing is cut and at least twice ``height`` and ``width`` are left.
+
+    Halves are many times faster than any other part, and of halves the area is that of the whole.
+    """
+    times = 0
+    while pixels.shape[0] >= 4 * height and pixels.shape[1] >= 4 * width and not any(n % 2 for n in pixels.shape[:2]):
+        pixels = cv2.resize(pixels, (pixels.shape[1] // 2, pixels.shape[0] // 2), interpolation=cv2.INTER_AREA)
+        times += 1
+    return pixels, times
 
 
 def _checked(array: np.ndarray) -> np.ndarray:

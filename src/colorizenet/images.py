@@ -399,18 +399,22 @@ def encode_rows(
     for reading and writing and empty.
     """
     height, width = picture.shape[0] * picture.pages, picture.shape[1]
-    bands = 4 if picture.alpha else 3
-    source = saving.Rows(tiff.blank(width, height, bands, picture.dtype, rows, alpha=picture.alpha), strips)
+    blank = saving.blank(width, height, 4 if picture.alpha else 3, picture.dtype)
     try:
-        with source as vips_source:
-            loaded = pyvips.Image.tiffload_source(vips_source, access="sequential", fail_on="error")
-            dressed = saving.dressed(loaded, picture, note=note)
-            options = saving.options(dressed, picture.compression, format, quality)
-            target = pyvips.Target.new_to_descriptor(file.fileno())
-            getattr(dressed, f"{FORMATS[format].saver}_target")(target, **options)
+        if format == "tiff" and picture.compression == "none" and picture.pages == 1:
+            # Nothing is left for libvips to do but to copy the rows, several times
+            dressed = saving.dressed(blank, picture, note=note)
+            file.write(saving.tiff_head(dressed, rows, **saving.options(dressed, "none", format, quality)))
+            for strip in strips:
+                file.write(np.ascontiguousarray(strip).data)
+        else:
+            with saving.Rows(saving.tiff_head(blank, rows, bigtiff=True), strips) as source:
+                loaded = pyvips.Image.tiffload_source(source, access="sequential", fail_on="error")
+                dressed = saving.dressed(loaded, picture, note=note)
+                options = saving.options(dressed, picture.compression, format, quality)
+                target = pyvips.Target.new_to_descriptor(file.fileno())
+                getattr(dressed, f"{FORMATS[format].saver}_target")(target, **options)
     except pyvips.Error as error:
-        if source.error:
-            raise source.error from error
         raise _cannot((height, width), format, _reason(error)) from error
     if format == "tiff":
         tiff.add_tags(file, saving.exif_of(dressed))

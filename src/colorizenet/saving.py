@@ -1,6 +1,7 @@
 """What libvips is told when it writes a photograph: its metadata, what we say about it, how to encode it."""
 
 import gc
+import io
 import os
 import re
 from collections.abc import Iterator
@@ -21,11 +22,13 @@ __all__ = [
     "IN_MEMORY",
     "Rows",
     "as_vips",
+    "blank",
     "dressed",
     "exif_of",
     "left_out",
     "options",
     "srgb_profile",
+    "tiff_head",
     "with_digital_source",
 ]
 
@@ -49,6 +52,30 @@ def as_vips(array: np.ndarray) -> pyvips.Image:
     deep = array.dtype == np.uint16
     grey = array.shape[2] < 3
     return made.copy(interpretation=("grey16" if deep else "b-w") if grey else ("rgb16" if deep else "srgb"))
+
+
+def blank(width: int, height: int, bands: int, dtype: np.dtype) -> pyvips.Image:
+    """A black picture of colour that takes no memory, which says what the rows of another will mean."""
+    dtype = np.dtype(dtype)
+    kind = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[dtype.name]
+    black = pyvips.Image.black(width, height, bands=bands).cast(kind)
+    return black.copy(interpretation="rgb16" if dtype == np.uint16 else "srgb")
+
+
+def tiff_head(image: pyvips.Image, rows: int, **options: Any) -> bytes:
+    """What comes before the pixels of an image in an uncompressed TIFF file, in strips of ``rows`` rows.
+
+    ``options`` are libvips'; what it has to say of the pixels and what the image carries are in it.
+    """
+    one = io.BytesIO(image.crop(0, 0, 1, 1).tiffsave_buffer(**options))
+
+    def read_at(offset: int, length: int) -> bytes:
+        one.seek(offset)
+        return one.read(length)
+
+    tags = tiff.first_directory(read_at, most=len(one.getbuffer()))
+    row = image.width * image.bands * {"uchar": 1, "ushort": 2, "float": 4}[str(image.format)]
+    return tiff.head(tags, (image.height, image.width), row, rows, big=options.get("bigtiff", False))
 
 
 def dressed(made: pyvips.Image, image: "Image | Picture", *, note: str) -> pyvips.Image:
@@ -167,7 +194,7 @@ class Rows:
     _within, _collects, _lock = 0, True, Lock()
 
     def __init__(self, head: bytes, strips: Iterator[np.ndarray]) -> None:
-        self.error: Exception | None = None
+        self._error: Exception | None = None
         self._strips, self._head = strips, memoryview(head)
         self._current, self._start, self._position = self._head, 0, 0
 
@@ -182,11 +209,13 @@ class Rows:
         source.on_seek(self._seek)
         return source
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, _kind: object, failure: BaseException | None, _traceback: object) -> None:
         with Rows._lock:
             Rows._within -= 1
             if Rows._within == 0 and Rows._collects:
                 gc.enable()
+        if self._error:  # and not what libvips made of it
+            raise self._error from failure
 
     def _read(self, length: int) -> bytes:
         try:
@@ -203,7 +232,7 @@ class Rows:
             found = current[self._position - start : self._position - start + length]
         except Exception as error:
             # A foreign border: libvips calls this, and hands on no exception.
-            self.error = error
+            self._error = error
             return b""
         self._position += len(found)
         return bytes(found)

@@ -15,13 +15,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-__all__ = ["COMPRESSION", "Directory", "add_tags", "blank", "exif_block", "exif_tags", "first_directory"]
+__all__ = ["COMPRESSION", "Directory", "add_tags", "exif_block", "exif_tags", "first_directory", "head"]
 
 Directory = dict[int, tuple[int, "bytes | Directory"]]
 ReadAt = Callable[[int, int], bytes]
 """Offset and length -> bytes, fewer at the end of the file."""
 
 COMPRESSION = 259
+_WIDTH, _HEIGHT, _STRIPS, _ROWS, _LENGTHS = 256, 257, 273, 278, 279
 _EXIF, _GPS, _INTEROPERABILITY = 34665, 34853, 40965
 _POINTERS = (_EXIF, _GPS, _INTEROPERABILITY)
 _DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, _EXIF, _GPS)
@@ -29,11 +30,11 @@ _DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, _EXIF, _GPS)
 _UNIT = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 """Bytes that are swapped together, by type; a rational is two of them."""
 _MOST = 1 << 20
-"""Longer values are left out: they are not what a person wrote."""
+"""Longer values of strangers' files are left out: they are not what a person wrote."""
 
 
-def first_directory(read_at: ReadAt) -> Directory:
-    """The tags of the first picture of a TIFF file, those that lie outside it left out."""
+def first_directory(read_at: ReadAt, *, most: int = _MOST) -> Directory:
+    """The tags of the first picture of a TIFF file; those that lie outside it or have more bytes are left out."""
     head = read_at(0, 16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
     if order is None or len(head) < 8:
@@ -42,7 +43,7 @@ def first_directory(read_at: ReadAt) -> Directory:
     if big and len(head) < 16:
         return {}
     (start,) = struct.unpack(order + ("Q" if big else "I"), head[8:16] if big else head[4:8])
-    return _directory(read_at, start, order, big, depth=0)
+    return _directory(read_at, start, order, big, most, depth=0)
 
 
 def exif_tags(block: bytes) -> Directory:
@@ -87,37 +88,32 @@ def add_tags(file: BinaryIO, tags: Directory) -> None:
     file.write(struct.pack(form, end))
 
 
-def blank(width: int, height: int, bands: int, dtype: np.dtype, rows: int, *, alpha: bool) -> bytes:
-    """The head of an uncompressed BigTIFF, in strips of ``rows`` rows, whose pixels follow it at once.
+def head(pixel: Directory, shape: tuple[int, int], row: int, rows: int, *, big: bool) -> bytes:
+    """The head of an uncompressed TIFF in strips of ``rows`` rows, whose pixels follow it at once.
 
-    So libvips can be given, through a pipe of ours, rows that are made while it asks for them.
+    ``pixel`` are the tags of such a picture of one pixel, ``shape`` its (H, W), ``row`` the bytes of a row, ``big``
+    whether it is a BigTIFF. So rows can be written, or read through a pipe, while others are still being made.
     """
-    size = np.dtype(dtype).itemsize
-    row = width * bands * size
+    height, width = shape
     strips = -(-height // rows)
+    kind, unsigned = (16, "<u8") if big else (4, "<u4")
 
-    def head(start: int) -> bytes:
+    def beginning(start: int) -> bytes:
         lengths = [row * rows] * (strips - 1) + [row * (height - rows * (strips - 1))]
-        tags: Directory = {
-            256: (4, struct.pack("<I", width)),
-            257: (4, struct.pack("<I", height)),
-            258: (3, struct.pack("<H", 8 * size) * bands),
-            COMPRESSION: (3, struct.pack("<H", 1)),
-            262: (3, struct.pack("<H", 2 if bands >= 3 else 1)),
-            273: (16, (start + np.arange(strips, dtype="<u8") * (row * rows)).tobytes()),
-            277: (3, struct.pack("<H", bands)),
-            278: (4, struct.pack("<I", rows)),
-            279: (16, np.array(lengths, "<u8").tobytes()),
-            339: (3, struct.pack("<H", 3 if np.dtype(dtype).kind == "f" else 1) * bands),
+        where: Directory = {
+            _WIDTH: (4, struct.pack("<I", width)),
+            _HEIGHT: (4, struct.pack("<I", height)),
+            _STRIPS: (kind, (start + np.arange(strips) * (row * rows)).astype(unsigned).tobytes()),
+            _ROWS: (4, struct.pack("<I", rows)),
+            _LENGTHS: (kind, np.array(lengths, unsigned).tobytes()),
         }
-        if alpha:
-            tags[338] = (3, struct.pack("<H", 2))
-        return b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) + _serialised(tags, 16, big=True)
+        signature = b"II+\0\x08\0\0\0" + struct.pack("<Q", 16) if big else b"II*\0\x08\0\0\0"
+        return signature + _serialised(pixel | where, len(signature), big=big)
 
-    return head(len(head(0)))
+    return beginning(len(beginning(0)))
 
 
-def _directory(read_at: ReadAt, start: int, order: str, big: bool, *, depth: int) -> Directory:
+def _directory(read_at: ReadAt, start: int, order: str, big: bool, most: int, *, depth: int) -> Directory:
     entries, entry, field = (8, 20, 8) if big else (2, 12, 4)
     head = read_at(start, entries)
     if len(head) < entries or depth > 2:
@@ -135,9 +131,9 @@ def _directory(read_at: ReadAt, start: int, order: str, big: bool, *, depth: int
         size = length * unit * (2 if kind in (5, 10) else 1)
         if tag in _POINTERS and kind in (4, 13, 16, 18) and length == 1:
             (below,) = struct.unpack(order + {4: "I", 8: "Q"}[unit], value[:unit])
-            found[tag] = (4, _directory(read_at, below, order, big, depth=depth + 1))
+            found[tag] = (4, _directory(read_at, below, order, big, most, depth=depth + 1))
             continue
-        if size > _MOST:
+        if size > most:
             continue
         if size > field:
             (at,) = struct.unpack(order + ("Q" if big else "I"), value)
