@@ -12,16 +12,15 @@ import os
 import shlex
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import cyclopts
 from cyclopts import App, Parameter
 
-from colorizenet import __version__
+from colorizenet import __version__, console
 from colorizenet.errors import (
     ColorizeNetError,
     ConfigError,
@@ -32,9 +31,6 @@ from colorizenet.errors import (
 )
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, Task, TaskID
-
-    from colorizenet.batch import Done, Job
     from colorizenet.images import Image
 
 _TRAINING = ("torch", "lightning", "timm")
@@ -172,7 +168,7 @@ def colorize(
         _put(images.encode_image(coloured, fit.format, quality=quality), out)
         return
 
-    _told_reasons(planned)
+    console.told_reasons(planned)
     # What the pixels depend on, beside the photograph
     way = {"version": __version__, "model": colorizer.sha256, "quality": quality, "note": note} | choices
     with batch.journal_of(folder, _json(way), planned) as journal:
@@ -188,7 +184,7 @@ def colorize(
             overwrite=overwrite,
             workers=workers,
         )
-        results = _told(done, len(planned), as_json=json)
+        results = console.told(done, len(planned), as_json=json)
     pairs = [(result.job.source, result.job.target) for result in results if not result.error]
     if sheet and pairs:
         images.write_image(sheet, batch.contact_sheet(pairs[:24]))
@@ -198,13 +194,6 @@ def colorize(
 
 def _json(value: object) -> str:
     return json.dumps(value)
-
-
-def _told_reasons(planned: "Sequence[Job]") -> None:
-    """Say once why pictures are not written as what they are, or as what was asked for."""
-    for (format, reason), count in Counter((job.format, job.reason) for job in planned if job.reason).items():
-        pictures = "1 picture is" if count == 1 else f"{count} pictures are"
-        print(f"colorizenet: {pictures} written as {format}: {reason}", file=sys.stderr)
 
 
 def _format_of(path: str | Path) -> str | None:
@@ -231,92 +220,6 @@ def _put(encoded: bytes, out: str | None) -> None:
         write_atomically(Path(out), encoded)
     except OSError as error:
         raise ConfigError(f"{quoted(out)} cannot be written: {error.strerror}; choose another --out") from error
-
-
-def _told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
-    """Say of each picture what became of it, with a progress bar where stderr is a terminal."""
-    results = []
-    started = time.perf_counter()
-    with _progress("colouring") as progress:
-        bar = progress.add_task("", total=total)
-        for result in done:
-            results.append(result)
-            progress.advance(bar)
-            for warning in result.warnings:
-                progress.console.out(f"colorizenet: {warning}", highlight=False)
-            if result.error:
-                # rich would read [names in brackets] as colours and wrap long lines
-                progress.console.out(f"colorizenet: {result.error}", highlight=False)
-            if as_json:
-                print(_as_json(result), flush=True)
-            elif not result.error and not result.skipped:
-                print(quoted(result.job.target), flush=True)
-    failed = sum(1 for result in results if result.error)
-    skipped = sum(1 for result in results if result.skipped)
-    written = total - failed - skipped
-    parts = [f"{written} coloured in {time.perf_counter() - started:.1f} s"]
-    parts += [f"{skipped} there already (--overwrite redoes them)"] * bool(skipped) + [f"{failed} failed"] * bool(
-        failed
-    )
-    print(", ".join(parts), file=sys.stderr)
-    return results
-
-
-class _Silent:
-    """What stands for a progress bar where stderr is no terminal; rich would take longer to import than a picture."""
-
-    def __enter__(self) -> "_Silent":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def add_task(self, *_: object, **__: object) -> "TaskID":
-        return cast("TaskID", 0)
-
-    update = advance = lambda self, *_, **__: None
-
-    @property
-    def console(self) -> "_Silent":
-        return self
-
-    def out(self, line: str, **_: object) -> None:
-        print(line, file=sys.stderr)
-
-
-def _progress(doing: str) -> "Progress | _Silent":
-    """A bar on stderr with pictures a second and the time left; without a terminal it is silent, and messages are
-    plain lines."""
-    if not sys.stderr.isatty():
-        return _Silent()
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.text import Text
-
-    class Speed(ProgressColumn):
-        def render(self, task: "Task") -> Text:
-            return Text(f"{task.speed:.1f}/s" if task.speed else "")
-
-    return Progress(
-        *(TextColumn(doing), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # results on their way to a file are not for the terminal
-    )
-
-
-def _as_json(result: "Done") -> str:
-    status = "failed" if result.error else "skipped" if result.skipped else "coloured"
-    told: dict[str, Any] = {
-        "source": str(result.job.source),
-        "target": str(result.job.target),
-        "status": status,
-    }
-    if result.error:
-        told["error"] = result.error
-    if status == "coloured":
-        told |= {"width": result.width, "height": result.height, "seconds": round(result.seconds, 3)}
-    return json.dumps(told)
 
 
 @app.command
@@ -544,7 +447,7 @@ def prepare(
         screen=Screen(min_side=min_side, min_colorfulness=min_colorfulness, max_tone=max_tone),
     )
     started = time.perf_counter()
-    with _progress("preparing") as progress:
+    with console.progress("preparing") as progress:
         bar = progress.add_task("", total=None)
 
         def told(row: "preparing.Examined", examined: int, total: int) -> None:
@@ -645,7 +548,7 @@ def evaluate(
     repeated += ["--full"] if full else ["--size", str(size)]
     repeated += ["--limit", str(limit)] * bool(limit)
 
-    with _progress("measuring") as progress:
+    with console.progress("measuring") as progress:
         bar = progress.add_task("", total=None)
         report = measure(
             colorizers,
