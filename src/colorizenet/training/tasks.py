@@ -146,7 +146,7 @@ class Task(lightning.LightningModule, ABC):
     def predict(self, sample: Sample) -> tuple[Float[Tensor, "b 2 h2 w2"], dict[str, Tensor]]:
         """What the network makes of what it sees, and each error of it."""
         features = self.network.features(sample.seen.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
-        predicted = self.network.head(features[-1]).float()  # type: ignore[operator]
+        predicted = self.network.chroma(features).float()  # type: ignore[operator]
         return predicted, self.objective(sample.lightness, sample.ab, predicted, features)
 
     def on_train_start(self) -> None:

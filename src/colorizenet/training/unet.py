@@ -61,10 +61,14 @@ class UNet(nn.Module):
         self.head = grey_head(widths[0])
 
     def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
-        return self.head(self.features(lightness)[-1])
+        return self.chroma(self.features(lightness))
+
+    def chroma(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h w"]:
+        """The answer, from what ``features`` gave."""
+        return self.head(features[-1])
 
     def features(self, lightness: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """What the way up makes at each level, coarsest first; the last is what ``head`` turns into chroma."""
+        """What the way up makes at each level, coarsest first; ``chroma`` makes the answer of it."""
         skips: list[Tensor] = []
         x = lightness
         for level in self.down:
