@@ -34,6 +34,7 @@ OVERRIDES = {
     "network.encoder": "resnet18",
     "network.pretrained": "none",
     "network.widths": (64, 32, 16, 8),
+    "network.queries": 7,
     "augment.zoom": 0.3,
     "augment.stretch": 0.2,
     "augment.saturation": 0.4,

@@ -96,6 +96,7 @@ def export_network(network: nn.Module, card: ModelCard, out: Path, *, weights: s
     write_atomically(out, proven.SerializeToString())
 
 
+@torch.enable_grad()  # without, attention takes a shortcut that knows one shape only
 def _exported(network: nn.Module) -> onnx.ModelProto:
     dynamic = torch.export.Dim.DYNAMIC
     with tempfile.TemporaryDirectory() as folder:

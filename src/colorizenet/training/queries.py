@@ -39,7 +39,7 @@ class ColorQueries(nn.Module):
 
     def forward(self, levels: Sequence[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h w"]:
         *asked, finest = levels
-        answers = self.queries.expand(len(finest), -1, -1)
+        answers = self.queries.expand(finest.shape[0], -1, -1)
         for level, key, layer in zip(asked, self.keys, self.layers, strict=True):
             answers = layer(answers, key(level).flatten(2).transpose(1, 2))
         alike = self.answers(self.norm(answers)) @ finest.flatten(2) / finest.shape[1] ** 0.5
