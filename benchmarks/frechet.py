@@ -1,0 +1,82 @@
+"""What a Fréchet distance can say of so many pictures: that of true colours from which something was taken.
+
+    python benchmarks/frechet.py PICTURES [--model NAME|FILE]... [--limit N] [--size 256]
+
+PICTURES is what `colorizenet evaluate` takes. For each row: CIEDE2000, the distance (EfficientNet-Lite0), and which
+part of it is the difference of means. The rest is that of covariances, which over fewer pictures than the features
+have dimensions can hardly be small unless each picture is like its truth.
+
+    muted    the true chroma times 0.66
+    1/N      the true chroma reduced N-fold by area and brought up again by cubic interpolation: its small detail lost
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from colorizenet import Colorizer, metrics
+from colorizenet.evaluation import Truth, protocol_picture
+from colorizenet.sources import all_pictures, decode
+from colorizenet.training.features import Moments, frechet_distance, set_metrics
+
+METRIC = "frechet_efficientnet_lite0"
+
+
+def muted(truth: Truth) -> np.ndarray:
+    return truth.with_chroma(0.66 * truth.ab)
+
+
+def coarse(times: int) -> Callable[[Truth], np.ndarray]:
+    def shown(truth: Truth) -> np.ndarray:
+        height, width = truth.l_star.shape
+        small = cv2.resize(truth.ab, (width // times, height // times), interpolation=cv2.INTER_AREA)
+        return truth.with_chroma(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
+
+    return shown
+
+
+def of_model(name: str) -> Callable[[Truth], np.ndarray]:
+    colorizer = Colorizer(name)
+    return lambda truth: colorizer(truth.grey)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path)
+    parser.add_argument("--model", action="append", default=[], help="once for each model; default: default")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--size", type=int, default=256)
+    options = parser.parse_args()
+
+    rows: dict[str, Callable[[Truth], np.ndarray]] = {
+        "truth": lambda truth: truth.rgb,
+        "muted": muted,
+        **{f"1/{times}": coarse(times) for times in (4, 8, 16, 32, 64)},
+        "grey": lambda truth: truth.with_chroma(np.zeros_like(truth.ab)),
+        **{name: of_model(name) for name in options.model or ["default"]},
+    }
+    metric = set_metrics([METRIC])[METRIC]
+    features: dict[str, list[np.ndarray]] = {name: [] for name in rows}
+    errors: dict[str, list[float]] = {name: [] for name in rows}
+    for picture in all_pictures(options.pictures)[: options.limit]:
+        truth = Truth(picture.name, protocol_picture(decode(picture), options.size))
+        for name, shown in ((name, row(truth)) for name, row in rows.items()):
+            features[name].append(metric.features(shown[None])[0])
+            errors[name].append(metrics.ciede2000(shown, truth.rgb))
+
+    moments = {}
+    for name, vectors in features.items():
+        moments[name] = Moments(len(vectors[0]))
+        moments[name].add(np.stack(vectors))
+    print(f"{len(errors['truth'])} pictures      CIEDE2000  distance  of the means")
+    for name, own in moments.items():
+        apart = float(np.square(own.mean - moments["truth"].mean).sum())
+        distance = frechet_distance(own, moments["truth"])
+        print(f"{name:18} {np.mean(errors[name]):9.2f} {distance:9.2f} {apart:13.2f}")
+
+
+if __name__ == "__main__":
+    main()
