@@ -15,8 +15,9 @@ from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError
 from colorizenet.modelfile import ModelCard, load_model
 from colorizenet.training.config import from_json, to_json
+from colorizenet.training.encoder_unet import EncoderUNetConfig
 from colorizenet.training.export import export_network, export_run
-from colorizenet.training.fit import build_task, network_weights
+from colorizenet.training.fit import build_task, fit, network_weights, read_checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
 CARD = ModelCard(name="tiny", task="regression")
@@ -229,6 +230,24 @@ def test_a_blend_has_its_weights_between_those_of_two_runs(finished, sibling, ti
     assert card.blend["share"] == 0.25
     assert card.blend["with"]["pictures_seen"] == card.pictures_seen
     assert card.blend["with"]["data"] == card.data
+
+
+def test_a_blend_with_a_run_from_before_its_queries_lets_them_speak_more_softly(tiny, tmp_path):
+    widths = (8, 8, 8, 8)
+    before = dataclasses.replace(tiny, network=EncoderUNetConfig(pretrained="none", widths=widths), pictures=16)
+    after = dataclasses.replace(before, network=dataclasses.replace(before.network, queries=3))
+    for config, name in ((before, "before"), (after, "after")):
+        fit(config, tmp_path / name)
+    export_run(tmp_path / "after", tmp_path / "blend.onnx", blend=tmp_path / "before", share=0.25)
+    own, other = (network_weights(read_checkpoint(tmp_path / name / "best.ckpt")) for name in ("after", "before"))
+    other = {name: other.get(name, value) for name, value in own.items()}
+    other["queries.mix.weight"] = torch.zeros_like(own["queries.mix.weight"])
+    network = after.network.build(pretrained=False)
+    mixed = {k: torch.lerp(v, other[k], 0.25) if v.is_floating_point() else v for k, v in own.items()}
+    network.load_state_dict(mixed)
+    assert difference(tmp_path / "blend.onnx", network, 1, 1, 64, 64) < 0.5
+    with pytest.raises(ConfigError, match="another network"):
+        export_run(tmp_path / "before", tmp_path / "not.onnx", blend=tmp_path / "after")
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, 2.0])
