@@ -1,7 +1,6 @@
 """What libvips is told when it writes a photograph: its metadata, what we say about it, how to encode it."""
 
 import gc
-import io
 import os
 import re
 from collections.abc import Iterator
@@ -55,11 +54,8 @@ def as_vips(array: np.ndarray) -> pyvips.Image:
 
 
 def blank(width: int, height: int, bands: int, dtype: np.dtype) -> pyvips.Image:
-    """A black picture of colour that takes no memory, which says what the rows of another will mean."""
-    dtype = np.dtype(dtype)
-    kind = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[dtype.name]
-    black = pyvips.Image.black(width, height, bands=bands).cast(kind)
-    return black.copy(interpretation="rgb16" if dtype == np.uint16 else "srgb")
+    """A black picture that takes no memory, which says what the rows of another will mean."""
+    return as_vips(np.zeros((1, 1, bands), dtype)).replicate(width, height)
 
 
 def tiff_head(image: pyvips.Image, rows: int, **options: Any) -> bytes:
@@ -67,15 +63,9 @@ def tiff_head(image: pyvips.Image, rows: int, **options: Any) -> bytes:
 
     ``options`` are libvips'; what it has to say of the pixels and what the image carries are in it.
     """
-    one = io.BytesIO(image.crop(0, 0, 1, 1).tiffsave_buffer(**options))
-
-    def read_at(offset: int, length: int) -> bytes:
-        one.seek(offset)
-        return one.read(length)
-
-    tags = tiff.first_directory(read_at, most=len(one.getbuffer()))
-    row = image.width * image.bands * {"uchar": 1, "ushort": 2, "float": 4}[str(image.format)]
-    return tiff.head(tags, (image.height, image.width), row, rows, big=options.get("bigtiff", False))
+    one = image.crop(0, 0, 1, 1).tiffsave_buffer(**options)
+    tags = tiff.first_directory(lambda offset, length: one[offset : offset + length], most=len(one))
+    return tiff.head(tags, (image.height, image.width), rows, big=options.get("bigtiff", False))
 
 
 def dressed(made: pyvips.Image, image: "Image | Picture", *, note: str) -> pyvips.Image:

@@ -11,7 +11,7 @@ References:
 
 import struct
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -88,13 +88,14 @@ def add_tags(file: BinaryIO, tags: Directory) -> None:
     file.write(struct.pack(form, end))
 
 
-def head(pixel: Directory, shape: tuple[int, int], row: int, rows: int, *, big: bool) -> bytes:
+def head(pixel: Directory, shape: tuple[int, int], rows: int, *, big: bool) -> bytes:
     """The head of an uncompressed TIFF in strips of ``rows`` rows, whose pixels follow it at once.
 
-    ``pixel`` are the tags of such a picture of one pixel, ``shape`` its (H, W), ``row`` the bytes of a row, ``big``
-    whether it is a BigTIFF. So rows can be written, or read through a pipe, while others are still being made.
+    ``pixel`` are the tags of such a picture of one pixel, ``shape`` its (H, W), ``big`` whether it
+    is a BigTIFF. So rows can be written, or read through a pipe, while others are still being made.
     """
     height, width = shape
+    row = width * int.from_bytes(cast(bytes, pixel[_LENGTHS][1]), "little")
     strips = -(-height // rows)
     kind, unsigned = (16, "<u8") if big else (4, "<u4")
 

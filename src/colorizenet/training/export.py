@@ -19,6 +19,7 @@ from colorizenet.images import write_atomically
 from colorizenet.modelfile import METADATA_KEY, ModelCard
 from colorizenet.training.config import RunConfig, differences, from_json
 from colorizenet.training.fit import network_weights, read_checkpoint, told_of
+from colorizenet.training.queries import silent
 from colorizenet.training.recipes import RECIPES
 
 __all__ = ["export_network", "export_run"]
@@ -69,10 +70,7 @@ def _blended(own: dict[str, Tensor], run: Path, checkpoint: str, share: float) -
     """Weights between a network's own and those of another run of it."""
     if not 0 < share < 1:
         raise ConfigError(f"the share of the other run's weights is {share}; give a number between 0 and 1")
-    other = network_weights(read_checkpoint(run / f"{checkpoint}.ckpt"))
-    if not any(name.startswith("queries.") for name in other):  # which is as if it had some that say nothing
-        other |= {name: value for name, value in own.items() if name.startswith("queries.")}
-        other |= {name: torch.zeros_like(value) for name, value in other.items() if name == "queries.mix.weight"}
+    other = silent(own) | network_weights(read_checkpoint(run / f"{checkpoint}.ckpt"))
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in other.items()}:
         raise ConfigError(f"{quoted(run)} trained another network; blend runs of the same one")
     return {

@@ -33,6 +33,7 @@ from colorizenet.images import write_atomically
 from colorizenet.training.callbacks import Last, MovingAverage, Patience, Watch, WholeFiles
 from colorizenet.training.config import RunConfig, differences, from_json, to_json
 from colorizenet.training.data import Photographs
+from colorizenet.training.queries import silent
 from colorizenet.training.tasks import Pix2Pix, Pix2PixConfig, Regression, Task
 
 __all__ = ["build_task", "fit", "network_weights", "read_checkpoint"]
@@ -110,9 +111,8 @@ def fit(
 def _start_from(run: Path, task: Task) -> None:
     """Give the network the weights that a finished run validated best with; colour queries may be new to it."""
     weights = network_weights(read_checkpoint(run / "best.ckpt"))
-    new = {name: value for name, value in task.network.state_dict().items() if name.startswith("queries.")}
     try:
-        task.network.load_state_dict(new | weights)
+        task.network.load_state_dict(silent(task.network.state_dict()) | weights)
     except RuntimeError as error:
         raise ConfigError(
             f"the network of {quoted(run)} is another than this run's ({quoted(error)}); "

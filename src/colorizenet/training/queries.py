@@ -1,12 +1,12 @@
 """``ColorQueries``: what a photograph as a whole says about the colour of each of its pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["ColorQueries"]
+__all__ = ["ColorQueries", "silent"]
 
 _HEADS = 4
 
@@ -44,3 +44,9 @@ class ColorQueries(nn.Module):
             answers = layer(answers, key(level).flatten(2).transpose(1, 2))
         alike = self.answers(self.norm(answers)) @ finest.flatten(2) / finest.shape[1] ** 0.5
         return self.mix(alike.unflatten(2, finest.shape[2:]))
+
+
+def silent(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The queries among a network's weights, saying nothing: what completes those of the same network without."""
+    queries = {name: value for name, value in weights.items() if name.startswith("queries.")}
+    return {name: torch.zeros_like(value) if name == "queries.mix.weight" else value for name, value in queries.items()}
