@@ -86,7 +86,7 @@ def test_the_ciede2000_loss_is_the_metric_where_lightness_is_kept():
 
         expected = metrics.delta_e_2000(lab(near), lab(other))
         for n in range(0, 2000, 100):
-            ours = losses.ciede2000(near[..., n : n + 1], other[..., n : n + 1]).item() * color.AB_SCALE
+            ours = losses.ciede2000(near[..., n : n + 1], other[..., n : n + 1], corner=0.1).item() * color.AB_SCALE
             assert ours == pytest.approx(expected[n], abs=0.25)
 
 
@@ -108,29 +108,24 @@ def test_the_ciede2000_loss_forgives_more_where_colours_are_vivid():
     assert vivid < pale / 2
 
 
-def test_vivid_settles_on_a_quantile_of_the_chroma_of_a_known_hue():
-    chroma = torch.linspace(0, 40, 401)
-    possible = torch.stack([chroma, torch.zeros_like(chroma)]).view(1, 2, 1, -1) / color.AB_SCALE
+def test_the_ciede2000_loss_is_square_well_below_its_corner_and_straight_beyond():
+    def at(off: float, corner: float) -> float:
+        return losses.ciede2000(colours((20.0, off)), colours((20.0, 0.0)), corner=corner).item() * color.AB_SCALE
 
-    def settled(vivid: float) -> float:
-        costs = [
-            losses.ciede2000(possible[..., n : n + 1].expand_as(possible), possible, vivid=vivid) for n in range(401)
-        ]
-        return chroma[torch.stack(costs).argmin()].item()
-
-    # Each distance counts less the more vivid both are, which moves the quantile down a little.
-    assert settled(0.0) == pytest.approx(20, abs=6)
-    assert settled(0.4) == pytest.approx(28, abs=6)
-    assert settled(0.4) > settled(0.2) + 2 > settled(0.0) + 4
+    assert at(2.0, corner=20.0) == pytest.approx(at(2.0, corner=0.1) ** 2 / (2 * 20.0), rel=0.15)
+    assert at(80.0, corner=1.0) == pytest.approx(at(80.0, corner=0.1) - 0.9, abs=0.1)
 
 
-def test_vivid_leaves_an_unknown_hue_grey():
-    turns = torch.arange(36) * 10 * torch.pi / 180
-    every_hue = torch.stack([turns.cos(), turns.sin()]).view(1, 2, 1, -1) * 20 / color.AB_SCALE
-    guess = torch.full_like(every_hue, 0.0)
-    guess[:, 0] = 12 / color.AB_SCALE
-    grey = torch.zeros_like(every_hue)
-    assert losses.ciede2000(grey, every_hue, vivid=0.2) < losses.ciede2000(guess, every_hue, vivid=0.2)
+def test_enough_keeps_hues_and_what_is_muted_and_pays_nothing_for_more():
+    ab = colours((3.0, 4.0), (-30.0, 40.0), (-60.0, 80.0)).requires_grad_()
+    kept = losses.enough(ab)
+    muted, lively, glowing = kept.detach()[0, :, 0].T * color.AB_SCALE
+    assert muted.tolist() == pytest.approx([3.0, 4.0], rel=0.01)
+    assert (lively / lively.norm()).tolist() == pytest.approx([-0.6, 0.8], rel=1e-5)
+    assert 30 < lively.norm() < 40 and lively.norm() < glowing.norm() < 40
+    kept.square().sum().sqrt().backward()
+    assert ab.grad[0, :, 0, 2].norm() < 0.1 * ab.grad[0, :, 0, 0].norm() * glowing.norm() / muted.norm()
+    assert torch.isfinite(losses.enough(colours((0.0, 0.0)))).all()
 
 
 def test_the_gradient_loss_sees_a_step_and_not_a_cast():

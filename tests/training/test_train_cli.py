@@ -46,7 +46,6 @@ OVERRIDES = {
     "augment.sizes": (64, 96),
     "task.loss": "l1",
     "task.corner": 7.5,
-    "task.vivid": 0.25,
     "task.gradient": 0.2,
     "task.perceptual": 0.3,
     "task.lpips": 0.4,

@@ -37,15 +37,13 @@ def huber(predicted: Chroma, target: Chroma, *, corner: float = 10.0) -> Scalar:
     return F.huber_loss(predicted, target, delta=corner) / corner
 
 
-def ciede2000(predicted: Chroma, target: Chroma, *, vivid: float = 0.0) -> Scalar:
-    """Mean CIEDE2000 of colours of equal lightness (CIE 142-2001), over 128.
+def ciede2000(predicted: Chroma, target: Chroma, *, corner: float = 10.0) -> Scalar:
+    """Mean CIEDE2000 of colours of equal lightness (CIE 142-2001), over 128; squared well below ``corner``.
 
     As the eye has it, what is off by 10 matters much where the colours are pale and little where
-    both are vivid. So of the plausible colours it settles on a livelier one than ``l1``.
-
-    With ``vivid``, from 0 up to 1, what is lacking of chroma counts 1 + ``vivid`` times and what is too
-    much 1 - ``vivid`` times: the chroma of a known hue settles on the (1 + ``vivid``) / 2 quantile of
-    the plausible ones (Koenker and Bassett 1978), while an unknown hue still settles on grey.
+    both are vivid. So of the plausible colours it settles on a livelier one than ``l1``. Around ``corner``,
+    in units of the difference, it turns from squared over twice the corner to absolute less the corner (pseudo-Huber:
+    Charbonnier et al. 1997): absolute throughout, it leaves half of a face grey and the other half red.
     """
     (a1, b1), (a2, b2) = (color.denormalize_ab(ab.float()).unbind(1) for ab in (predicted, target))
     tiny = 1e-2  # units of a*b* squared: below what is seen, and the roots have a slope
@@ -67,13 +65,11 @@ def ciede2000(predicted: Chroma, target: Chroma, *, vivid: float = 0.0) -> Scala
         blue = 30 * degrees * torch.exp(-(((hue % math.tau - 275 * degrees) / (25 * degrees)) ** 2))
         rotation = -2 * (chroma**7 / (chroma**7 + 25.0**7)).sqrt() * torch.sin(2 * blue)
     by_chroma = (c1 - c2) / (1 + 0.045 * chroma)
-    if vivid:
-        by_chroma = by_chroma * torch.where(c1 < c2, 1 + vivid, 1 - vivid)
     along = (2 * (c1 * c2 - a1 * a2 - b1 * b2)).clamp(min=0)
     turn = torch.where(a2 * b1 < a1 * b2, -1.0, 1.0)
     by_hue = turn * ((along + tiny).sqrt() - tiny**0.5) / (1 + 0.015 * chroma * t)
     squared = by_chroma**2 + by_hue**2 + rotation * by_chroma * by_hue
-    return ((squared + tiny).sqrt() - tiny**0.5).mean() / color.AB_SCALE
+    return ((squared + corner**2).clamp(min=tiny).sqrt() - corner).mean() / color.AB_SCALE
 
 
 def _length(a: Tensor, b: Tensor, tiny: float) -> Tensor:
@@ -87,10 +83,18 @@ def gradient(predicted: Chroma, target: Chroma) -> Scalar:
     )
 
 
+def enough(ab: Chroma, *, most: float = 40.0) -> Chroma:
+    """The same hues with a chroma of less than ``most``, in a*b* units: what is muted as it is, what glows no more."""
+    most = most / color.AB_SCALE
+    chroma = (ab.square().sum(1, keepdim=True) + 1e-8).sqrt()
+    return ab * (most * (chroma / most).tanh() / chroma)
+
+
 def greyness(rgb: Float[Tensor, "b 3 h w"]) -> Scalar:
     """One less colourfulness / 100 (Hasler and Süsstrunk 2003): pulls towards more colour, whatever the truth.
 
-    ``rgb`` is 0..1. DDColor gives it a weight of 0.5; small models answer with red blobs.
+    ``rgb`` is 0..1. DDColor gives it a weight of 0.5; small models answer with red blobs, for the deviation that it
+    rewards grows fastest where colours are vivid already. Show it ``enough`` of each colour.
     """
     red, green, blue = (255 * rgb).unbind(1)
     opponents = torch.stack([red - green, (red + green) / 2 - blue], dim=1).flatten(2)

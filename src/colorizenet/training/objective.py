@@ -24,10 +24,7 @@ class ObjectiveConfig:
     """What counts as an error of a pixel: squared when small and absolute when large, absolute, squared, or what
     the eye sees, which settles on livelier colours."""
     corner: float = 10.0
-    """Where ``huber`` turns from squared to absolute, in a*b* units."""
-    vivid: float = 0.0
-    """``ciede2000``: how much more chroma counts that is lacking than such as is too much, from 0 up to 1: what is
-    of a known hue comes out stronger, and what is of an unknown one stays grey."""
+    """Where ``huber`` and ``ciede2000`` turn from squared to absolute, in their units, say 0.1 for absolute."""
     gradient: float = 0.0
     """Weight of the error of the change from pixel to pixel: against bleeding and blotches."""
     perceptual: float = 0.0
@@ -40,16 +37,14 @@ class ObjectiveConfig:
     bins: float = 0.0
     """Weight of guessing the bin of ab at lower size, rare colours counting more: more and surer colours."""
     greyness: float = 0.0
-    """Weight of the lack of colourfulness, whatever the truth: 0.045 beside ``ciede2000`` is lively, much more makes
-    red blobs."""
+    """Weight of the lack of colourfulness, whatever the truth, chroma counting up to some 40: 0.03 beside ``ciede2000``
+    is lively."""
     vgg16: str = ""
     """File of VGG16's weights for ``perceptual`` and ``lpips``; empty to download torchvision's."""
 
     def __post_init__(self) -> None:
         if self.corner <= 0:
             raise ConfigError(f"task.corner is {self.corner}; give a distance over 0 in a*b* units, say 10")
-        if not 0 <= self.vivid < 1:
-            raise ConfigError(f"task.vivid is {self.vivid}; give a share of at least 0 and under 1, say 0.4")
         if not 0 < self.looked_at <= 1:
             raise ConfigError(f"task.looked-at is {self.looked_at}; give a share over 0 and up to 1, say 0.25")
         for name in ("gradient", "perceptual", "lpips", "bins", "greyness"):
@@ -75,7 +70,7 @@ class Objective(nn.Module):
         if self.config.loss == "huber":
             return losses.huber(predicted, ab, corner=self.config.corner)
         if self.config.loss == "ciede2000":
-            return losses.ciede2000(predicted, ab, vivid=self.config.vivid)
+            return losses.ciede2000(predicted, ab, corner=self.config.corner)
         return {"l1": losses.l1, "l2": losses.l2}[self.config.loss](predicted, ab)
 
     def forward(
@@ -93,13 +88,13 @@ class Objective(nn.Module):
             errors["gradient"] = config.gradient * losses.gradient(predicted, small)
         if self.bins is not None:
             errors["bins"] = config.bins * self.bins(features[-2], ab)
-        if not (self._seen or self._lpips or config.greyness):
-            return errors
-        rgb = augment.to_pixels(lightness, predicted)
         if config.greyness:
-            errors["greyness"] = config.greyness * losses.greyness(rgb)
-        some = math.ceil(config.looked_at * len(rgb))
-        rgb, truth = rgb[:some], augment.to_pixels(lightness[:some], ab[:some])
+            paid = augment.to_pixels(lightness, losses.enough(predicted))
+            errors["greyness"] = config.greyness * losses.greyness(paid)
+        if not (self._seen or self._lpips):
+            return errors
+        some = slice(math.ceil(config.looked_at * len(ab)))
+        rgb, truth = (augment.to_pixels(lightness[some], each[some]) for each in (predicted, ab))
         if self._seen:
             seen = self._seen[0].to(rgb.device)
             pairs = zip(seen(rgb), seen(truth), strict=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from colorizenet.training.augment import AugmentConfig
 from colorizenet.training.config import RunConfig
 from colorizenet.training.data import DataConfig
 from colorizenet.training.encoder_unet import EncoderUNetConfig
@@ -9,12 +10,24 @@ from colorizenet.training.patchgan import PatchGANConfig
 from colorizenet.training.tasks import OptimConfig, Pix2PixConfig, RegressionConfig
 from colorizenet.training.unet import UNetConfig
 
-__all__ = ["RECIPES", "encoder_unet", "pix2pix", "pix2pix_encoder", "tiny", "unet", "unet256"]
+__all__ = ["RECIPES", "encoder_queries", "encoder_unet", "pix2pix", "pix2pix_encoder", "tiny", "unet", "unet256"]
 
 
 def encoder_unet() -> RunConfig:
     """A U-Net on a pretrained encoder, trained by regression: safe colours, small and quick."""
     return RunConfig(network=EncoderUNetConfig())
+
+
+def encoder_queries() -> RunConfig:
+    """The same with colour queries, punished by what the eye sees and paid for colour: as the model that ships."""
+    return RunConfig(
+        data=DataConfig(min_crop=1.0),
+        augment=AugmentConfig(film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05),
+        network=EncoderUNetConfig(queries=20),
+        task=RegressionConfig(loss="ciede2000", greyness=0.03),
+        pictures=300_000,
+        validate_every=15_000,
+    )
 
 
 def unet() -> RunConfig:
@@ -83,5 +96,5 @@ def tiny() -> RunConfig:
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    run.__name__: run for run in (encoder_unet, unet, unet256, pix2pix, pix2pix_encoder, tiny)
+    run.__name__: run for run in (encoder_unet, encoder_queries, unet, unet256, pix2pix, pix2pix_encoder, tiny)
 }
