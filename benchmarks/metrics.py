@@ -71,6 +71,11 @@ def plain_bleeding(picture: np.ndarray, truth: np.ndarray) -> object:
     return np.average(change, weights=weight)
 
 
+def plain_glow(picture: np.ndarray, truth: np.ndarray) -> object:
+    chroma, true_chroma = (np.hypot(*np.moveaxis(rgb2lab(each)[..., 1:], -1, 0)) for each in (picture, truth))
+    return 100 * np.mean((chroma > 60) & (chroma > true_chroma + 25))
+
+
 def milliseconds(rounds: int, run: Callable[[], object]) -> float:
     least = float("inf")
     for _ in range(rounds):
@@ -98,6 +103,7 @@ def main() -> None:
             lambda: plain_colorfulness(picture, np.abs),
         ),
         "bleeding": (lambda: metrics.bleeding(picture, truth), lambda: plain_bleeding(picture, truth)),
+        "glow": (lambda: metrics.glow(picture, truth), lambda: plain_glow(picture, truth)),
     }
     print(f"ms a pair of {SIDE} x {SIDE}, one thread\n{'':24}{'ours':>8}{'plain':>9}{'ratio':>8}")
     total = 0.0

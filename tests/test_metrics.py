@@ -298,6 +298,17 @@ def test_bleeding_counts_what_the_truth_lacks_and_what_it_has():
     assert metrics.bleeding(shown(l_star, flat + 9), shown(l_star, flat)) == pytest.approx(0, abs=1e-6)  # a cast
 
 
+def test_glow_is_the_share_of_pixels_that_are_vivid_without_reason():
+    l_star, skin = np.full((60, 60), 55.0), np.full((60, 60, 2), (15.0, 18.0))
+    truth = shown(l_star, skin)
+    patch = skin.copy()
+    patch[:30, :12] = 62.0, 45.0  # red, a tenth of the picture
+    assert metrics.glow(shown(l_star, patch), truth) == pytest.approx(10)
+    for harmless in (skin * 0, skin * 1.5, skin[..., ::-1] * (-1, 1)):  # grey, livelier, of another hue
+        assert metrics.glow(shown(l_star, harmless), truth) == 0
+    assert metrics.glow(shown(l_star, patch), shown(l_star, patch * 0.9)) == 0  # as vivid as the truth
+
+
 def test_bleeding_of_a_photograph(photographs):
     truth = photographs["coffee"]
     lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
@@ -389,6 +400,8 @@ def reference(picture, truth):
     da, db = np.moveaxis(lab - true_lab, -1, 0)[1:]
     weight = np.exp(-np.hypot(*sobel(true_lab[..., 0])) / 2)
     change = np.sqrt(sum(part**2 for plane in (da, db) for part in sobel(plane)))
+    chroma, true_chroma = (np.hypot(each[..., 1], each[..., 2]) for each in (lab, true_lab))
+    glowing = (chroma > 60) & (chroma > true_chroma + 25)
     return {
         "psnr": peak_signal_noise_ratio(truth, picture),
         "ssim": ssim_of_scikit_image(picture, truth),
@@ -397,6 +410,7 @@ def reference(picture, truth):
         "colorfulness": colorfulness_in_double(picture, np.positive),
         "colorfulness_absolute": colorfulness_in_double(picture, np.abs),
         "bleeding": np.average(change, weights=weight),
+        "glow": 100 * np.mean(glowing),
     }
 
 
@@ -404,6 +418,8 @@ def test_every_metric_is_its_reference_on_fifty_real_pairs(real_pairs):
     assert len(real_pairs) == 50
     for name, pair in real_pairs.items():
         measured, expected = metrics.measure(*pair), reference(*pair)
+        pixel = 100 / pair[0][..., 0].size  # one that lies on the limit may fall to either side
+        assert measured.pop("glow") == pytest.approx(expected.pop("glow"), abs=2 * pixel), name
         assert measured == pytest.approx(expected, rel=1e-4, abs=1e-9), name
 
 
@@ -420,7 +436,7 @@ def test_measure_of_the_truth(photographs):
         measured = metrics.measure(truth, truth)
         assert measured["psnr"] == float("inf")
         assert measured["ssim"] == pytest.approx(1, abs=1e-7)
-        assert measured["ciede2000"] == measured["rmse_ab"] == measured["bleeding"] == 0
+        assert measured["ciede2000"] == measured["rmse_ab"] == measured["bleeding"] == measured["glow"] == 0
 
 
 def test_the_table_names_what_is_measured(photographs):
@@ -472,7 +488,7 @@ def test_numbers_are_the_same_for_any_number_of_threads():
 
 @pytest.mark.parametrize(
     "metric",
-    [metrics.ciede2000, metrics.psnr, metrics.ssim, metrics.rmse_ab, metrics.bleeding],
+    [metrics.ciede2000, metrics.psnr, metrics.ssim, metrics.rmse_ab, metrics.bleeding, metrics.glow],
     ids=lambda metric: metric.__name__,
 )
 def test_metrics_take_views_and_return_plain_floats(metric):

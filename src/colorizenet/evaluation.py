@@ -38,7 +38,7 @@ __all__ = [
     "standard_rows",
 ]
 
-PROTOCOL = "1.0"
+PROTOCOL = "1.1"
 """Of docs/protocol.md. The first number changes when figures are no longer comparable."""
 
 SIZE = 256
