@@ -58,19 +58,20 @@ def export_run(
     network = config.network.build(pretrained=False)
     own = network_weights(state)
     if blend:
-        own = _blended(own, blend, checkpoint, share)
-        described["blend"] = {"share": share, "with": _stage(told_of(blend, checkpoint))}
+        other = read_checkpoint(blend / f"{checkpoint}.ckpt")
+        own = _blended(own, network_weights(other), blend, share)
+        described["blend"] = {"share": share, "with": _stage(told_of(blend, other))}
     network.load_state_dict(own)
     card = _card_of(run, config, network, state["pictures_seen"], described)
     export_network(network, card, out, weights=weights)
     return card
 
 
-def _blended(own: dict[str, Tensor], run: Path, checkpoint: str, share: float) -> dict[str, Tensor]:
-    """Weights between a network's own and those of another run of it."""
+def _blended(own: dict[str, Tensor], other: dict[str, Tensor], run: Path, share: float) -> dict[str, Tensor]:
+    """Weights between a network's own and those of another ``run`` of it."""
     if not 0 < share < 1:
         raise ConfigError(f"the share of the other run's weights is {share}; give a number between 0 and 1")
-    other = silent(own) | network_weights(read_checkpoint(run / f"{checkpoint}.ckpt"))
+    other = silent(own) | other
     if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in other.items()}:
         raise ConfigError(f"{quoted(run)} trained another network; blend runs of the same one")
     return {

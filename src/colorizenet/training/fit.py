@@ -153,12 +153,13 @@ def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs) -
     write_atomically(folder / "config.json", to_json(config).encode())
     made_with = {"recipe": recipe} | _made_with(data)
     if config.start:
-        made_with["start"] = told_of(Path(config.start), "best")
+        start = Path(config.start)
+        made_with["start"] = told_of(start, read_checkpoint(start / "best.ckpt"))
     write_atomically(folder / "made-with.json", json.dumps(made_with, indent=2).encode())
 
 
-def told_of(run: Path, checkpoint: str) -> dict[str, Any]:
-    """What is to be known of a run whose weights are used elsewhere, and of those that it started from."""
+def told_of(run: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What is to be known of a run one of whose checkpoints is used elsewhere, and of those that it started from."""
     try:
         made_with = json.loads((run / "made-with.json").read_text())
         settings = json.loads((run / "config.json").read_text())
@@ -166,8 +167,7 @@ def told_of(run: Path, checkpoint: str) -> dict[str, Any]:
         raise ConfigError(
             f"{quoted(run)} does not say how it was made ({quoted(error)}); name the whole folder of a run"
         ) from error
-    seen = read_checkpoint(run / f"{checkpoint}.ckpt")["pictures_seen"]
-    return made_with | {"settings": settings, "pictures_seen": seen}
+    return made_with | {"settings": settings, "pictures_seen": checkpoint["pictures_seen"]}
 
 
 def _callbacks(
