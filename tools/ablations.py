@@ -81,7 +81,7 @@ def changed(baseline: RunConfig, run: RunConfig) -> dict[str, Any]:
 
 def figures(report: Report, run: str, baseline: str) -> dict[str, Any]:
     mean = report.means[run]
-    kept = {name: mean[name] for name in ("ciede2000", "psnr", "colorfulness", "glow", DISTANCE) if name in mean}
+    kept = {name: mean[name] for name in ("ciede2000", "psnr", "colorfulness", DISTANCE) if name in mean}
     against = report.compare(run, baseline)
     return kept | {
         "difference": against.difference,
@@ -92,7 +92,7 @@ def figures(report: Report, run: str, baseline: str) -> dict[str, Any]:
 
 def table(measured: dict[str, Any]) -> str:
     """The figures as Markdown, a line a run."""
-    titles = ["run", "changed", "pictures", "CIEDE2000", "colourfulness", "glow [%]", "Fréchet"]
+    titles = ["run", "changed", "pictures", "CIEDE2000", "colourfulness", "Fréchet"]
     titles += ["CIEDE2000 less the baseline's, equally colourful", "pictures won"]
     lines = [titles]
     for name, run in measured["runs"].items():
@@ -107,7 +107,6 @@ def table(measured: dict[str, Any]) -> str:
                 f"{run['seen']:,}",
                 f"{own['ciede2000']:.2f}",
                 f"{own['colorfulness']:.1f}",
-                f"{own['glow']:.3f}",
                 f"{own[DISTANCE]:.1f}",
                 "" if is_baseline else f"{equal['difference']:+.2f} ({low:+.2f} to {high:+.2f})",
                 "" if is_baseline else f"{equal['wins']:.0%}",
