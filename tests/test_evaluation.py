@@ -291,6 +291,23 @@ def test_for_colourfulness_the_nearer_to_the_photograph_is_better(report):
     )
 
 
+def test_models_are_made_equally_colourful(folder, colorizer):
+    own = evaluation.evaluate(colorizer, folder, size=64).mean["colorfulness"]
+    for wanted in (0.5 * own, 1.3 * own):
+        report = evaluation.evaluate(colorizer, folder, size=64, colorfulness=wanted)
+        assert report.mean["colorfulness"] == pytest.approx(wanted, rel=0.005)
+        assert report.about["default"]["strength"] == pytest.approx(wanted / own, rel=0.1)
+    with pytest.raises(DataError, match=r"cannot be as colourful as 400 .* strength 2, the most, gives [1-9]"):
+        evaluation.evaluate(colorizer, folder, size=64, colorfulness=400)
+
+
+def test_a_sentence_says_who_wins(folder, colorizer):
+    models = {"as it is": colorizer, "again": colorizer}
+    (same,) = evaluation.evaluate(models, folder, size=64).verdicts()
+    assert same.startswith("as it is is better than again on 50% of the photographs (")
+    assert same.endswith("CIEDE2000 +0.00 (+0.00 to +0.00)")
+
+
 # The report
 
 
@@ -360,12 +377,25 @@ def test_the_command_line_prints_the_table_and_writes_reports(run, folder, rival
         (("--report-json", "absent/r.json"), "does not exist"),
         (("--model", "absent"), "absent"),
         (("--split", "val"), "val"),
+        (("--strength", "1.1", "--colorfulness", "20"), "leave out --strength"),
+        (("--colorfulness", "0"), "> 0"),
+        (("--colorfulness", "900"), "ask for less"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_2(run, folder, arguments, said):
     status, out, err = run(str(folder), *(word.format(folder) for word in arguments))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert said in err
+
+
+def test_the_strength_that_was_found_is_told_and_repeats_it(run, folder, colorizer, tmp_path):
+    status, _, err = run(str(folder), "--size", "64", "--colorfulness", "9", "--report-json", str(tmp_path / "r.json"))
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert status == 0 and "--colorfulness 9" in told["settings"]["command"]
+    (strength,) = re.findall(r"^colorizenet: default with --strength (\S+)$", err, re.MULTILINE)
+    assert float(strength) == pytest.approx(told["rows"]["default"]["strength"], rel=0.01)
+    again = evaluation.evaluate(colorizer, folder, size=64, strength=float(strength))
+    assert again.mean["colorfulness"] == pytest.approx(9, rel=0.01)
 
 
 def test_a_picture_that_fails_makes_status_1(run, tmp_path):

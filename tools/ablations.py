@@ -19,7 +19,7 @@ from typing import Any
 
 import page_table
 from colorizenet import Colorizer
-from colorizenet.evaluation import Row, evaluate_rows, row_of_model
+from colorizenet.evaluation import Row, evaluate_rows, row_of_model, strength_for
 from colorizenet.report import Report
 from colorizenet.sources import Picture, all_pictures
 from colorizenet.training.config import RunConfig, differences, from_json
@@ -44,11 +44,7 @@ def measure(runs: list[Path], pictures: list[Picture], size: int) -> dict[str, A
             models[run.name], lengths[run.name] = Colorizer(file, threads=1), card.pictures_seen
         as_is = evaluate_rows(rows(models, {}), pictures, set_metrics=set_metrics([DISTANCE]))
         wanted = as_is.means[runs[0].name]["colorfulness"]
-        strengths = {name: min(2.0, wanted / as_is.means[name]["colorfulness"]) for name in models}
-        once = evaluate_rows(rows(models, strengths), pictures)  # colours that do not fit a screen cost a little
-        strengths = {
-            name: min(2.0, strength * wanted / once.means[name]["colorfulness"]) for name, strength in strengths.items()
-        }
+        strengths = {name: strength_for(name, model, pictures, wanted) for name, model in models.items()}
         equal = evaluate_rows(rows(models, strengths), pictures)
     return {
         "pictures": len(as_is.pictures),

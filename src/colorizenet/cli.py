@@ -475,6 +475,7 @@ def evaluate(
     weights: tuple[str, ...] = (),
     split: Literal["train", "val", "test"] | None = None,
     strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
+    colorfulness: Annotated[float | None, Parameter(validator=cyclopts.validators.Number(gt=0))] = None,
     size: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=32, lte=4096))] = 256,
     full: _Flag = False,
     limit: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
@@ -505,6 +506,9 @@ def evaluate(
         Take only this split of the photographs, by the rules of training.
     strength
         How much colour: 0 is grey, 1 what the model predicts, 2 twice as much.
+    colorfulness
+        Give each model the strength, up to 2, at which its pictures are in the mean so colourful, instead of
+        --strength: a fair comparison, since strong colours cost errors.
     size
         Side of the centre squares that are compared, in pixels.
     full
@@ -524,6 +528,8 @@ def evaluate(
     rivals, files = _named_paths("--against", "NAME=DIR", against), _named_paths("--weights", "NAME=FILE", weights)
     if size % 2:
         raise ConfigError(f"--size {size} is odd; give an even number of pixels, such as 256")
+    if colorfulness and strength != 1:
+        raise ConfigError("--colorfulness chooses the strength; leave out --strength")
     for path in (report_json, report_html):
         if path and not path.resolve().parent.is_dir():
             raise ConfigError(f"{quoted(path.parent)} does not exist; make it, or write the report elsewhere")
@@ -545,6 +551,7 @@ def evaluate(
     repeated += [word for name in also for word in ("--also", name)]
     repeated += [word for each in weights for word in ("--weights", each)]
     repeated += ["--split", split] * bool(split) + ["--strength", f"{strength:g}"] * (strength != 1)
+    repeated += ["--colorfulness", f"{colorfulness:g}"] if colorfulness else []
     repeated += ["--full"] if full else ["--size", str(size)]
     repeated += ["--limit", str(limit)] * bool(limit)
 
@@ -556,6 +563,7 @@ def evaluate(
             split=split,
             against=rivals,
             strength=strength,
+            colorfulness=colorfulness,
             size=size,
             full=full,
             limit=limit,
@@ -569,9 +577,13 @@ def evaluate(
         print(f"colorizenet: {failed}", file=sys.stderr)
     heads, lines = report.table()
     widths = [max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))]
+    for name in colorizers if colorfulness else ():
+        print(f"colorizenet: {name} with --strength {report.about[name]['strength']:.3g}", file=sys.stderr)
     print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
     for line in (heads, *lines):
         print("  ".join([line[0].ljust(widths[0]), *(w.rjust(n) for w, n in zip(line[1:], widths[1:], strict=True))]))
+    for line in report.verdicts():
+        print(line)
     if report_json:
         report.to_json(report_json)
     if report_html:

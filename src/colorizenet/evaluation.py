@@ -36,6 +36,7 @@ __all__ = [
     "evaluate_rows",
     "row_of_model",
     "standard_rows",
+    "strength_for",
 ]
 
 PROTOCOL = "1.1"
@@ -103,9 +104,11 @@ def evaluate(
     split: Split | None = None,
     against: Mapping[str, Path] | None = None,
     strength: float = 1.0,
+    colorfulness: float | None = None,
     size: int = SIZE,
     full: bool = False,
     limit: int | None = None,
+    workers: int | None = None,
     command: str = "",
     **settings: Any,
 ) -> Report:
@@ -113,20 +116,63 @@ def evaluate(
 
     ``source`` is a folder of any depth, tar shards, or a pattern of them; ``split`` takes train, val or
     test of it, by the rules of training. ``against`` names folders of pictures coloured by others, with
-    the file stems of the photographs. ``full`` leaves photographs as large as they are;
+    the file stems of the photographs. ``colorfulness`` has each model shown with the strength that makes it so
+    colourful, instead of ``strength``. ``full`` leaves photographs as large as they are;
     ``command`` is what repeats it. See ``evaluate_rows`` for the rest.
     """
     models = {models.card.name: models} if isinstance(models, Colorizer) else models
-    rows = standard_rows()
-    rows += [row_of_model(name, model, strength) for name, model in models.items()]
     pictures = find_pictures(source, split) if split else all_pictures(source)
     pictures = pictures[:limit]
+    side, rows = None if full else size, standard_rows()
+    for name, model in models.items():
+        if colorfulness:
+            strength = strength_for(name, model, pictures, colorfulness, size=side, workers=workers)
+        rows.append(row_of_model(name, model, strength))
     stems = [Path(picture.name).stem for picture in pictures]
     for name, folder in (against or {}).items():
         rows += _rows_of_rival(name, folder, stems)
-    about = {"split": split, "limit": limit, "strength": strength, "size": None if full else size}
+    about = {"split": split, "limit": limit, "colorfulness": colorfulness, "size": side}
+    about |= {} if colorfulness else {"strength": strength}
     about |= {"command": command} if command else {}
-    return evaluate_rows(rows, pictures, size=None if full else size, about=about, **settings)
+    return evaluate_rows(rows, pictures, size=side, workers=workers, about=about, **settings)
+
+
+def strength_for(
+    name: str,
+    model: Colorizer,
+    pictures: Sequence[Picture],
+    colorfulness: float,
+    *,
+    size: int | None = SIZE,
+    workers: int | None = None,
+) -> float:
+    """The strength at which what a model shows of these pictures is in the mean so colourful, to half a percent.
+
+    What makes colours stronger makes most errors larger, so that models are best compared where they are
+    equally colourful. A DataError says so where even strength 2 is not enough.
+    """
+
+    def seen(picture: Picture) -> float | None:
+        try:
+            truth = Truth(picture.name, protocol_picture(decode(picture), size))
+        except DataError:
+            return None  # evaluate_rows will name it
+        return metrics.colorfulness(row_of_model(name, model, strength).shown(truth))
+
+    strength, tried, reached = 1.0, 0.0, 0.0
+    workers = workers or os.cpu_count() or 1
+    with opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
+        while strength != tried:
+            values = [value for value in in_order(pool, seen, pictures, 2 * workers) if value is not None]
+            reached = float(np.mean(values)) if values else colorfulness
+            if abs(reached - colorfulness) <= 0.005 * colorfulness:
+                return strength
+            # Nearly proportional: colours that do not fit a screen lose some.
+            tried, strength = strength, min(2.0, strength * colorfulness / max(reached, 1e-3))
+    raise DataError(
+        f"{name} cannot be as colourful as {colorfulness:g} on these pictures: "
+        f"strength 2, the most, gives {reached:.1f}; ask for less"
+    )
 
 
 def standard_rows() -> list[Row]:
@@ -156,7 +202,7 @@ def row_of_model(name: str, model: Colorizer, strength: float) -> Row:
     def shown(truth: Truth) -> Pixels:
         return model(truth.grey, strength=strength)
 
-    card = {"card": model.card.name, "sha256": model.sha256, "licence": model.card.licence}
+    card = {"card": model.card.name, "sha256": model.sha256, "licence": model.card.licence, "strength": strength}
     return Row(name, shown, {"kind": "model", **card})
 
 

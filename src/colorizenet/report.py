@@ -183,6 +183,21 @@ class Report:
             lines.append([_title(name), *(_number(of.get(name)) for of in self.means.values()), truth])
         return ["", *self.means, "photographs"], lines
 
+    def verdicts(self) -> list[str]:
+        """The subject against every other model and rival, by CIEDE2000: a sentence each."""
+        found = []
+        for other, about in self.about.items():
+            if other == self.subject or about.get("kind") not in ("model", "rival"):
+                continue
+            pairs = self.compare(self.subject, other)
+            low, high = pairs.wins_interval
+            found.append(
+                f"{self.subject} is better than {other} on {pairs.wins:.0%} of the photographs "
+                f"({low:.0%} to {high:.0%}), "
+                "CIEDE2000 {:+.2f} ({:+.2f} to {:+.2f})".format(pairs.difference, *pairs.difference_interval)
+            )
+        return found
+
     def to_html(self, path: str | Path) -> None:
         """Write one page that holds everything it shows."""
         page = Template(files("colorizenet").joinpath("report.html").read_text(encoding="utf-8"))
@@ -270,7 +285,7 @@ def _page(report: Report) -> dict[str, str]:
         "failed": "".join(f"<p>Left out: {html.escape(each)}</p>" for each in report.failed[:20]),
         "table": _table_of(report),
         "about": "".join(
-            f"<tr><th>{html.escape(row)}</th><td>{html.escape(', '.join(map(str, about.values())))}</td></tr>"
+            f"<tr><th>{html.escape(row)}</th><td>{html.escape(_told(about))}</td></tr>"
             for row, about in report.about.items()
         ),
         "compared": _comparisons(report),
@@ -301,6 +316,11 @@ def _table_of(report: Report) -> str:
         for name in names
     )
     return f"<thead><tr><th></th>{titles}</tr></thead><tbody>{rows}<tr><th>photographs</th>{truth}</tr></tbody>"
+
+
+def _told(about: Mapping[str, Any]) -> str:
+    """What a row is, in one line."""
+    return ", ".join(f"strength {value:.3g}" if key == "strength" else str(value) for key, value in about.items())
 
 
 def _comparisons(report: Report) -> str:
