@@ -3,6 +3,8 @@
 import csv
 import dataclasses
 import itertools
+import json
+import shutil
 
 import lightning
 import pytest
@@ -150,6 +152,18 @@ def test_it_starts_from_a_regression(game, tiny, tmp_path):
     assert (card.task, card.pictures_seen) == ("pix2pix", 16)
     assert (card.start["pictures_seen"], card.start["settings"]["task"]["kind"]) == (16, "regression")
     assert str(tmp_path) not in card.to_json()
+
+
+def test_a_run_goes_on_without_the_one_it_started_from(game, tiny, tmp_path):
+    regression = dataclasses.replace(tiny, network=UNetConfig(widths=(8, 8, 8)), pictures=16)
+    fit(regression, tmp_path / "regression")
+    config = dataclasses.replace(game(), start=str(tmp_path / "regression"), pictures=16)
+    fit(config, tmp_path / "game")
+    told = json.loads((tmp_path / "game" / "made-with.json").read_text())["start"]
+    shutil.rmtree(tmp_path / "regression")
+    fit(dataclasses.replace(config, pictures=32), tmp_path / "game", resume=True)
+    assert json.loads((tmp_path / "game" / "made-with.json").read_text())["start"] == told
+    assert told["pictures_seen"] == 16
 
 
 def test_averages_begin_with_the_weights_that_it_starts_from(game, tiny, tmp_path):

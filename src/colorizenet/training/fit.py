@@ -79,9 +79,8 @@ def fit(
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
     task = build_task(config, pretrained=not (resume or config.start))
-    if config.start and not resume:
-        _start_from(Path(config.start), task)
-    _describe(config, folder, recipe, data)
+    start = _start_from(Path(config.start), task) if config.start and not resume else None
+    _describe(config, folder, recipe, data, start)
 
     world = devices * nodes
     with _quiet(), _interruptible() as interrupted:
@@ -108,16 +107,20 @@ def fit(
     return task
 
 
-def _start_from(run: Path, task: Task) -> None:
-    """Give the network the weights that a finished run validated best with; colour queries may be new to it."""
-    weights = network_weights(read_checkpoint(run / "best.ckpt"))
+def _start_from(run: Path, task: Task) -> dict[str, Any]:
+    """Give the network the weights that a finished run validated best with, and tell what is to be known of them.
+
+    Colour queries may be new to it.
+    """
+    checkpoint = read_checkpoint(run / "best.ckpt")
     try:
-        task.network.load_state_dict(silent(task.network.state_dict()) | weights)
+        task.network.load_state_dict(silent(task.network.state_dict()) | network_weights(checkpoint))
     except RuntimeError as error:
         raise ConfigError(
             f"the network of {quoted(run)} is another than this run's ({quoted(error)}); "
             "start with the same settings of network, or leave start out"
         ) from error
+    return told_of(run, checkpoint)
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
@@ -148,14 +151,16 @@ def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
 
 
 @rank_zero_only
-def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs) -> None:
+def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs, start: dict[str, Any] | None) -> None:
+    """Leave in the run's folder what it is made with; of a run that is resumed, what it started from stays there."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", to_json(config).encode())
+    file = folder / "made-with.json"
+    before = json.loads(file.read_text()) if file.is_file() else {}
     made_with = {"recipe": recipe} | _made_with(data)
     if config.start:
-        start = Path(config.start)
-        made_with["start"] = told_of(start, read_checkpoint(start / "best.ckpt"))
-    write_atomically(folder / "made-with.json", json.dumps(made_with, indent=2).encode())
+        made_with["start"] = start or before.get("start")
+    write_atomically(file, json.dumps(made_with, indent=2).encode())
 
 
 def told_of(run: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
