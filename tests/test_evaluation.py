@@ -291,21 +291,33 @@ def test_for_colourfulness_the_nearer_to_the_photograph_is_better(report):
     )
 
 
-def test_models_are_made_equally_colourful(folder, colorizer):
-    own = evaluation.evaluate(colorizer, folder, size=64).mean["colorfulness"]
-    for wanted in (0.5 * own, 1.3 * own):
-        report = evaluation.evaluate(colorizer, folder, size=64, colorfulness=wanted)
-        assert report.mean["colorfulness"] == pytest.approx(wanted, rel=0.005)
-        assert report.about["default"]["strength"] == pytest.approx(wanted / own, rel=0.1)
-    with pytest.raises(DataError, match=r"cannot be as colourful as 400 .* strength 2, the most, gives [1-9]"):
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_models_are_made_equally_colourful(folder, colorizer, report, share):
+    wanted = share * report.mean["colorfulness"]
+    pale = evaluation.evaluate(colorizer, folder, size=64, colorfulness=wanted)
+    assert pale.mean["colorfulness"] == pytest.approx(wanted, rel=0.005)
+    assert pale.about["default"]["strength"] == pytest.approx(share, rel=0.1)
+
+
+def test_a_colourfulness_that_no_strength_reaches_is_refused(folder, colorizer, tmp_path):
+    with pytest.raises(DataError, match=r"as colourful as 400 .*: strength 2 gives [1-9]"):
         evaluation.evaluate(colorizer, folder, size=64, colorfulness=400)
+    with pytest.raises(ValueError, match="over 0"):
+        evaluation.evaluate(colorizer, folder, size=64, colorfulness=-5)
+    # Of a flat picture every pixel takes the next of 256 values at once: there is nothing between two steps.
+    cv2.imwrite(str(tmp_path / "flat.png"), np.full((64, 64, 3), (90, 120, 160), np.uint8))
+    steps = evaluation.evaluate(colorizer, tmp_path, size=64).mean["colorfulness"]
+    with pytest.raises(DataError, match="ask for another"):
+        evaluation.evaluate(colorizer, tmp_path, size=64, colorfulness=steps / 1000)
 
 
-def test_a_sentence_says_who_wins(folder, colorizer):
-    models = {"as it is": colorizer, "again": colorizer}
-    (same,) = evaluation.evaluate(models, folder, size=64).verdicts()
-    assert same.startswith("as it is is better than again on 50% of the photographs (")
-    assert same.endswith("CIEDE2000 +0.00 (+0.00 to +0.00)")
+def test_a_line_says_who_is_nearer(folder, colorizer, rival):
+    report = evaluation.evaluate(colorizer, folder, size=64, against={"rival": rival})
+    (line,) = report.verdicts()
+    pairs = report.compare("default", "rival")
+    assert line.startswith(f"default against rival: nearer on {pairs.wins:.0%} of the photographs (")
+    assert f"CIEDE2000 {pairs.difference:+.2f} (" in line
+    assert (pairs.wins, pairs.difference > 0) == (0, True)
 
 
 # The report
@@ -364,6 +376,7 @@ def test_the_command_line_prints_the_table_and_writes_reports(run, folder, rival
     ]
     told = json.loads((tmp_path / "r.json").read_text())
     assert f"{told['mean']['default']['ciede2000']:.2f}" in out
+    assert out.splitlines()[-1].startswith("default against rival: nearer on ")
     assert told["settings"]["command"].startswith("colorizenet evaluate ")
     assert (tmp_path / "r.html").stat().st_size > 10_000
 
@@ -379,7 +392,7 @@ def test_the_command_line_prints_the_table_and_writes_reports(run, folder, rival
         (("--split", "val"), "val"),
         (("--strength", "1.1", "--colorfulness", "20"), "leave out --strength"),
         (("--colorfulness", "0"), "> 0"),
-        (("--colorfulness", "900"), "ask for less"),
+        (("--colorfulness", "900"), "ask for another"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_status_2(run, folder, arguments, said):
@@ -388,14 +401,16 @@ def test_a_wrong_command_line_is_one_line_and_status_2(run, folder, arguments, s
     assert said in err
 
 
-def test_the_strength_that_was_found_is_told_and_repeats_it(run, folder, colorizer, tmp_path):
-    status, _, err = run(str(folder), "--size", "64", "--colorfulness", "9", "--report-json", str(tmp_path / "r.json"))
+def test_the_strength_that_was_found_is_told_and_repeats_it(run, folder, colorizer, report, tmp_path):
+    wanted = f"{0.7 * report.mean['colorfulness']:.3g}"
+    arguments = "--size", "64", "--colorfulness", wanted, "--report-json", str(tmp_path / "r.json")
+    status, _, err = run(str(folder), *arguments)
     told = json.loads((tmp_path / "r.json").read_text())
-    assert status == 0 and "--colorfulness 9" in told["settings"]["command"]
+    assert status == 0 and f"--colorfulness {wanted}" in told["settings"]["command"]
     (strength,) = re.findall(r"^colorizenet: default with --strength (\S+)$", err, re.MULTILINE)
     assert float(strength) == pytest.approx(told["rows"]["default"]["strength"], rel=0.01)
     again = evaluation.evaluate(colorizer, folder, size=64, strength=float(strength))
-    assert again.mean["colorfulness"] == pytest.approx(9, rel=0.01)
+    assert again.mean["colorfulness"] == pytest.approx(float(wanted), rel=0.01)
 
 
 def test_a_picture_that_fails_makes_status_1(run, tmp_path):

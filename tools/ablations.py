@@ -19,6 +19,7 @@ from typing import Any
 
 import page_table
 from colorizenet import Colorizer
+from colorizenet.errors import DataError
 from colorizenet.evaluation import Row, evaluate_rows, row_of_model, strength_for
 from colorizenet.report import Report
 from colorizenet.sources import Picture, all_pictures
@@ -44,7 +45,12 @@ def measure(runs: list[Path], pictures: list[Picture], size: int) -> dict[str, A
             models[run.name], lengths[run.name] = Colorizer(file, threads=1), card.pictures_seen
         as_is = evaluate_rows(rows(models, {}), pictures, set_metrics=set_metrics([DISTANCE]))
         wanted = as_is.means[runs[0].name]["colorfulness"]
-        strengths = {name: strength_for(name, model, pictures, wanted) for name, model in models.items()}
+        strengths = {}
+        for name, model in models.items():
+            try:
+                strengths[name] = strength_for(name, model, pictures, wanted)
+            except DataError:  # too pale for it: as near as it gets
+                strengths[name] = 2.0
         equal = evaluate_rows(rows(models, strengths), pictures)
     return {
         "pictures": len(as_is.pictures),

@@ -508,7 +508,7 @@ def evaluate(
         How much colour: 0 is grey, 1 what the model predicts, 2 twice as much.
     colorfulness
         Give each model the strength, up to 2, at which its pictures are in the mean so colourful, instead of
-        --strength: a fair comparison, since strong colours cost errors.
+        --strength: a fair comparison, since strong colours cost errors. Rivals' pictures stay as they are.
     size
         Side of the centre squares that are compared, in pixels.
     full
@@ -528,7 +528,7 @@ def evaluate(
     rivals, files = _named_paths("--against", "NAME=DIR", against), _named_paths("--weights", "NAME=FILE", weights)
     if size % 2:
         raise ConfigError(f"--size {size} is odd; give an even number of pixels, such as 256")
-    if colorfulness and strength != 1:
+    if colorfulness is not None and strength != 1:
         raise ConfigError("--colorfulness chooses the strength; leave out --strength")
     for path in (report_json, report_html):
         if path and not path.resolve().parent.is_dir():
@@ -551,7 +551,7 @@ def evaluate(
     repeated += [word for name in also for word in ("--also", name)]
     repeated += [word for each in weights for word in ("--weights", each)]
     repeated += ["--split", split] * bool(split) + ["--strength", f"{strength:g}"] * (strength != 1)
-    repeated += ["--colorfulness", f"{colorfulness:g}"] if colorfulness else []
+    repeated += [] if colorfulness is None else ["--colorfulness", f"{colorfulness:g}"]
     repeated += ["--full"] if full else ["--size", str(size)]
     repeated += ["--limit", str(limit)] * bool(limit)
 
@@ -577,8 +577,8 @@ def evaluate(
         print(f"colorizenet: {failed}", file=sys.stderr)
     heads, lines = report.table()
     widths = [max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))]
-    for name in colorizers if colorfulness else ():
-        print(f"colorizenet: {name} with --strength {report.about[name]['strength']:.3g}", file=sys.stderr)
+    for name in () if colorfulness is None else colorizers:
+        print(f"colorizenet: {name} with --strength {report.about[name]['strength']:.4g}", file=sys.stderr)
     print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
     for line in (heads, *lines):
         print("  ".join([line[0].ljust(widths[0]), *(w.rjust(n) for w, n in zip(line[1:], widths[1:], strict=True))]))

@@ -6,6 +6,7 @@ pictures. What a row shows is compared with the photograph. Photographs are take
 few at once, and come out in their order, so that memory is constant and every run has the same numbers.
 """
 
+import math
 import os
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -117,22 +118,24 @@ def evaluate(
     ``source`` is a folder of any depth, tar shards, or a pattern of them; ``split`` takes train, val or
     test of it, by the rules of training. ``against`` names folders of pictures coloured by others, with
     the file stems of the photographs. ``colorfulness`` has each model shown with the strength that makes it so
-    colourful, instead of ``strength``. ``full`` leaves photographs as large as they are;
+    colourful, instead of ``strength``; rivals stay as they are. ``full`` leaves photographs as large as they are;
     ``command`` is what repeats it. See ``evaluate_rows`` for the rest.
     """
+    if colorfulness is not None and not colorfulness > 0:
+        raise ValueError(f"colorfulness is {colorfulness}; give a number over 0, such as 30")
     models = {models.card.name: models} if isinstance(models, Colorizer) else models
     pictures = find_pictures(source, split) if split else all_pictures(source)
     pictures = pictures[:limit]
-    side, rows = None if full else size, standard_rows()
-    for name, model in models.items():
-        if colorfulness:
-            strength = strength_for(name, model, pictures, colorfulness, size=side, workers=workers)
-        rows.append(row_of_model(name, model, strength))
+    side = None if full else size
     stems = [Path(picture.name).stem for picture in pictures]
-    for name, folder in (against or {}).items():
-        rows += _rows_of_rival(name, folder, stems)
+    rivals = [row for name, folder in (against or {}).items() for row in _rows_of_rival(name, folder, stems)]
+    strengths = dict.fromkeys(models, strength)
+    if colorfulness is not None:
+        for name, model in models.items():
+            strengths[name] = strength_for(name, model, pictures, colorfulness, size=side, workers=workers)
+    rows = standard_rows() + [row_of_model(name, model, strengths[name]) for name, model in models.items()] + rivals
     about = {"split": split, "limit": limit, "colorfulness": colorfulness, "size": side}
-    about |= {} if colorfulness else {"strength": strength}
+    about |= {"strength": strength} if colorfulness is None else {}
     about |= {"command": command} if command else {}
     return evaluate_rows(rows, pictures, size=side, workers=workers, about=about, **settings)
 
@@ -146,10 +149,10 @@ def strength_for(
     size: int | None = SIZE,
     workers: int | None = None,
 ) -> float:
-    """The strength at which what a model shows of these pictures is in the mean so colourful, to half a percent.
+    """The strength, up to 2, at which what a model shows of these pictures is in the mean so colourful.
 
-    What makes colours stronger makes most errors larger, so that models are best compared where they are
-    equally colourful. A DataError says so where even strength 2 is not enough.
+    To half a percent; a DataError says so where there is none. What makes colours stronger makes most errors larger,
+    so that models are best compared where they are equally colourful.
     """
 
     def seen(picture: Picture) -> float | None:
@@ -159,19 +162,24 @@ def strength_for(
             return None  # evaluate_rows will name it
         return metrics.colorfulness(row_of_model(name, model, strength).shown(truth))
 
-    strength, tried, reached = 1.0, 0.0, 0.0
+    strength, reached, low, high = 1.0, 0.0, 0.0, math.inf
     workers = workers or os.cpu_count() or 1
     with opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
-        while strength != tried:
+        for _ in range(12):
             values = [value for value in in_order(pool, seen, pictures, 2 * workers) if value is not None]
             reached = float(np.mean(values)) if values else colorfulness
             if abs(reached - colorfulness) <= 0.005 * colorfulness:
                 return strength
-            # Nearly proportional: colours that do not fit a screen lose some.
-            tried, strength = strength, min(2.0, strength * colorfulness / max(reached, 1e-3))
+            low, high = (strength, high) if reached < colorfulness else (low, strength)
+            if low == 2:
+                break
+            # Nearly proportional: colours that do not fit a screen lose some, and rounding to 8 bits makes steps.
+            strength = min(2.0, strength * colorfulness / max(reached, 1e-3))
+            if not low < strength < high:
+                strength = (low + min(high, 2.0)) / 2
     raise DataError(
         f"{name} cannot be as colourful as {colorfulness:g} on these pictures: "
-        f"strength 2, the most, gives {reached:.1f}; ask for less"
+        f"strength {strength:.3g} gives {reached:.3g}; ask for another colourfulness"
     )
 
 

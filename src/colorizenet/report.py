@@ -184,17 +184,18 @@ class Report:
         return ["", *self.means, "photographs"], lines
 
     def verdicts(self) -> list[str]:
-        """The subject against every other model and rival, by CIEDE2000: a sentence each."""
+        """The subject against every other model and rival, by CIEDE2000: a line each."""
         found = []
         for other, about in self.about.items():
             if other == self.subject or about.get("kind") not in ("model", "rival"):
                 continue
             pairs = self.compare(self.subject, other)
             low, high = pairs.wins_interval
+            least, most = pairs.difference_interval
             found.append(
-                f"{self.subject} is better than {other} on {pairs.wins:.0%} of the photographs "
+                f"{self.subject} against {other}: nearer on {pairs.wins:.0%} of the photographs "
                 f"({low:.0%} to {high:.0%}), "
-                "CIEDE2000 {:+.2f} ({:+.2f} to {:+.2f})".format(pairs.difference, *pairs.difference_interval)
+                f"CIEDE2000 {pairs.difference:+.2f} ({least:+.2f} to {most:+.2f}; less is nearer)"
             )
         return found
 

@@ -164,6 +164,10 @@ def test_a_run_goes_on_without_the_one_it_started_from(game, tiny, tmp_path):
     fit(dataclasses.replace(config, pictures=32), tmp_path / "game", resume=True)
     assert json.loads((tmp_path / "game" / "made-with.json").read_text())["start"] == told
     assert told["pictures_seen"] == 16
+    assert export_run(tmp_path / "game", tmp_path / "model.onnx").start["pictures_seen"] == 16
+    for another in ("", str(tmp_path / "another")):
+        with pytest.raises(ConfigError, match="another start, which a run keeps"):
+            fit(dataclasses.replace(config, start=another, pictures=48), tmp_path / "game", resume=True)
 
 
 def test_averages_begin_with_the_weights_that_it_starts_from(game, tiny, tmp_path):

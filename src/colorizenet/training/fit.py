@@ -141,8 +141,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
-    """What the weights are of, and what they are punished for, stays in the middle of a run."""
-    changed = [name for name in differences(before, now) if name.startswith(("network.", "task.", "ema"))]
+    """What the weights are of, where they began, and what they are punished for, stays in the middle of a run."""
+    changed = [name for name in differences(before, now) if name.startswith(("network.", "task.", "ema", "start"))]
     if changed:
         raise ConfigError(
             f"{quoted(folder)} was trained with another {' and '.join(changed)}, which a run keeps; "
@@ -156,23 +156,26 @@ def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs, s
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", to_json(config).encode())
     file = folder / "made-with.json"
-    before = json.loads(file.read_text()) if file.is_file() else {}
     made_with = {"recipe": recipe} | _made_with(data)
     if config.start:
-        made_with["start"] = start or before.get("start")
+        made_with["start"] = start or _read_json(file)["start"]
     write_atomically(file, json.dumps(made_with, indent=2).encode())
 
 
 def told_of(run: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What is to be known of a run one of whose checkpoints is used elsewhere, and of those that it started from."""
+    made_with, settings = _read_json(run / "made-with.json"), _read_json(run / "config.json")
+    return made_with | {"settings": settings, "pictures_seen": checkpoint["pictures_seen"]}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """What a run says of itself."""
     try:
-        made_with = json.loads((run / "made-with.json").read_text())
-        settings = json.loads((run / "config.json").read_text())
+        return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{quoted(run)} does not say how it was made ({quoted(error)}); name the whole folder of a run"
+            f"{quoted(path.parent)} does not say how it was made ({quoted(error)}); name the whole folder of a run"
         ) from error
-    return made_with | {"settings": settings, "pictures_seen": checkpoint["pictures_seen"]}
 
 
 def _callbacks(
