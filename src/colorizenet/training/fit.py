@@ -108,11 +108,12 @@ def fit(
 
 
 def _start_from(run: Path, task: Task) -> dict[str, Any]:
-    """Give the network the weights that a finished run validated best with, and tell what is to be known of them.
+    """Give the network a run's best weights, or those of one of its checkpoints, and tell what is to be known of them.
 
     Colour queries may be new to it.
     """
-    checkpoint = read_checkpoint(run / "best.ckpt")
+    folder, file = (run.parent, run) if run.suffix == ".ckpt" else (run, run / "best.ckpt")
+    checkpoint = read_checkpoint(file)
     try:
         task.network.load_state_dict(silent(task.network.state_dict()) | network_weights(checkpoint))
     except RuntimeError as error:
@@ -120,7 +121,7 @@ def _start_from(run: Path, task: Task) -> dict[str, Any]:
             f"the network of {quoted(run)} is another than this run's ({quoted(error)}); "
             "start with the same settings of network, or leave start out"
         ) from error
-    return told_of(run, checkpoint)
+    return told_of(folder, checkpoint)
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:

@@ -53,7 +53,7 @@ def unet256() -> RunConfig:
 
 
 def pix2pix() -> RunConfig:
-    """Pix2pix as its paper has it: a U-Net from scratch and a PatchGAN of 70 x 70, at 256 px."""
+    """The game of pix2pix as its paper has it, PatchGAN of 70 x 70, around a U-Net from scratch, at 256 px."""
     return RunConfig(
         data=DataConfig(size=256),
         network=UNetConfig(widths=(64, 128, 256, 512, 512, 512)),
