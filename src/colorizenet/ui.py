@@ -178,7 +178,7 @@ class Page:
 
     def _blocks(self, samples: Path | None, offered: Sequence[str]) -> gr.Blocks:
         service = self._service
-        endings = [ending for kind in FORMATS.values() for ending in kind.suffixes]
+        endings = [ending for kind in FORMATS.values() if kind.loader for ending in kind.suffixes]
         preferred = service.models[service.default].card.size
         with gr.Blocks(title="ColorizeNet", analytics_enabled=False, fill_width=True) as blocks:
             _markup(_TITLE, "title")

@@ -142,7 +142,8 @@ def test_the_weights_that_are_kept_are_those_of_the_best_choice(game, tmp_path):
 @pytest.mark.parametrize(("named", "kept", "other"), [("", "best", "last"), ("last.ckpt", "last", "best")])
 def test_it_starts_from_a_regression(game, tiny, tmp_path, named, kept, other):
     regression = dataclasses.replace(tiny, network=UNetConfig(widths=(8, 8, 8)), pictures=16)
-    fit(regression, tmp_path / "regression")
+    task = dataclasses.replace(regression.task, vgg16=str(tmp_path / "vgg16.safetensors"))
+    fit(dataclasses.replace(regression, task=task), tmp_path / "regression")
     (tmp_path / "regression" / f"{other}.ckpt").unlink()
     config = dataclasses.replace(game(warm_up=1000), start=str(tmp_path / "regression" / named), pictures=16, ema=0.0)
     task = fit(config, tmp_path / "game")
@@ -153,7 +154,7 @@ def test_it_starts_from_a_regression(game, tiny, tmp_path, named, kept, other):
     card = export_run(tmp_path / "game", tmp_path / "model.onnx")
     assert (card.task, card.pictures_seen) == ("pix2pix", 16)
     assert (card.start["pictures_seen"], card.start["settings"]["task"]["kind"]) == (16, "regression")
-    assert str(tmp_path) not in card.to_json()
+    assert str(tmp_path) not in card.to_json() and "vgg16.safetensors" in card.to_json()
 
 
 def test_a_run_goes_on_without_the_one_it_started_from(game, tiny, tmp_path):
