@@ -162,7 +162,7 @@ def strength_for(
             return None  # evaluate_rows will name it
         return metrics.colorfulness(row_of_model(name, model, strength).shown(truth))
 
-    strength, reached, low, high = 1.0, 0.0, 0.0, math.inf
+    strength, low, high, found = 1.0, 0.0, math.inf, ""
     workers = workers or os.cpu_count() or 1
     with opencv_on_one_thread(), ThreadPoolExecutor(workers) as pool:
         for _ in range(12):
@@ -170,6 +170,7 @@ def strength_for(
             reached = float(np.mean(values)) if values else colorfulness
             if abs(reached - colorfulness) <= 0.005 * colorfulness:
                 return strength
+            found = f"strength {strength:.3g} gives {reached:.3g}"
             low, high = (strength, high) if reached < colorfulness else (low, strength)
             if low == 2:
                 break
@@ -178,8 +179,7 @@ def strength_for(
             if not low < strength < high:
                 strength = (low + min(high, 2.0)) / 2
     raise DataError(
-        f"{name} cannot be as colourful as {colorfulness:g} on these pictures: "
-        f"strength {strength:.3g} gives {reached:.3g}; ask for another colourfulness"
+        f"{name} cannot be as colourful as {colorfulness:g} on these pictures: {found}; ask for another colourfulness"
     )
 
 
