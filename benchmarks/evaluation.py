@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 
 from colorizenet.colorizer import Colorizer
-from colorizenet.evaluation import SIZE, Row, Truth, evaluate_rows, protocol_picture
-from colorizenet.sources import Picture, all_pictures, decode
+from colorizenet.evaluation import SIZE, Row, evaluate_rows, truth_of
+from colorizenet.sources import Picture, all_pictures
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -37,7 +37,7 @@ def main() -> None:
     model, workers = Colorizer(threads=1), os.cpu_count() or 1
 
     def alone(picture: Picture) -> None:
-        model.chroma(Truth(picture.name, protocol_picture(decode(picture), SIZE)).grey)
+        model.chroma(truth_of(picture, SIZE).grey)
 
     def network() -> None:
         threads = cv2.getNumThreads()

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from colorizenet import Colorizer, metrics
-from colorizenet.evaluation import Truth, protocol_picture
-from colorizenet.sources import all_pictures, decode
+from colorizenet.evaluation import Truth, truth_of
+from colorizenet.sources import all_pictures
 from colorizenet.training.features import Moments, frechet_distance, set_metrics
 
 METRIC = "frechet_efficientnet_lite0"
@@ -62,7 +62,7 @@ def main() -> None:
     features: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     errors: dict[str, list[float]] = {name: [] for name in rows}
     for picture in all_pictures(options.pictures)[: options.limit]:
-        truth = Truth(picture.name, protocol_picture(decode(picture), options.size))
+        truth = truth_of(picture, options.size)
         for name, shown in ((name, row(truth)) for name, row in rows.items()):
             features[name].append(metric.features(shown[None])[0])
             errors[name].append(metrics.ciede2000(shown, truth.rgb))

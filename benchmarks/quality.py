@@ -19,8 +19,8 @@ import cv2
 import numpy as np
 
 from colorizenet import metrics
-from colorizenet.evaluation import Truth, protocol_picture
-from colorizenet.sources import all_pictures, decode
+from colorizenet.evaluation import truth_of
+from colorizenet.sources import all_pictures
 
 
 def scores(shown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -46,7 +46,7 @@ def main() -> None:
         grey_folder.mkdir()
         truths = {}
         for i, picture in enumerate(all_pictures(options.pictures)[: options.limit]):
-            truths[f"{i:06d}.png"] = truth = Truth(picture.name, protocol_picture(decode(picture), options.size))
+            truths[f"{i:06d}.png"] = truth = truth_of(picture, options.size)
             cv2.imwrite(str(grey_folder / f"{i:06d}.png"), truth.grey)
         command = [sys.executable, "-m", "colorizenet", "colorize", str(grey_folder), "--out", str(out)]
         started = time.perf_counter()

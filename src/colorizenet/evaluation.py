@@ -38,6 +38,7 @@ __all__ = [
     "row_of_model",
     "standard_rows",
     "strength_for",
+    "truth_of",
 ]
 
 PROTOCOL = "1.1"
@@ -134,8 +135,8 @@ def evaluate(
         for name, model in models.items():
             strengths[name] = strength_for(name, model, pictures, colorfulness, size=side, workers=workers)
     rows = standard_rows() + [row_of_model(name, model, strengths[name]) for name, model in models.items()] + rivals
-    about = {"split": split, "limit": limit, "colorfulness": colorfulness, "size": side}
-    about |= {"strength": strength} if colorfulness is None else {}
+    about = {"split": split, "limit": limit, "size": side}
+    about |= {"strength": strength} if colorfulness is None else {"colorfulness": colorfulness}
     about |= {"command": command} if command else {}
     return evaluate_rows(rows, pictures, size=side, workers=workers, about=about, **settings)
 
@@ -157,7 +158,7 @@ def strength_for(
 
     def seen(picture: Picture) -> float | None:
         try:
-            truth = Truth(picture.name, protocol_picture(decode(picture), size))
+            truth = truth_of(picture, size)
         except DataError:
             return None  # evaluate_rows will name it
         return metrics.colorfulness(row_of_model(name, model, strength).shown(truth))
@@ -303,7 +304,7 @@ def evaluate_rows(
 
     def measured(picture: Picture) -> _Measured | str:
         try:
-            truth = Truth(picture.name, protocol_picture(decode(picture), size))
+            truth = truth_of(picture, size)
             if min(truth.rgb.shape[:2]) < metrics.SMALLEST:
                 height, width = truth.rgb.shape[:2]
                 least = f"{metrics.SMALLEST} x {metrics.SMALLEST}"
@@ -367,7 +368,7 @@ def evaluate_rows(
     by_name = {picture.name: picture for picture in pictures}
 
     def shown_again(name: str) -> dict[str, Pixels]:
-        truth = Truth(name, protocol_picture(decode(by_name[name]), size))
+        truth = truth_of(by_name[name], size)
         return {row.name: row.shown(truth) for row in rows} | {"photograph": truth.rgb}
 
     return Report(
@@ -390,6 +391,11 @@ def evaluate_rows(
 def _of_one(rgb: Pixels) -> dict[str, float]:
     """The figures of a photograph that need no other."""
     return {"colorfulness": metrics.colorfulness(rgb), "colorfulness_absolute": metrics.colorfulness_absolute(rgb)}
+
+
+def truth_of(picture: Picture, size: int | None) -> Truth:
+    """A photograph decoded and cut as the protocol has it; a DataError says so where it is none."""
+    return Truth(picture.name, protocol_picture(decode(picture), size))
 
 
 def protocol_picture(rgb: Pixels, size: int | None) -> Pixels:

@@ -215,9 +215,9 @@ def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, de
 def _stage(told: dict[str, Any]) -> dict[str, Any]:
     """A run that this one started from, as a card tells of it: as little as ``_overrides`` says where files lay."""
     settings = told["settings"]
-    settings["task"] |= {"vgg16": Path(settings["task"].get("vgg16", "")).name}
     kept = {name: told[name] for name in ("recipe", "pictures_seen", "data", "commit", "versions")}
     kept["settings"] = {name: settings[name] for name in ("task", "optim", "pictures", "batch_size", "ema", "seed")}
+    kept["settings"]["task"] = settings["task"] | {"vgg16": Path(settings["task"].get("vgg16", "")).name}
     return kept | ({"start": _stage(told["start"])} if "start" in told else {})
 
 
