@@ -1,6 +1,5 @@
 """A checkpoint -> an ONNX file with its card, proven equal to the network or not left at all."""
 
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +61,7 @@ def export_run(
         own = _blended(own, network_weights(other), blend, share)
         described["blend"] = {"share": share, "with": _stage(told_of(blend, other))}
     network.load_state_dict(own)
-    card = _card_of(run, config, network, state["pictures_seen"], described)
+    card = _card_of(run, config, network, told_of(run, state), described)
     export_network(network, card, out, weights=weights)
     return card
 
@@ -185,13 +184,10 @@ def _prove(network: nn.Module, model: onnx.ModelProto, tolerance: float) -> None
             )
 
 
-def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, described: dict[str, Any]) -> ModelCard:
-    path = run / "made-with.json"
-    try:
-        made_with = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{quoted(path)} cannot be read ({quoted(error)}); name the folder of a run") from error
-    recipe = made_with["recipe"]
+def _card_of(
+    run: Path, config: RunConfig, network: nn.Module, told: dict[str, Any], described: dict[str, Any]
+) -> ModelCard:
+    recipe = told["recipe"]
     return ModelCard(
         **{
             "name": run.name,
@@ -201,12 +197,12 @@ def _card_of(run: Path, config: RunConfig, network: nn.Module, pictures: int, de
             "size": config.data.val_size,
             "size_multiple": network.size_multiple,
             "parameters": sum(p.numel() for p in network.parameters()),
-            "pictures_seen": pictures,
+            "pictures_seen": told["pictures_seen"],
             "seed": config.seed,
-            "data": made_with["data"],
-            "commit": made_with["commit"],
-            "versions": made_with["versions"],
-            "start": _stage(made_with["start"]) if "start" in made_with else {},
+            "data": told["data"],
+            "commit": told["commit"],
+            "versions": told["versions"],
+            "start": _stage(told["start"]) if "start" in told else {},
         }
         | described
     )
