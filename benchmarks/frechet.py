@@ -8,16 +8,20 @@ have dimensions can hardly be small unless each picture is like its truth.
 
     muted    the true chroma times 0.66
     1/N      the true chroma reduced N-fold by area and brought up again by cubic interpolation: its small detail lost
+    coarse   of a model, its chroma so reduced 16-fold, with the truth's detail
+    fine     of a model, its detail, with the truth's chroma so reduced
 """
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from colorizenet import Colorizer, metrics
+from colorizenet.color import rgb_to_lab
 from colorizenet.evaluation import Truth, truth_of
 from colorizenet.sources import all_pictures
 from colorizenet.training.features import Moments, frechet_distance, set_metrics
@@ -29,18 +33,34 @@ def muted(truth: Truth) -> np.ndarray:
     return truth.with_chroma(0.66 * truth.ab)
 
 
-def coarse(times: int) -> Callable[[Truth], np.ndarray]:
-    def shown(truth: Truth) -> np.ndarray:
-        height, width = truth.l_star.shape
-        small = cv2.resize(truth.ab, (width // times, height // times), interpolation=cv2.INTER_AREA)
-        return truth.with_chroma(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC))
-
-    return shown
+def reduced(truth: Truth, times: int) -> np.ndarray:
+    return truth.with_chroma(coarse(truth.ab, times))
 
 
-def of_model(name: str) -> Callable[[Truth], np.ndarray]:
+def coarse(ab: np.ndarray, times: int = 16) -> np.ndarray:
+    height, width = ab.shape[:2]
+    small = cv2.resize(ab, (width // times, height // times), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def of_model(name: str) -> dict[str, Callable[[Truth], np.ndarray]]:
     colorizer = Colorizer(name)
-    return lambda truth: colorizer(truth.grey)
+
+    def chroma(truth: Truth) -> np.ndarray:
+        return rgb_to_lab(colorizer(truth.grey).astype(np.float32) / 255)[..., 1:]
+
+    def with_true_detail(truth: Truth) -> np.ndarray:
+        return truth.with_chroma(coarse(chroma(truth)) + truth.ab - coarse(truth.ab))
+
+    def with_true_coarse(truth: Truth) -> np.ndarray:
+        ab = chroma(truth)
+        return truth.with_chroma(coarse(truth.ab) + ab - coarse(ab))
+
+    return {
+        name: lambda truth: colorizer(truth.grey),
+        f"{name}, coarse": with_true_detail,
+        f"{name}, fine": with_true_coarse,
+    }
 
 
 def main() -> None:
@@ -54,10 +74,11 @@ def main() -> None:
     rows: dict[str, Callable[[Truth], np.ndarray]] = {
         "truth": lambda truth: truth.rgb,
         "muted": muted,
-        **{f"1/{times}": coarse(times) for times in (4, 8, 16, 32, 64)},
+        **{f"1/{times}": partial(reduced, times=times) for times in (4, 8, 16, 32, 64)},
         "grey": lambda truth: truth.with_chroma(np.zeros_like(truth.ab)),
-        **{name: of_model(name) for name in options.model or ["default"]},
     }
+    for name in options.model or ["default"]:
+        rows |= of_model(name)
     metric = set_metrics([METRIC])[METRIC]
     features: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     errors: dict[str, list[float]] = {name: [] for name in rows}
