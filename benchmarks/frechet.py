@@ -13,8 +13,8 @@ have dimensions can hardly be small unless each picture is like its truth.
 """
 
 import argparse
-from collections.abc import Callable
-from functools import partial
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import cv2
@@ -29,38 +29,26 @@ from colorizenet.training.features import Moments, frechet_distance, set_metrics
 METRIC = "frechet_efficientnet_lite0"
 
 
-def muted(truth: Truth) -> np.ndarray:
-    return truth.with_chroma(0.66 * truth.ab)
-
-
-def reduced(truth: Truth, times: int) -> np.ndarray:
-    return truth.with_chroma(coarse(truth.ab, times))
-
-
 def coarse(ab: np.ndarray, times: int = 16) -> np.ndarray:
     height, width = ab.shape[:2]
     small = cv2.resize(ab, (width // times, height // times), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def of_model(name: str) -> dict[str, Callable[[Truth], np.ndarray]]:
-    colorizer = Colorizer(name)
-
-    def chroma(truth: Truth) -> np.ndarray:
-        return rgb_to_lab(colorizer(truth.grey).astype(np.float32) / 255)[..., 1:]
-
-    def with_true_detail(truth: Truth) -> np.ndarray:
-        return truth.with_chroma(coarse(chroma(truth)) + truth.ab - coarse(truth.ab))
-
-    def with_true_coarse(truth: Truth) -> np.ndarray:
-        ab = chroma(truth)
-        return truth.with_chroma(coarse(truth.ab) + ab - coarse(ab))
-
-    return {
-        name: lambda truth: colorizer(truth.grey),
-        f"{name}, coarse": with_true_detail,
-        f"{name}, fine": with_true_coarse,
-    }
+def shown(truth: Truth, models: Mapping[str, Colorizer]) -> Iterator[tuple[str, np.ndarray]]:
+    """Each row's picture, by the row's name."""
+    yield "truth", truth.rgb
+    yield "muted", truth.with_chroma(0.66 * truth.ab)
+    for times in (4, 8, 16, 32, 64):
+        yield f"1/{times}", truth.with_chroma(coarse(truth.ab, times))
+    yield "grey", truth.with_chroma(np.zeros_like(truth.ab))
+    for name, model in models.items():
+        rgb = model(truth.grey)
+        ab = rgb_to_lab(rgb.astype(np.float32) / 255)[..., 1:]
+        off = coarse(ab) - coarse(truth.ab)
+        yield name, rgb
+        yield f"{name}, coarse", truth.with_chroma(truth.ab + off)
+        yield f"{name}, fine", truth.with_chroma(ab - off)
 
 
 def main() -> None:
@@ -71,22 +59,15 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     options = parser.parse_args()
 
-    rows: dict[str, Callable[[Truth], np.ndarray]] = {
-        "truth": lambda truth: truth.rgb,
-        "muted": muted,
-        **{f"1/{times}": partial(reduced, times=times) for times in (4, 8, 16, 32, 64)},
-        "grey": lambda truth: truth.with_chroma(np.zeros_like(truth.ab)),
-    }
-    for name in options.model or ["default"]:
-        rows |= of_model(name)
+    models = {name: Colorizer(name) for name in options.model or ["default"]}
     metric = set_metrics([METRIC])[METRIC]
-    features: dict[str, list[np.ndarray]] = {name: [] for name in rows}
-    errors: dict[str, list[float]] = {name: [] for name in rows}
+    features: dict[str, list[np.ndarray]] = defaultdict(list)
+    errors: dict[str, list[float]] = defaultdict(list)
     for picture in all_pictures(options.pictures)[: options.limit]:
         truth = truth_of(picture, options.size)
-        for name, shown in ((name, row(truth)) for name, row in rows.items()):
-            features[name].append(metric.features(shown[None])[0])
-            errors[name].append(metrics.ciede2000(shown, truth.rgb))
+        for name, rgb in shown(truth, models):
+            features[name].append(metric.features(rgb[None])[0])
+            errors[name].append(metrics.ciede2000(rgb, truth.rgb))
 
     moments = {}
     for name, vectors in features.items():
