@@ -8,12 +8,12 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 .PHONY: colorize serve test lint check docs model-table clean
 
-# The core only: no torch. The samples are always coloured anew; of your own, what is there is kept.
+# The core only: no torch. The samples are always colored anew; of your own, what is there is kept.
 colorize: .venv/core.installed
 	@mkdir -p "$(OUT)"
 	@$(BIN)/colorizenet colorize "$(PHOTOS)" --out "$(OUT)" --sheet "$(OUT)/contact-sheet.png" \
 		$(if $(filter samples,$(PHOTOS)),--overwrite); status=$$?; \
-	[ $$status -gt 1 ] || echo "The results are in $(OUT); grey and colour side by side: $(OUT)/contact-sheet.png"; \
+	[ $$status -gt 1 ] || echo "The results are in $(OUT); gray and color side by side: $(OUT)/contact-sheet.png"; \
 	exit $$status
 
 # The page and the API, on this machine only; `make serve SERVE="--port 9000 --no-ui"` changes how.

@@ -24,8 +24,24 @@ def seconds(source: str, processes: int, pictures: int) -> float:
         command = [
             sys.executable,
             *(torchrun if processes > 1 else []),
-            *("-m", "colorizenet", "train", "encoder_unet", "--data.root", source, "--data.val", source),
-            *("--network.pretrained", "none", "--data.val-pictures", "2", "--out", str(Path(folder) / "run")),
+            *(
+                "-m",
+                "colorizenet",
+                "train",
+                "encoder_unet",
+                "--data.root",
+                source,
+                "--data.val",
+                source,
+            ),
+            *(
+                "--network.pretrained",
+                "none",
+                "--data.val-pictures",
+                "2",
+                "--out",
+                str(Path(folder) / "run"),
+            ),
             *("--batch-size", str(32 // processes), "--pictures", str(pictures)),
             *("--validate-every", str(pictures), "--checkpoint-every", str(2 * pictures)),
         ]
@@ -36,7 +52,9 @@ def seconds(source: str, processes: int, pictures: int) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shards")
     parser.add_argument("--pictures", type=int, default=1024)
     parser.add_argument("--repeat", type=int, default=3)
@@ -48,8 +66,12 @@ def main() -> None:
             short, long = (seconds(options.shards, processes, n * options.pictures) for n in (1, 2))
             found.append(options.pictures / (long - short))
     for processes, found in rates.items():
-        print(f"{processes} process{'es' * (processes > 1)}: {statistics.median(found):.1f} pictures/s ({found})")
-    print(f"two over one: {statistics.median(two / one for one, two in zip(*rates.values(), strict=True)):.2f}")
+        print(
+            f"{processes} process{'es' * (processes > 1)}: {statistics.median(found):.1f} pictures/s ({found})"
+        )
+    print(
+        f"two over one: {statistics.median(two / one for one, two in zip(*rates.values(), strict=True)):.2f}"
+    )
 
 
 if __name__ == "__main__":

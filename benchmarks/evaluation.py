@@ -15,8 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 
 from colorizenet.colorizer import Colorizer
-from colorizenet.evaluation import SIZE, Row, evaluate_rows, truth_of
-from colorizenet.sources import Picture, all_pictures
+from colorizenet.evaluation.protocol import SIZE, Row, evaluate_rows, truth_of
+from colorizenet.photosets import Photo, list_photos
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -26,18 +26,20 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pictures")
     parser.add_argument("--pictures", dest="count", type=int, default=400)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
 
-    found = all_pictures(options.pictures)
+    found = list_photos(options.pictures)
     pictures = (found * (options.count // len(found) + 1))[: options.count]
     model, workers = Colorizer(threads=1), os.cpu_count() or 1
 
-    def alone(picture: Picture) -> None:
-        model.chroma(truth_of(picture, SIZE).grey)
+    def alone(picture: Photo) -> None:
+        model.chroma(truth_of(picture, SIZE).gray)
 
     def network() -> None:
         threads = cv2.getNumThreads()
@@ -48,11 +50,13 @@ def main() -> None:
         cv2.setNumThreads(threads)
 
     def measured() -> None:
-        evaluate_rows([Row("default", lambda truth: model(truth.grey))], pictures)
+        evaluate_rows([Row("default", lambda truth: model(truth.gray))], pictures)
 
     network()  # warms the disk's cache
     times = [(seconds(network), seconds(measured)) for _ in range(options.repeat)]
-    for name, own in zip(("decoding and network", "with all metrics"), zip(*times, strict=True), strict=True):
+    for name, own in zip(
+        ("decoding and network", "with all metrics"), zip(*times, strict=True), strict=True
+    ):
         print(f"{name:22}{1000 * statistics.median(own) / len(pictures):7.1f} ms a picture")
     print(f"{'ratio':22}{statistics.median(b / a for a, b in times):7.2f}")
 

@@ -1,4 +1,4 @@
-"""What a Fréchet distance can say of so many pictures: that of true colours from which something was taken.
+"""What a Fréchet distance can say of so many pictures: that of true colors from which something was taken.
 
     python benchmarks/frechet.py PICTURES [--model NAME|FILE]... [--limit N] [--size 256]
 
@@ -20,11 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from colorizenet import Colorizer, metrics
+from colorizenet import Colorizer
 from colorizenet.color import rgb_to_lab
-from colorizenet.evaluation import Truth, truth_of
-from colorizenet.sources import all_pictures
-from colorizenet.training.features import Moments, frechet_distance, set_metrics
+from colorizenet.evaluation import metrics
+from colorizenet.evaluation.protocol import Truth, truth_of
+from colorizenet.photosets import list_photos
+from colorizenet.training.losses.perceptual import Moments, frechet_distance, set_metrics
 
 METRIC = "frechet_efficientnet_lite0"
 
@@ -41,9 +42,9 @@ def shown(truth: Truth, models: Mapping[str, Colorizer]) -> Iterator[tuple[str, 
     yield "muted", truth.with_chroma(0.66 * truth.ab)
     for times in (4, 8, 16, 32, 64):
         yield f"1/{times}", truth.with_chroma(coarse(truth.ab, times))
-    yield "grey", truth.with_chroma(np.zeros_like(truth.ab))
+    yield "gray", truth.with_chroma(np.zeros_like(truth.ab))
     for name, model in models.items():
-        rgb = model(truth.grey)
+        rgb = model(truth.gray)
         ab = rgb_to_lab(rgb.astype(np.float32) / 255)[..., 1:]
         off = coarse(ab) - coarse(truth.ab)
         yield name, rgb
@@ -52,9 +53,13 @@ def shown(truth: Truth, models: Mapping[str, Colorizer]) -> Iterator[tuple[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pictures", type=Path)
-    parser.add_argument("--model", action="append", default=[], help="once for each model; default: default")
+    parser.add_argument(
+        "--model", action="append", default=[], help="once for each model; default: default"
+    )
     parser.add_argument("--limit", type=int)
     parser.add_argument("--size", type=int, default=256)
     options = parser.parse_args()
@@ -63,7 +68,7 @@ def main() -> None:
     metric = set_metrics([METRIC])[METRIC]
     features: dict[str, list[np.ndarray]] = defaultdict(list)
     errors: dict[str, list[float]] = defaultdict(list)
-    for picture in all_pictures(options.pictures)[: options.limit]:
+    for picture in list_photos(options.pictures)[: options.limit]:
         truth = truth_of(picture, options.size)
         for name, rgb in shown(truth, models):
             features[name].append(metric.features(rgb[None])[0])

@@ -1,4 +1,4 @@
-"""What a person downloads to colour a photograph: the wheels of the core, without extras.
+"""What a person downloads to color a photograph: the wheels of the core, without extras.
 
 python benchmarks/install_size.py
 """
@@ -13,7 +13,17 @@ ROOT = Path(__file__).parents[1]
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-cache-dir", "--dest", folder, str(ROOT)]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-cache-dir",
+            "--dest",
+            folder,
+            str(ROOT),
+        ]
         subprocess.run(command, check=True)
         sizes = {path.name: path.stat().st_size / 1e6 for path in Path(folder).iterdir()}
     for name, size in sorted(sizes.items(), key=lambda item: -item[1]):

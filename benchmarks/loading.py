@@ -33,9 +33,9 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from colorizenet.sources import Picture
-from colorizenet.training import augment
-from colorizenet.training.data import DataConfig, Photographs
+from colorizenet.photosets import Photo
+from colorizenet.training.data import augment
+from colorizenet.training.data.loader import DataConfig, Photographs
 from colorizenet.training.fit import build_task
 from colorizenet.training.recipes import RECIPES
 
@@ -46,7 +46,7 @@ SETTLING = 4
 class Copied(Dataset):
     """What people copy: one picture at a time, in three libraries, to float tensors."""
 
-    def __init__(self, pictures: list[Picture], size: int) -> None:
+    def __init__(self, pictures: list[Photo], size: int) -> None:
         self.pictures, self.size = pictures, size
 
     def __len__(self) -> int:
@@ -65,8 +65,12 @@ def ours(data: Photographs) -> Iterator[Any]:
 
 def copied(data: Photographs) -> Iterator[Any]:
     dataset = Copied(data.train, data.config.size)
-    order = RandomSampler(dataset, num_samples=10**9, generator=torch.Generator().manual_seed(data.seed))
-    return iter(DataLoader(dataset, data.batch_size, sampler=order, num_workers=data.config.workers))
+    order = RandomSampler(
+        dataset, num_samples=10**9, generator=torch.Generator().manual_seed(data.seed)
+    )
+    return iter(
+        DataLoader(dataset, data.batch_size, sampler=order, num_workers=data.config.workers)
+    )
 
 
 def rate(batches: Iterator[Any], count: int, batch_size: int) -> float:
@@ -82,7 +86,9 @@ def rate(batches: Iterator[Any], count: int, batch_size: int) -> float:
 def compare_loaders(data: Photographs, repeats: int, batches: int) -> tuple[list[float], ...]:
     rates: tuple[list[float], ...] = ([], [])
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # more would take the workers' cores, and here nothing is learnt with them
+    torch.set_num_threads(
+        1
+    )  # more would take the workers' cores, and here nothing is learned with them
     for turn in range(repeats):
         data.seed = turn  # other pictures each time
         for side, loader in enumerate((ours, copied)):
@@ -150,7 +156,9 @@ def show(name: str, rates: tuple[list[float], ...], sides: tuple[str, str], goal
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shards")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=5, help="turns of each side")
@@ -162,7 +170,9 @@ def main() -> None:
 
     config = DataConfig(root=options.shards, val=options.shards, size=options.size)
     data = Photographs(config, batch_size=RECIPES["encoder_unet"]().batch_size, seed=0)
-    print(f"{len(data.train)} pictures at {config.size} px, {config.workers} workers, batches of {data.batch_size}")
+    print(
+        f"{len(data.train)} pictures at {config.size} px, {config.workers} workers, batches of {data.batch_size}"
+    )
     if options.skip != "loader":
         rates = compare_loaders(data, options.repeats, options.batches)
         show("loader", rates, ("ours", "copied"), 2.5)

@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--size 64] [--counts 5000 50000]
 
-The rows are `grey` and `truth`, the source a tar shard of small JPEGs, and a JSON report is written.
+The rows are `gray` and `truth`, the source a tar shard of small JPEGs, and a JSON report is written.
 What grows: a name and a place in the shard for each picture, and eight bytes for each figure.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from colorizenet.evaluation import evaluate_rows, standard_rows
-from colorizenet.sources import all_pictures
+from colorizenet.evaluation.protocol import evaluate_rows, standard_rows
+from colorizenet.photosets import all_pictures
 
 pictures = all_pictures(sys.argv[1])[: int(sys.argv[3])]
 listed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -38,7 +38,11 @@ def shard(path: Path, count: int) -> None:
     kinds = []
     for _ in range(32):
         small = generator.integers(0, 256, (5, 5, 3), np.uint8)
-        kinds.append(cv2.imencode(".jpg", cv2.resize(small, (96, 80), interpolation=cv2.INTER_CUBIC))[1].tobytes())
+        kinds.append(
+            cv2.imencode(".jpg", cv2.resize(small, (96, 80), interpolation=cv2.INTER_CUBIC))[
+                1
+            ].tobytes()
+        )
     with tarfile.open(path, "w") as tar:
         for number in range(count):
             member = tarfile.TarInfo(f"{number:06}.jpg")
@@ -47,7 +51,9 @@ def shard(path: Path, count: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=64)
     parser.add_argument("--counts", type=int, nargs="+", default=[5_000, 50_000])
     options = parser.parse_args()

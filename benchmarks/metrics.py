@@ -16,7 +16,7 @@ import skimage.data
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from colorizenet import metrics
+from colorizenet.evaluation import metrics
 
 SIDE = 256
 
@@ -44,7 +44,9 @@ def plain_rmse_ab(picture: np.ndarray, truth: np.ndarray) -> object:
     return np.sqrt((error**2).sum(axis=-1).mean())
 
 
-def plain_colorfulness(picture: np.ndarray, axes: Callable[[np.ndarray], np.ndarray] = np.positive) -> object:
+def plain_colorfulness(
+    picture: np.ndarray, axes: Callable[[np.ndarray], np.ndarray] = np.positive
+) -> object:
     r, g, b = np.moveaxis(picture.astype(np.float64), -1, 0)
     rg, yb = axes(r - g), axes((r + g) / 2 - b)
     return np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
@@ -56,10 +58,15 @@ def plain_bleeding(picture: np.ndarray, truth: np.ndarray) -> object:
         rows, columns = plane.shape
 
         def along(axis: int, taps: np.ndarray, plane: np.ndarray) -> np.ndarray:
-            padded = np.pad(plane, [(2, 2) if i == axis else (0, 0) for i in range(2)], mode="symmetric")
+            padded = np.pad(
+                plane, [(2, 2) if i == axis else (0, 0) for i in range(2)], mode="symmetric"
+            )
             lengths = (rows, columns)
             return sum(
-                (tap * np.take(padded, range(i, i + lengths[axis]), axis) for i, tap in enumerate(taps)),
+                (
+                    tap * np.take(padded, range(i, i + lengths[axis]), axis)
+                    for i, tap in enumerate(taps)
+                ),
                 np.zeros(lengths),
             )
 
@@ -67,12 +74,16 @@ def plain_bleeding(picture: np.ndarray, truth: np.ndarray) -> object:
 
     lab, true_lab = rgb2lab(picture), rgb2lab(truth)
     weight = np.exp(-np.hypot(*gradient(true_lab[..., 0])) / 2)
-    change = np.sqrt(sum(part**2 for i in (1, 2) for part in gradient(lab[..., i] - true_lab[..., i])))
+    change = np.sqrt(
+        sum(part**2 for i in (1, 2) for part in gradient(lab[..., i] - true_lab[..., i]))
+    )
     return np.average(change, weights=weight)
 
 
 def plain_glow(picture: np.ndarray, truth: np.ndarray) -> object:
-    chroma, true_chroma = (np.hypot(*np.moveaxis(rgb2lab(each)[..., 1:], -1, 0)) for each in (picture, truth))
+    chroma, true_chroma = (
+        np.hypot(*np.moveaxis(rgb2lab(each)[..., 1:], -1, 0)) for each in (picture, truth)
+    )
     return 100 * np.mean((chroma > 60) & (chroma > true_chroma + 25))
 
 
@@ -86,23 +97,37 @@ def milliseconds(rounds: int, run: Callable[[], object]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=50)
     rounds = parser.parse_args().rounds
     cv2.setNumThreads(1)  # or a part of the work would be another thread's
     picture, truth = pair()
 
     ways: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-        "psnr": (lambda: metrics.psnr(picture, truth), lambda: peak_signal_noise_ratio(truth, picture)),
+        "psnr": (
+            lambda: metrics.psnr(picture, truth),
+            lambda: peak_signal_noise_ratio(truth, picture),
+        ),
         "ssim": (lambda: metrics.ssim(picture, truth), lambda: plain_ssim(picture, truth)),
-        "ciede2000": (lambda: metrics.ciede2000(picture, truth), lambda: plain_ciede2000(picture, truth)),
+        "ciede2000": (
+            lambda: metrics.ciede2000(picture, truth),
+            lambda: plain_ciede2000(picture, truth),
+        ),
         "rmse_ab": (lambda: metrics.rmse_ab(picture, truth), lambda: plain_rmse_ab(picture, truth)),
-        "colorfulness": (lambda: metrics.colorfulness(picture), lambda: plain_colorfulness(picture)),
+        "colorfulness": (
+            lambda: metrics.colorfulness(picture),
+            lambda: plain_colorfulness(picture),
+        ),
         "colorfulness_absolute": (
             lambda: metrics.colorfulness_absolute(picture),
             lambda: plain_colorfulness(picture, np.abs),
         ),
-        "bleeding": (lambda: metrics.bleeding(picture, truth), lambda: plain_bleeding(picture, truth)),
+        "bleeding": (
+            lambda: metrics.bleeding(picture, truth),
+            lambda: plain_bleeding(picture, truth),
+        ),
         "glow": (lambda: metrics.glow(picture, truth), lambda: plain_glow(picture, truth)),
     }
     print(f"ms a pair of {SIDE} x {SIDE}, one thread\n{'':24}{'ours':>8}{'plain':>9}{'ratio':>8}")

@@ -1,12 +1,12 @@
-"""What colouring photographs costs beside what must be done anyway: the figures to reach, each with its baseline.
+"""What coloring photographs costs beside what must be done anyway: the figures to reach, each with its baseline.
 
     python benchmarks/photographs.py [--folder] [--cold] [--large 300] [--rounds 3]
 
-    folder   20 grey JPEGs of 8 MP with natural grain, folder to folder,
-             against libvips decoding and re-encoding them as colour JPEGs, a picture a core
+    folder   20 gray JPEGs of 8 MP with natural grain, folder to folder,
+             against libvips decoding and re-encoding them as color JPEGs, a picture a core
     cold     one JPEG of 1 MP, a whole process,
              against a process that imports NumPy and ONNX Runtime and loads the same model
-    large    a 16-bit grey TIFF of so many megapixels, and its peak of resident memory,
+    large    a 16-bit gray TIFF of so many megapixels, and its peak of resident memory,
              against libvips copying it to a TIFF of three channels
 
 Whole processes, in turns, the best of each, so that a busy machine is unkind to both alike. The
@@ -36,9 +36,9 @@ out = Path(sys.argv[2])
 out.mkdir(exist_ok=True)
 
 def one(path):
-    grey = pyvips.Image.jpegload(str(path), access="sequential")
-    colour = grey.bandjoin([grey, grey]).copy(interpretation="srgb")
-    colour.jpegsave(str(out / path.name), Q=92, subsample_mode="on", optimize_coding=True)
+    gray = pyvips.Image.jpegload(str(path), access="sequential")
+    color = gray.bandjoin([gray, gray]).copy(interpretation="srgb")
+    color.jpegsave(str(out / path.name), Q=92, subsample_mode="on", optimize_coding=True)
 
 with ThreadPoolExecutor() as pool:
     list(pool.map(one, sorted(Path(sys.argv[1]).iterdir())))
@@ -52,8 +52,8 @@ onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvi
 
 COPY = """
 import sys, pyvips
-grey = pyvips.Image.tiffload(sys.argv[1], access="sequential")
-grey.bandjoin([grey, grey]).copy(interpretation="rgb16").tiffsave(sys.argv[2])
+gray = pyvips.Image.tiffload(sys.argv[1], access="sequential")
+gray.bandjoin([gray, gray]).copy(interpretation="rgb16").tiffsave(sys.argv[2])
 """
 
 
@@ -61,8 +61,12 @@ def photograph(width: int, height: int, *, top: int, grain: float) -> pyvips.Ima
     """A sample, enlarged, with grain, 0 to ``top``."""
     sample = pyvips.Image.new_from_file(str(SAMPLE)).extract_band(0)
     large = sample.resize(width / sample.width, vscale=height / sample.height, kernel="cubic")
-    noisy = large * (top / 255) + pyvips.Image.gaussnoise(width, height, mean=0, sigma=grain * top / 255, seed=1)
-    return noisy.cast("ushort" if top > 255 else "uchar").copy(interpretation="grey16" if top > 255 else "b-w")
+    noisy = large * (top / 255) + pyvips.Image.gaussnoise(
+        width, height, mean=0, sigma=grain * top / 255, seed=1
+    )
+    return noisy.cast("ushort" if top > 255 else "uchar").copy(
+        interpretation="grey16" if top > 255 else "b-w"
+    )
 
 
 def seconds(*command: object) -> tuple[float, int]:
@@ -86,12 +90,16 @@ def compare(name: str, baseline: tuple[object, ...], ours: tuple[object, ...], r
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", action="store_true")
     parser.add_argument("--cold", action="store_true")
     parser.add_argument("--large", type=int, metavar="MEGAPIXELS")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--scratch", type=Path, help="where the pictures are made (default: the system's)")
+    parser.add_argument(
+        "--scratch", type=Path, help="where the pictures are made (default: the system's)"
+    )
     options = parser.parse_args()
     print(f"{'':36}  baseline       ours         peak")
     with tempfile.TemporaryDirectory(dir=options.scratch) as name:
@@ -105,7 +113,7 @@ def main() -> None:
                 large.jpegsave(str(folder / f"{i:02}.jpg"), Q=88)
             size = sum(path.stat().st_size for path in folder.iterdir()) / 20e6
             compare(
-                f"20 grey JPEGs of 8 MP, {size:.1f} MB each",
+                f"20 gray JPEGs of 8 MP, {size:.1f} MB each",
                 ("-c", REENCODE, folder, scratch / "baseline"),
                 (*colorize, folder, "--out", scratch / "out", "--overwrite"),
                 options.rounds,

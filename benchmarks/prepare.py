@@ -21,9 +21,9 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from colorizenet.sources import all_pictures
-from colorizenet.training.prepare import Preparation, prepare
-from colorizenet.training.screen import Screen
+from colorizenet.photosets import list_photos
+from colorizenet.training.data.prepare import Preparation, prepare
+from colorizenet.training.data.screen import Screen
 
 EVERYTHING = Screen(min_side=0, min_colorfulness=0, max_tone=1)
 FILTERS = {"Pillow, box": Image.Resampling.BOX, "Pillow, Lanczos": Image.Resampling.LANCZOS}
@@ -37,7 +37,9 @@ def with_pillow(path: Path, *, target: Path, size: int, resample: Image.Resampli
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
@@ -45,7 +47,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=200)
     options = parser.parse_args()
 
-    found = [picture.path for picture in all_pictures(options.folder) if picture.length < 0]
+    found = [picture.path for picture in list_photos(options.folder) if picture.length < 0]
     if not found:
         sys.exit(f"{options.folder} holds no photographs outside of shards; give a folder of them")
     seconds: dict[str, list[float]] = {}
@@ -71,18 +73,27 @@ def main() -> None:
             for _ in pool.imap_unordered(work, paths, chunksize=4):
                 pass
 
-        ways = {"prepare": ours} | {name: partial(pillow, resample) for name, resample in FILTERS.items()}
+        ways = {"prepare": ours} | {
+            name: partial(pillow, resample) for name, resample in FILTERS.items()
+        }
         for turn in range(options.rounds + 1):  # the first warms the disk and the processes
             for name, way in ways.items():
                 started = time.perf_counter()
                 way(Path(temporary) / f"{name} {turn}")
                 seconds.setdefault(name, []).append(time.perf_counter() - started)
 
-    print(f"{len(paths)} photographs ({len(found)} different) to {options.size} px, {options.jobs} at once")
+    print(
+        f"{len(paths)} photographs ({len(found)} different) to {options.size} px, {options.jobs} at once"
+    )
     for name, times in seconds.items():
-        ratio = statistics.median(other / own for other, own in zip(times[1:], seconds["prepare"][1:], strict=True))
+        ratio = statistics.median(
+            other / own for other, own in zip(times[1:], seconds["prepare"][1:], strict=True)
+        )
         rate = len(paths) / statistics.median(times[1:])
-        print(f"{name:16} {rate:7.1f} pictures/s" + (f"  prepare is {ratio:.2f}x" if name != "prepare" else ""))
+        print(
+            f"{name:16} {rate:7.1f} pictures/s"
+            + (f"  prepare is {ratio:.2f}x" if name != "prepare" else "")
+        )
 
 
 if __name__ == "__main__":

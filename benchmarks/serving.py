@@ -27,13 +27,15 @@ COLORIZENET = [sys.executable, "-m", "colorizenet"]
 
 
 def megapixel_files(folder: Path, number: int) -> list[Path]:
-    """So many grey JPEGs of 1 megapixel."""
+    """So many gray JPEGs of 1 megapixel."""
     made = []
     for path in sorted(SAMPLES.glob("*.jpg")):
         picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         assert picture is not None
         scale = (1e6 / picture.size) ** 0.5
-        encoded = cv2.imencode(".jpg", cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC))
+        encoded = cv2.imencode(
+            ".jpg", cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
+        )
         made.append(encoded[1].tobytes())
     files = [folder / f"{i:04}.jpg" for i in range(number)]
     for i, file in enumerate(files):
@@ -103,14 +105,18 @@ def resident(port: int) -> float:
     """The server's memory, in MB, by its own figures."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics")
-    found = re.search(rb"^process_resident_memory_bytes (\S+)", connection.getresponse().read(), re.MULTILINE)
+    found = re.search(
+        rb"^process_resident_memory_bytes (\S+)", connection.getresponse().read(), re.MULTILINE
+    )
     connection.close()
     assert found
     return float(found[1]) / 1e6
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--folder", type=int, default=160)
     parser.add_argument("--queue", type=int, default=32)
@@ -122,11 +128,15 @@ def main() -> None:
         bodies = [path.read_bytes() for path in megapixel_files(Path(name), 10)]
     command = [*COLORIZENET, "serve", "--port", "0", "--no-ui", "--queue", str(options.queue)]
     started = time.perf_counter()
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    ) as process:
         assert process.stderr
         port = int(process.stderr.readline().rpartition(":")[2])
         resident(port)
-        print(f"the API answers {time.perf_counter() - started:.2f} s after its start, imports included")
+        print(
+            f"the API answers {time.perf_counter() - started:.2f} s after its start, imports included"
+        )
         try:
             alone = Clients(port, bodies, 1)
             took = []
@@ -149,7 +159,10 @@ def main() -> None:
                 f"p95 {np.quantile(served, 0.95):.2f} s"
             )
             tenth, last = memory[min(9, len(memory) - 1)], memory[-1]
-            print(f"memory at 10 s {tenth:.0f} MB, at the end {last:.0f} MB, at most {max(memory):.0f} MB", flush=True)
+            print(
+                f"memory at 10 s {tenth:.0f} MB, at the end {last:.0f} MB, at most {max(memory):.0f} MB",
+                flush=True,
+            )
 
             many = Clients(port, bodies, 64)
             many.run(15)

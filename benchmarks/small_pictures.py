@@ -1,4 +1,4 @@
-"""What colouring small pictures costs beside the network itself.
+"""What coloring small pictures costs beside the network itself.
 
     python benchmarks/small_pictures.py [--pictures 1000] [--size 256]
 
@@ -19,33 +19,42 @@ import cv2
 import numpy as np
 
 from colorizenet import batch, color
-from colorizenet.colorizer import Colorizer, network_size, resized
-from colorizenet.images import read_image
+from colorizenet.colorizer import Colorizer
+from colorizenet.imaging.resampling import network_shape, resize
+from colorizenet.imaging.reading import read_image
 from colorizenet.modelfile import load_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     cores = os.cpu_count() or 1
     cv2.setNumThreads(1)  # as `colorizenet colorize` has it for folders
-    batch.libvips_on(1)
+    batch.configure_libvips(1)
 
     photographs = [read_image(path).pixels for path in sorted(SAMPLES.glob("*.jpg"))]
     pictures = [
-        cv2.resize(photographs[i % len(photographs)], (options.size, options.size), interpolation=cv2.INTER_AREA)
+        cv2.resize(
+            photographs[i % len(photographs)],
+            (options.size, options.size),
+            interpolation=cv2.INTER_AREA,
+        )
         for i in range(options.pictures)
     ]
     session = load_model("default", threads=1).session
     colorizer = Colorizer(threads=1)
-    seen = network_size((options.size, options.size), colorizer.card.size, colorizer.card.size_multiple)
+    seen = network_shape(
+        (options.size, options.size), colorizer.card.size, colorizer.card.size_multiple
+    )
     planes = [
-        color.lightness(resized(picture, *seen))[None, None] / np.float32(colorizer.card.l_scale)
+        color.lightness(resize(picture, *seen))[None, None] / np.float32(colorizer.card.l_scale)
         for picture in pictures
     ]
     pool = ThreadPoolExecutor(cores)
@@ -70,7 +79,9 @@ def main() -> None:
             return time.perf_counter() - started
 
         ways: dict[str, Callable[[], float]] = {
-            "the network alone": lambda: everywhere(lambda plane: session.run(None, {"lightness": plane}), planes),
+            "the network alone": lambda: everywhere(
+                lambda plane: session.run(None, {"lightness": plane}), planes
+            ),
             "a Colorizer on arrays": lambda: everywhere(colorizer, pictures),
             "folder to folder": files,
         }
@@ -79,7 +90,9 @@ def main() -> None:
             for name, way in ways.items():
                 seconds[name].append(way())
     baseline = min(seconds["the network alone"])
-    print(f"{options.pictures} pictures of {options.size} px, {cores} cores; the network sees {seen[0]} x {seen[1]}")
+    print(
+        f"{options.pictures} pictures of {options.size} px, {cores} cores; the network sees {seen[0]} x {seen[1]}"
+    )
     for name, of in seconds.items():
         each = 1000 * min(of) / options.pictures
         print(f"{name:24} {min(of):6.2f} s  {each:6.2f} ms a picture  {min(of) / baseline:5.2f}x")

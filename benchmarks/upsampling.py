@@ -15,14 +15,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from colorizenet import color, metrics
+from colorizenet import color
+from colorizenet.evaluation import metrics
 from colorizenet.upsample import EdgeUpsampler
 
 Way = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def resized(interpolation: int) -> Way:
-    return lambda ab, l_small, l_star: cv2.resize(ab, l_star.shape[::-1], interpolation=interpolation)
+def resize(interpolation: int) -> Way:
+    return lambda ab, l_small, l_star: cv2.resize(
+        ab, l_star.shape[::-1], interpolation=interpolation
+    )
 
 
 def edges(gain: float, ridge: float) -> Way:
@@ -37,22 +40,32 @@ def ours(ab: np.ndarray, l_small: np.ndarray, l_star: np.ndarray) -> np.ndarray:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sweep", action="store_true", help="try gains and ridges instead")
     options = parser.parse_args()
 
     ways: dict[str, Way] = {
-        "nearest": resized(cv2.INTER_NEAREST_EXACT),
-        "bilinear": resized(cv2.INTER_LINEAR),
-        "cubic": resized(cv2.INTER_CUBIC),
+        "nearest": resize(cv2.INTER_NEAREST_EXACT),
+        "bilinear": resize(cv2.INTER_LINEAR),
+        "cubic": resize(cv2.INTER_CUBIC),
         "ours": ours,
     }
     if options.sweep:
-        ways |= {f"{g} {r}": edges(g, r) for g in (0.5, 0.6, 0.7, 0.8, 0.9) for r in (10.0, 20.0, 30.0, 50.0)}
-    paths = sorted(p for p in options.folder.iterdir() if p.suffix.lower() in (".jpg", ".png", ".webp", ".tif"))
+        ways |= {
+            f"{g} {r}": edges(g, r)
+            for g in (0.5, 0.6, 0.7, 0.8, 0.9)
+            for r in (10.0, 20.0, 30.0, 50.0)
+        }
+    paths = sorted(
+        p for p in options.folder.iterdir() if p.suffix.lower() in (".jpg", ".png", ".webp", ".tif")
+    )
     if not paths:
-        sys.exit(f"{options.folder} holds no photograph; give a folder of .jpg, .png, .webp or .tif files")
+        sys.exit(
+            f"{options.folder} holds no photograph; give a folder of .jpg, .png, .webp or .tif files"
+        )
     scores: dict[tuple[str, int], list[float]] = {}
     for path in paths:
         bgr = cv2.imread(str(path))
@@ -63,12 +76,17 @@ def main() -> None:
         lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
         l_star = lab[..., 0].copy()
         for factor in (2, 4, 8):
-            small = cv2.resize(lab, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA)
+            small = cv2.resize(
+                lab, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA
+            )
             for name, way in ways.items():
                 ab = way(small[..., 1:].copy(), small[..., 0].copy(), l_star)
                 shown = color.compose(l_star, ab, np.dtype(np.uint8))
                 scores.setdefault((name, factor), []).append(metrics.ciede2000(shown, truth))
-    print(f"mean CIEDE2000 over {len(paths)} photographs\n{'':12}" + "".join(f"{f'{f}x':>8}" for f in (2, 4, 8)))
+    print(
+        f"mean CIEDE2000 over {len(paths)} photographs\n{'':12}"
+        + "".join(f"{f'{f}x':>8}" for f in (2, 4, 8))
+    )
     for name in ways:
         print(f"{name:12}" + "".join(f"{np.mean(scores[name, f]):8.3f}" for f in (2, 4, 8)))
 

@@ -14,7 +14,7 @@ import numpy as np
 import skimage.data
 import torch
 
-from colorizenet.training.augment import AugmentConfig, augmented, to_rgb
+from colorizenet.training.data.augment import AugmentConfig, augmented, to_rgb
 
 SIDE, SEED = 112, 11
 STRENGTHS = {"zoom": 0.4, "stretch": 0.2, "saturation": 0.6}
@@ -31,10 +31,14 @@ def main() -> None:
         config = AugmentConfig(**strength)
         rows.append(row(field.name, augmented(batch, config, SEED)))
     half = (len(rows) + 1) // 2
-    blank = np.full_like(rows[0], 255)
-    columns = [np.vstack([*rows[start : start + half], blank][:half]) for start in (0, half)]
+    make_blank = np.full_like(rows[0], 255)
+    columns = [np.vstack([*rows[start : start + half], make_blank][:half]) for start in (0, half)]
     picture = np.hstack(columns)
-    cv2.imwrite(str(Path(__file__).with_name("augmentations.jpg")), picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 85])
+    cv2.imwrite(
+        str(Path(__file__).with_name("augmentations.jpg")),
+        picture[..., ::-1],
+        [cv2.IMWRITE_JPEG_QUALITY, 85],
+    )
 
 
 def row(name, sample) -> np.ndarray:
@@ -42,7 +46,9 @@ def row(name, sample) -> np.ndarray:
     wanted = to_rgb(sample.lightness, sample.ab).numpy()
     tiles = np.vstack([np.hstack(list(seen)), np.hstack(list(wanted))])
     label = np.full((len(tiles), 120, 3), 255, np.uint8)
-    cv2.putText(label, name, (8, len(tiles) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(
+        label, name, (8, len(tiles) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA
+    )
     return np.pad(np.hstack([label, tiles]), ((3, 3), (3, 3), (0, 0)), constant_values=255)
 
 

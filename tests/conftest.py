@@ -24,43 +24,57 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 
 @pytest.fixture(scope="session")
 def samples() -> list[Path]:
-    """The grey sample photographs of the repository."""
+    """The gray sample photographs of the repository."""
     return sorted(SAMPLES.glob("*.jpg"))
 
 
 @pytest.fixture(scope="session")
-def grey() -> np.ndarray:
-    """A real grey photograph, (300, 451) uint8."""
+def gray() -> np.ndarray:
+    """A real gray photograph, (300, 451) uint8."""
     photograph = cv2.imread(str(SAMPLES / "cat.jpg"), cv2.IMREAD_GRAYSCALE)
     assert photograph is not None
     return photograph
 
 
 @pytest.fixture(scope="session")
-def colour(grey: np.ndarray) -> np.ndarray:
-    """A colour picture of the same size, with every hue and with natural detail."""
-    height, width = grey.shape
-    hue = np.broadcast_to(np.linspace(0, 179, width, dtype=np.uint8), grey.shape)
-    saturation = np.broadcast_to(np.linspace(0, 200, height, dtype=np.uint8)[:, None], grey.shape)
-    return cv2.cvtColor(np.dstack([hue, saturation, grey]), cv2.COLOR_HSV2RGB)
+def color(gray: np.ndarray) -> np.ndarray:
+    """A color picture of the same size, with every hue and with natural detail."""
+    height, width = gray.shape
+    hue = np.broadcast_to(np.linspace(0, 179, width, dtype=np.uint8), gray.shape)
+    saturation = np.broadcast_to(np.linspace(0, 200, height, dtype=np.uint8)[:, None], gray.shape)
+    return cv2.cvtColor(np.dstack([hue, saturation, gray]), cv2.COLOR_HSV2RGB)
 
 
 @pytest.fixture
 def make_model(tmp_path: Path) -> Callable[..., Path]:
     """Write a model file whose network is a = ``slope_a`` * L and b = ``slope_b`` * L, halved in size."""
 
-    def make(name: str = "tiny.onnx", *, slope_a: float = 0.3, slope_b: float = -0.2, card: str | None = None) -> Path:
+    def make(
+        name: str = "tiny.onnx",
+        *,
+        slope_a: float = 0.3,
+        slope_b: float = -0.2,
+        card: str | None = None,
+    ) -> Path:
         weight = helper.make_tensor("weight", TensorProto.FLOAT, [2, 1, 1, 1], [slope_a, slope_b])
         nodes = [
-            helper.make_node("AveragePool", ["lightness"], ["halved"], kernel_shape=[2, 2], strides=[2, 2]),
+            helper.make_node(
+                "AveragePool", ["lightness"], ["halved"], kernel_shape=[2, 2], strides=[2, 2]
+            ),
             helper.make_node("Conv", ["halved", "weight"], ["ab"]),
         ]
         given = helper.make_tensor_value_info("lightness", TensorProto.FLOAT, ["n", 1, "h", "w"])
         told = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h2", "w2"])
         opset = [helper.make_opsetid("", 17)]
-        model = helper.make_model(helper.make_graph(nodes, "tiny", [given], [told], [weight]), opset_imports=opset)
+        model = helper.make_model(
+            helper.make_graph(nodes, "tiny", [given], [told], [weight]), opset_imports=opset
+        )
         model.ir_version = 10
-        text = card if card is not None else ModelCard(name="tiny", task="regression", size=64).to_json()
+        text = (
+            card
+            if card is not None
+            else ModelCard(name="tiny", task="regression", size=64).to_json()
+        )
         if text:
             helper.set_model_props(model, {METADATA_KEY: text})
         path = tmp_path / name
@@ -71,14 +85,14 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def colour_photograph() -> np.ndarray:
-    """A real colour photograph (an espresso on a table, CC0), (400, 600, 3) uint8."""
+def color_photograph() -> np.ndarray:
+    """A real color photograph (an espresso on a table, CC0), (400, 600, 3) uint8."""
     return skimage.data.coffee()
 
 
 @pytest.fixture(scope="session")
 def write_photograph() -> Write:
-    """Write a smooth picture of many colours, always the same for the same number."""
+    """Write a smooth picture of many colors, always the same for the same number."""
 
     def write(path: Path, number: int = 0, *, height: int = 48, width: int = 56) -> Path:
         small = np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8)
@@ -92,7 +106,7 @@ def write_photograph() -> Write:
 
 @pytest.fixture(scope="session")
 def write_flat() -> Write:
-    """Write a picture of one colour, which any cut of it still shows."""
+    """Write a picture of one color, which any cut of it still shows."""
 
     def write(path: Path, number: int) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,12 +14,18 @@ import pyvips
 
 from colorizenet import __version__
 from colorizenet.errors import ImageError
-from colorizenet.images import Image, encode_image, read_image, write_image
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.reading import read_image
+from colorizenet.imaging.writing import encode_image, write_image
 
 
-def colorizenet(*arguments: object, stdin: bytes = b"", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+def colorizenet(
+    *arguments: object, stdin: bytes = b"", cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "colorizenet", *map(str, arguments)]
-    return subprocess.run(command, input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120)
+    return subprocess.run(
+        command, input=stdin, capture_output=True, check=False, cwd=cwd, timeout=120
+    )
 
 
 def one_line(stderr: bytes) -> str:
@@ -30,13 +36,13 @@ def one_line(stderr: bytes) -> str:
 
 
 @pytest.fixture
-def folder(tmp_path, grey) -> Path:
+def folder(tmp_path, gray) -> Path:
     """Two good photographs, one cut short and one in a folder below."""
     path = tmp_path / "in"
     (path / "below").mkdir(parents=True)
-    good = encode_image(Image(grey), "jpeg")
+    good = encode_image(Image(gray), "jpeg")
     (path / "good.jpg").write_bytes(good)
-    (path / "below" / "good too.png").write_bytes(encode_image(Image(grey), "png"))
+    (path / "below" / "good too.png").write_bytes(encode_image(Image(gray), "png"))
     (path / "cut [short].jpg").write_bytes(good[:5000])
     return path
 
@@ -50,7 +56,7 @@ def test_the_version_and_the_help():
         assert help_of.returncode == 0 and b"Usage: colorizenet" in help_of.stdout
 
 
-def test_a_photograph_goes_in_and_a_colour_one_comes_out(tmp_path, samples):
+def test_a_photograph_goes_in_and_a_color_one_comes_out(tmp_path, samples):
     source = next(path for path in samples if path.stem == "cameraman")
     done = colorizenet("colorize", source, cwd=tmp_path)
     assert done.returncode == 0
@@ -66,7 +72,7 @@ def test_a_folder_with_a_bad_picture_in_it(tmp_path, folder):
     assert done.returncode == 1
     message, summary = done.stderr.decode().splitlines()
     assert "cut [short].jpg is damaged or cut short" in message
-    assert summary.startswith("2 coloured in") and summary.endswith("1 failed")
+    assert summary.startswith("2 colored in") and summary.endswith("1 failed")
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*g*.*g")) == [
         "below/good too.png",
         "good.jpg",
@@ -76,22 +82,28 @@ def test_a_folder_with_a_bad_picture_in_it(tmp_path, folder):
 
 def test_json_tells_of_each_picture_in_one_line(tmp_path, folder):
     done = colorizenet("colorize", folder, "--out", tmp_path / "out", "--json")
-    told = {Path(line["source"]).name: line for line in map(json.loads, done.stdout.decode().splitlines())}
-    assert told["good.jpg"]["status"] == "coloured" and told["good.jpg"]["width"] == 451
-    assert told["cut [short].jpg"]["status"] == "failed" and "cut short" in told["cut [short].jpg"]["error"]
+    told = {
+        Path(line["source"]).name: line
+        for line in map(json.loads, done.stdout.decode().splitlines())
+    }
+    assert told["good.jpg"]["status"] == "colored" and told["good.jpg"]["width"] == 451
+    assert (
+        told["cut [short].jpg"]["status"] == "failed"
+        and "cut short" in told["cut [short].jpg"]["error"]
+    )
     again = colorizenet("colorize", folder, "--out", tmp_path / "out", "--json").stdout.decode()
     assert [json.loads(line)["status"] for line in again.splitlines()].count("skipped") == 2
 
 
-def test_a_picture_through_the_streams(tmp_path, grey):
-    encoded = encode_image(Image(grey), "png")
+def test_a_picture_through_the_streams(tmp_path, gray):
+    encoded = encode_image(Image(gray), "png")
     piped = colorizenet("colorize", "-", stdin=encoded)
     assert piped.returncode == 0 and piped.stderr == b""
     assert read_image(piped.stdout).pixels.shape == (300, 451, 3)
     colorizenet("colorize", "-", "--out", tmp_path / "named.png", stdin=encoded)
     assert (tmp_path / "named.png").read_bytes() == piped.stdout
-    (tmp_path / "grey.png").write_bytes(encoded)
-    assert colorizenet("colorize", tmp_path / "grey.png", "--out", "-").stdout == piped.stdout
+    (tmp_path / "gray.png").write_bytes(encoded)
+    assert colorizenet("colorize", tmp_path / "gray.png", "--out", "-").stdout == piped.stdout
     broken = colorizenet("colorize", "-", stdin=encoded[:4000])
     assert broken.returncode == 1 and broken.stdout == b""
     assert "the picture is damaged" in one_line(broken.stderr)
@@ -104,23 +116,40 @@ def test_sixteen_bits_and_alpha_survive(tmp_path):
     done = colorizenet("colorize", tmp_path / "deep.tif", "--out", tmp_path / "out")
     result = read_image(tmp_path / "out" / "deep.tif")
     assert done.returncode == 0
-    assert result.pixels.dtype == np.uint16 and result.alpha is not None and np.array_equal(result.alpha, alpha)
-    kept = colorizenet("colorize", tmp_path / "deep.tif", "--out", tmp_path / "out", "--format", "jpeg")
-    assert kept.returncode == 0 and b"1 picture is written as png: jpeg holds no transparency" in kept.stderr
-    assert sorted(path.name for path in (tmp_path / "out").glob("deep*")) == ["deep.png", "deep.tif"]
+    assert (
+        result.pixels.dtype == np.uint16
+        and result.alpha is not None
+        and np.array_equal(result.alpha, alpha)
+    )
+    kept = colorizenet(
+        "colorize", tmp_path / "deep.tif", "--out", tmp_path / "out", "--format", "jpeg"
+    )
+    assert (
+        kept.returncode == 0
+        and b"1 picture is written as png: jpeg holds no transparency" in kept.stderr
+    )
+    assert sorted(path.name for path in (tmp_path / "out").glob("deep*")) == [
+        "deep.png",
+        "deep.tif",
+    ]
 
 
-def test_choices_change_the_result(tmp_path, grey):
-    encoded = encode_image(Image(grey), "png")
+def test_choices_change_the_result(tmp_path, gray):
+    encoded = encode_image(Image(gray), "png")
 
-    def coloured(*options: object) -> np.ndarray:
-        return read_image(colorizenet("colorize", "-", *options, stdin=encoded).stdout).pixels.astype(int)
+    def colored(*options: object) -> np.ndarray:
+        return read_image(
+            colorizenet("colorize", "-", *options, stdin=encoded).stdout
+        ).pixels.astype(int)
 
-    plain = coloured()
-    assert np.ptp(coloured("--strength", 0), axis=2).max() == 0
-    assert np.ptp(coloured("--strength", 2), axis=2).mean() > 1.5 * np.ptp(plain, axis=2).mean()
-    assert np.abs(coloured("--size", 128) - plain).mean() > 0.5
-    assert read_image(colorizenet("colorize", "-", "--format", "webp", stdin=encoded).stdout).format == "webp"
+    plain = colored()
+    assert np.ptp(colored("--strength", 0), axis=2).max() == 0
+    assert np.ptp(colored("--strength", 2), axis=2).mean() > 1.5 * np.ptp(plain, axis=2).mean()
+    assert np.abs(colored("--size", 128) - plain).mean() > 0.5
+    assert (
+        read_image(colorizenet("colorize", "-", "--format", "webp", stdin=encoded).stdout).format
+        == "webp"
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,7 +159,10 @@ def test_choices_change_the_result(tmp_path, grey):
         (["colorize", "a.jpg", "--strenth", "1"], "Did you mean --strength?"),
         (["colorize", "a.jpg", "--strength", "3"], "strength"),
         (["colorize", "a.jpg", "--format", "bmp"], "format"),
-        (["colorize", "a.jpg", "--format", "png", "--quality", "80"], "--quality is for jpeg, webp, avif"),
+        (
+            ["colorize", "a.jpg", "--format", "png", "--quality", "80"],
+            "--quality is for jpeg, webp, avif",
+        ),
         (["colorize", "a.jpg", "--model", "missing.onnx"], "model missing.onnx cannot be read"),
         (["colorize", "a.jpg", "--provider", "abacus"], "cannot run on abacus"),
         (["colorize", "."], "no photograph in ."),
@@ -152,7 +184,11 @@ def test_a_wrong_command_line_is_one_line_and_status_2(arguments, expected, tmp_
 def test_a_missing_picture_is_status_1(tmp_path):
     done = colorizenet("colorize", "nowhere\n.jpg", cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.decode().splitlines()[0].startswith("colorizenet: 'nowhere\\n.jpg' cannot be read")
+    assert (
+        done.stderr.decode()
+        .splitlines()[0]
+        .startswith("colorizenet: 'nowhere\\n.jpg' cannot be read")
+    )
 
 
 def test_the_models_that_ship_are_listed_and_described():
@@ -163,7 +199,15 @@ def test_the_models_that_ship_are_listed_and_described():
 
 
 def test_a_reader_that_goes_away_is_no_traceback(folder, tmp_path):
-    command = [sys.executable, "-m", "colorizenet", "colorize", str(folder), "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "colorizenet",
+        "colorize",
+        str(folder),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         process.stdout.close()
@@ -181,8 +225,8 @@ def test_training_without_its_extra_says_what_to_install():
     assert "pip install 'colorizenet[train]'" in one_line(done.stderr)
 
 
-def test_nothing_of_the_users_is_written_over(tmp_path, grey):
-    encoded = encode_image(Image(grey), "png")
+def test_nothing_of_the_users_is_written_over(tmp_path, gray):
+    encoded = encode_image(Image(gray), "png")
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(encoded)
     refused = [
@@ -195,22 +239,38 @@ def test_nothing_of_the_users_is_written_over(tmp_path, grey):
     for arguments, expected in refused:
         done = colorizenet(*arguments, stdin=encoded, cwd=tmp_path)
         assert done.returncode == 2 and expected in one_line(done.stderr), arguments
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a.png": encoded, "b.png": encoded}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a.png": encoded,
+        "b.png": encoded,
+    }
 
 
-def test_stdin_is_written_in_the_format_that_its_file_names(tmp_path, grey):
-    done = colorizenet("colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(grey), "png"))
+def test_stdin_is_written_in_the_format_that_its_file_names(tmp_path, gray):
+    done = colorizenet(
+        "colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(gray), "png")
+    )
     assert done.returncode == 0 and read_image(tmp_path / "x.webp").format == "webp"
 
 
 def test_results_reach_their_file_when_progress_is_on_a_terminal(tmp_path, folder):
-    command = [sys.executable, "-m", "colorizenet", "colorize", str(folder), "--out", str(tmp_path / "out"), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "colorizenet",
+        "colorize",
+        str(folder),
+        "--out",
+        str(tmp_path / "out"),
+        "--json",
+    ]
     leader, follower = os.openpty()
     with (tmp_path / "told.jsonl").open("wb") as told:
         subprocess.run(command, stdout=told, stderr=follower, check=False, timeout=120)
     os.close(follower)
     os.close(leader)
-    assert len([json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]) == 3
+    assert (
+        len([json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]) == 3
+    )
 
 
 def test_a_folder_of_bad_pictures_only_is_status_1_even_with_a_sheet(tmp_path):
@@ -220,13 +280,15 @@ def test_a_folder_of_bad_pictures_only_is_status_1_even_with_a_sheet(tmp_path):
 
 
 @pytest.fixture
-def many(tmp_path, grey) -> Path:
+def many(tmp_path, gray) -> Path:
     """A folder of a dozen photographs, each another."""
     folder = tmp_path / "many"
     folder.mkdir()
     for i in range(12):
         ending = (".jpg", ".png", ".tif")[i % 3]
-        write_image(folder / f"{i:02}{ending}", Image(np.roll(grey[: 120 + i, :160], 7 * i, axis=1)))
+        write_image(
+            folder / f"{i:02}{ending}", Image(np.roll(gray[: 120 + i, :160], 7 * i, axis=1))
+        )
     return folder
 
 
@@ -237,7 +299,9 @@ def results_in(out: Path) -> dict[str, bytes]:
 def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, many):
     command = [sys.executable, "-m", "colorizenet", "colorize", str(many), "--out"]
     started = time.monotonic()
-    subprocess.run([*command, str(tmp_path / "undisturbed")], check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [*command, str(tmp_path / "undisturbed")], check=True, capture_output=True, timeout=120
+    )
     whole = time.monotonic() - started
     wanted = results_in(tmp_path / "undisturbed")
     assert len(wanted) == 12
@@ -245,7 +309,9 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, ma
     orphans = 0
     for i, moment in enumerate(moments):
         out = tmp_path / f"killed-{i % 5}"  # each is disturbed four times
-        with subprocess.Popen([*command, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            [*command, str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
             time.sleep(moment)
             process.kill()
         there = results_in(out) if out.is_dir() else {}
@@ -255,14 +321,18 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, ma
         if i == 10:
             shutil.rmtree(tmp_path / "killed-0", ignore_errors=True)  # once more from the beginning
     for i in range(5):
-        subprocess.run([*command, str(tmp_path / f"killed-{i}")], check=True, capture_output=True, timeout=120)
-        assert results_in(tmp_path / f"killed-{i}") == wanted, f"after kills at {moments}, {orphans} orphans"
+        subprocess.run(
+            [*command, str(tmp_path / f"killed-{i}")], check=True, capture_output=True, timeout=120
+        )
+        assert results_in(tmp_path / f"killed-{i}") == wanted, (
+            f"after kills at {moments}, {orphans} orphans"
+        )
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, grey):
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, gray):
     """A limit on the length of files stands for it: the system refuses to write on, in the midst of a picture."""
-    write_image(tmp_path / "large.tif", Image(np.tile(grey, (4, 4)), compression="none"))
-    write_image(tmp_path / "small.tif", Image(grey[:32, :32], compression="none"))
+    write_image(tmp_path / "large.tif", Image(np.tile(gray, (4, 4)), compression="none"))
+    write_image(tmp_path / "small.tif", Image(gray[:32, :32], compression="none"))
     program = (
         "import resource, signal, sys, colorizenet.batch as batch, colorizenet.cli as cli\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -287,47 +357,59 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, grey):
         assert done.returncode == 1 and b"Traceback" not in done.stderr
         message, summary = done.stderr.decode().splitlines()
         assert "large.tif" in message or "1804 x 1200" in message
-        assert "cannot be written" in message and summary.startswith("1 coloured") and summary.endswith("1 failed")
+        assert (
+            "cannot be written" in message
+            and summary.startswith("1 colored")
+            and summary.endswith("1 failed")
+        )
         assert list(results_in(out)) == ["small.tif"]
 
 
-def test_files_that_are_no_files(tmp_path, grey):
+def test_files_that_are_no_files(tmp_path, gray):
     folder = tmp_path / "in"
     folder.mkdir()
-    write_image(folder / "good 🌻\n.jpg", Image(grey))
+    write_image(folder / "good 🌻\n.jpg", Image(gray))
     (folder / "folder.jpg").mkdir()
     (folder / "dangling.png").symlink_to(folder / "nowhere")
     os.mkfifo(folder / "pipe.tif")
     (folder / "text.jpg").write_text("hello")
-    (folder / "drawing.png").write_text("<svg xmlns='http://www.w3.org/2000/svg' width='8' height='8'/>")
+    (folder / "drawing.png").write_text(
+        "<svg xmlns='http://www.w3.org/2000/svg' width='8' height='8'/>"
+    )
     (folder / "matrix.tif").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     (folder / "bomb.png").write_bytes(pyvips.Image.black(60_000, 60_000).write_to_buffer(".png"))
     done = colorizenet("colorize", folder, "--out", tmp_path / "out")
     assert done.returncode == 1
     *messages, summary = done.stderr.decode().splitlines()
-    assert summary.startswith("1 coloured") and summary.endswith("6 failed") and len(messages) == 6
-    assert all(message.startswith("colorizenet: ") and message.count(";") >= 1 for message in messages)
-    assert any("60000 x 60000 pixels and the limit is 2,000,000,000" in message for message in messages)
+    assert summary.startswith("1 colored") and summary.endswith("6 failed") and len(messages) == 6
+    assert all(
+        message.startswith("colorizenet: ") and message.count(";") >= 1 for message in messages
+    )
+    assert any(
+        "60000 x 60000 pixels and the limit is 2,000,000,000" in message for message in messages
+    )
     assert list(results_in(tmp_path / "out")) == ["good 🌻\n.jpg"]
 
 
 @pytest.mark.parametrize("tenth", range(1, 10))
-def test_a_jpeg_cut_at_every_tenth_is_an_error(tenth, grey):
-    encoded = encode_image(Image(grey), "jpeg")
+def test_a_jpeg_cut_at_every_tenth_is_an_error(tenth, gray):
+    encoded = encode_image(Image(gray), "jpeg")
     with pytest.raises(ImageError):
         read_image(encoded[: len(encoded) * tenth // 10])
 
 
 def test_the_note_and_the_choices_decide_whether_results_are_made_again(tmp_path, folder):
     def statuses(*options: object) -> list[str]:
-        done = colorizenet("colorize", folder / "good.jpg", "--out", tmp_path / "out", "--json", *options)
+        done = colorizenet(
+            "colorize", folder / "good.jpg", "--out", tmp_path / "out", "--json", *options
+        )
         return [json.loads(line)["status"] for line in done.stdout.decode().splitlines()]
 
-    assert statuses() == ["coloured"]
+    assert statuses() == ["colored"]
     assert statuses() == ["skipped"]
     assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "out" / "good.jpg").read_bytes()
-    assert statuses("--no-note") == ["coloured"]
+    assert statuses("--no-note") == ["colored"]
     assert b"compositeWith" not in (tmp_path / "out" / "good.jpg").read_bytes()
-    assert statuses("--no-note", "--tta") == ["coloured"]
-    assert statuses("--no-note", "--tta", "--strength", 0.5) == ["coloured"]
+    assert statuses("--no-note", "--tta") == ["colored"]
+    assert statuses("--no-note", "--tta", "--strength", 0.5) == ["colored"]
     assert statuses("--no-note", "--tta", "--strength", 0.5) == ["skipped"]

@@ -1,4 +1,4 @@
-"""The laws of colour: greys stay grey, conversions undo each other, fading keeps lightness."""
+"""The laws of color: grays stay gray, conversions undo each other, fading keeps lightness."""
 
 import subprocess
 import sys
@@ -19,11 +19,17 @@ every_kind = pytest.mark.parametrize(
     [
         pytest.param(lambda values: np.asarray(values, np.float32), id="numpy-float32"),
         pytest.param(lambda values: np.asarray(values, np.float64), id="numpy-float64"),
-        pytest.param(lambda values: torch.as_tensor(np.asarray(values), dtype=torch.float32), id="torch-float32"),
-        pytest.param(lambda values: torch.as_tensor(np.asarray(values), dtype=torch.float64), id="torch-float64"),
+        pytest.param(
+            lambda values: torch.as_tensor(np.asarray(values), dtype=torch.float32),
+            id="torch-float32",
+        ),
+        pytest.param(
+            lambda values: torch.as_tensor(np.asarray(values), dtype=torch.float64),
+            id="torch-float64",
+        ),
     ],
 )
-"""``array`` makes the same colours of NumPy or PyTorch, in single or double precision."""
+"""``array`` makes the same colors of NumPy or PyTorch, in single or double precision."""
 
 CONVERSIONS = [
     color.rgb_to_linear,
@@ -35,25 +41,31 @@ CONVERSIONS = [
     color.fade_linear,
     color.fade_to_gamut,
 ]
-every_conversion = pytest.mark.parametrize("convert", CONVERSIONS, ids=lambda function: function.__name__)
+every_conversion = pytest.mark.parametrize(
+    "convert", CONVERSIONS, ids=lambda function: function.__name__
+)
 
 unit = st.floats(0, 1, width=32)
-rgb_colours = st.tuples(unit, unit, unit)
+rgb_colors = st.tuples(unit, unit, unit)
 wide = st.floats(-0.5, 1.5, width=32)
-lab_colours = st.tuples(st.floats(0, 100, width=32), st.floats(-128, 127, width=32), st.floats(-128, 127, width=32))
+lab_colors = st.tuples(
+    st.floats(0, 100, width=32), st.floats(-128, 127, width=32), st.floats(-128, 127, width=32)
+)
 
 SLACK = 1.2e-6  # fade_to_gamut calls 1e-6 outside still inside; the rest is rounding
 
 
 def random_lab(count):
-    """Lab colours of all lightnesses and as saturated as a wild network; most are out of gamut."""
+    """Lab colors of all lightnesses and as saturated as a wild network; most are out of gamut."""
     random = np.random.default_rng(0)
     return np.column_stack([random.uniform(0, 100, count), random.uniform(-110, 110, (count, 2))])
 
 
 def saturated_lab(count, factor):
-    """Lab colours of random sRGB whose chroma is multiplied; those that leave the gamut."""
-    lab = color.rgb_to_lab(np.random.default_rng(0).random((count, 3))) * np.array([1, factor, factor])
+    """Lab colors of random sRGB whose chroma is multiplied; those that leave the gamut."""
+    lab = color.rgb_to_lab(np.random.default_rng(0).random((count, 3))) * np.array(
+        [1, factor, factor]
+    )
     linear = color.lab_to_linear(lab)
     return lab[((linear < 0) | (linear > 1)).any(-1)]
 
@@ -68,25 +80,25 @@ def chroma(lab):
     return np.hypot(lab[..., 1], lab[..., 2])
 
 
-# Greys
+# Grays
 
 
 @every_kind
 @law
 @given(levels=st.lists(unit, min_size=1, max_size=40))
-def test_grey_has_no_chroma(array, levels):
-    grey = array(np.repeat(levels, 3).reshape(-1, 3))
-    assert (color.rgb_to_lab(grey)[:, 1:] == 0).all()
+def test_gray_has_no_chroma(array, levels):
+    gray = array(np.repeat(levels, 3).reshape(-1, 3))
+    assert (color.rgb_to_lab(gray)[:, 1:] == 0).all()
 
 
 @every_kind
 @pytest.mark.parametrize("count", [*range(1, 35), 100_003])
-def test_grey_has_no_chroma_wherever_it_lies_in_the_array(array, count):
+def test_gray_has_no_chroma_wherever_it_lies_in_the_array(array, count):
     # PyTorch rounds the elements that fill no vector register, and those at the end of a thread's
     # share, otherwise than the rest: r, g and b of one pixel must not meet with different rounding.
-    grey = array(np.repeat(np.random.default_rng(count).random(count), 3).reshape(-1, 3))
-    linear = color.rgb_to_linear(grey)
-    back = color.lab_to_rgb(color.rgb_to_lab(grey))
+    gray = array(np.repeat(np.random.default_rng(count).random(count), 3).reshape(-1, 3))
+    linear = color.rgb_to_linear(gray)
+    back = color.lab_to_rgb(color.rgb_to_lab(gray))
     assert (linear == linear[:, :1]).all()
     assert (color.linear_to_lab(linear)[:, 1:] == 0).all()
     assert (color.fade_linear(linear) == color.fade_linear(linear)[:, :1]).all()
@@ -105,20 +117,20 @@ def test_white_and_black_are_exact(array):
 @every_kind
 @law
 @given(level=unit)
-def test_grey_comes_back_from_its_lightness_alone(array, level):
+def test_gray_comes_back_from_its_lightness_alone(array, level):
     l_star = color.rgb_to_lab(array([level] * 3))[0]
-    grey = color.lab_to_rgb(array([l_star, 0.0, 0.0]))
-    assert abs(grey - level).max() < (1e-6 if "float32" in str(grey.dtype) else 3e-8)
+    gray = color.lab_to_rgb(array([l_star, 0.0, 0.0]))
+    assert abs(gray - level).max() < (1e-6 if "float32" in str(gray.dtype) else 3e-8)
 
 
 # Round trips
 
 
 @law
-@given(colour=st.tuples(wide, wide, wide))
-def test_rgb_survives_a_round_trip_even_out_of_gamut(colour):
+@given(color=st.tuples(wide, wide, wide))
+def test_rgb_survives_a_round_trip_even_out_of_gamut(color):
     # The two joints of IEC 61966-2-1, 0.04045 and 0.0031308, miss each other by 3e-8.
-    assert abs(color.lab_to_rgb(color.rgb_to_lab(np.array(colour))) - colour).max() < 3e-8
+    assert abs(color.lab_to_rgb(color.rgb_to_lab(np.array(color))) - color).max() < 3e-8
 
 
 def test_rgb_survives_a_round_trip_to_rounding_away_from_the_joint():
@@ -127,15 +139,17 @@ def test_rgb_survives_a_round_trip_to_rounding_away_from_the_joint():
     single = rgb.astype(np.float32)
     assert abs(color.lab_to_rgb(color.rgb_to_lab(single)) - single).max() < 1e-4  # far out of gamut
     inside = np.abs(single) % 1
-    assert abs(color.lab_to_rgb(color.rgb_to_lab(inside)) - inside).max() < 2e-5  # 1/200 of an 8-bit level
+    assert (
+        abs(color.lab_to_rgb(color.rgb_to_lab(inside)) - inside).max() < 2e-5
+    )  # 1/200 of an 8-bit level
 
 
 @law
-@given(colour=lab_colours)
-def test_lab_survives_a_round_trip_even_out_of_gamut(colour):
+@given(color=lab_colors)
+def test_lab_survives_a_round_trip_even_out_of_gamut(color):
     # L* goes through rgb too, whose joints (see above) miss by 3e-8 of light times 12.92: 3e-6 of L*.
-    assert abs(color.rgb_to_lab(color.lab_to_rgb(np.array(colour))) - colour).max() < 1e-4
-    assert abs(color.linear_to_lab(color.lab_to_linear(np.array(colour))) - colour).max() < 1e-11
+    assert abs(color.rgb_to_lab(color.lab_to_rgb(np.array(color))) - color).max() < 1e-4
+    assert abs(color.linear_to_lab(color.lab_to_linear(np.array(color))) - color).max() < 1e-11
 
 
 # One formula for both libraries
@@ -171,7 +185,7 @@ def test_half_precision_is_kept_and_finite(convert, dtype):
 
 
 @every_conversion
-def test_empty_and_strided_arrays_are_colours_too(convert):
+def test_empty_and_strided_arrays_are_colors_too(convert):
     assert convert(np.empty((0, 3))).shape == (0, 3)
     planes = np.random.default_rng(0).random((3, 4, 5))
     view = np.moveaxis(planes, 0, -1)
@@ -197,11 +211,11 @@ def test_empty_and_strided_arrays_are_colours_too(convert):
     ids=lambda wrong: f"{type(wrong).__name__}-{getattr(wrong, 'dtype', '')}",
 )
 def test_anything_but_an_array_of_floats_is_refused(convert, wrong):
-    with pytest.raises(ValueError, match="colours are"):
+    with pytest.raises(ValueError, match="colors are"):
         convert(wrong)
 
 
-def test_colour_leaves_torch_out():
+def test_color_leaves_torch_out():
     program = "import sys, colorizenet.color; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
@@ -220,9 +234,13 @@ CORNERS = {
 def test_gradients_are_finite_everywhere(convert, dtype):
     if convert in (color.lab_to_linear, color.lab_to_rgb, color.fade_to_gamut):
         ab = [0.0, 1e-12, -60.0, 110.0]
-        points = torch.cartesian_prod(torch.tensor([0.0, 8.0, 50.0, 100.0]), torch.tensor(ab), torch.tensor(ab))
+        points = torch.cartesian_prod(
+            torch.tensor([0.0, 8.0, 50.0, 100.0]), torch.tensor(ab), torch.tensor(ab)
+        )
     else:
-        values = torch.tensor(CORNERS["rgb" if convert in (color.rgb_to_linear, color.rgb_to_lab) else "linear"])
+        values = torch.tensor(
+            CORNERS["rgb" if convert in (color.rgb_to_linear, color.rgb_to_lab) else "linear"]
+        )
         points = torch.cartesian_prod(values, values, values)
     points = points.to(dtype).requires_grad_()
     convert(points).square().sum().backward()
@@ -231,7 +249,9 @@ def test_gradients_are_finite_everywhere(convert, dtype):
 
 
 @pytest.mark.parametrize(
-    "convert", [function for function in CONVERSIONS if function is not color.fade_to_gamut], ids=lambda f: f.__name__
+    "convert",
+    [function for function in CONVERSIONS if function is not color.fade_to_gamut],
+    ids=lambda f: f.__name__,
 )
 def test_gradients_are_right(convert):
     # At random points, which miss the joints; what fade_to_gamut keeps is a constant to autograd.
@@ -245,12 +265,12 @@ def test_gradients_are_right(convert):
     assert torch.autograd.gradcheck(convert, (torch.from_numpy(points).requires_grad_(),))
 
 
-def test_a_grey_is_pulled_off_the_grey_axis():
-    # Writing "a grey has no chroma" as a special case would leave a network's greys grey for ever.
-    grey = torch.full((1, 3), 0.5, dtype=torch.float64, requires_grad=True)
-    color.rgb_to_lab(grey)[..., 1].sum().backward()
-    assert grey.grad is not None
-    assert grey.grad[0, 0] > 0 > grey.grad[0, 1]
+def test_a_gray_is_pulled_off_the_gray_axis():
+    # Writing "a gray has no chroma" as a special case would leave a network's grays gray for ever.
+    gray = torch.full((1, 3), 0.5, dtype=torch.float64, requires_grad=True)
+    color.rgb_to_lab(gray)[..., 1].sum().backward()
+    assert gray.grad is not None
+    assert gray.grad[0, 0] > 0 > gray.grad[0, 1]
 
 
 # Against others
@@ -275,7 +295,9 @@ def test_published_values_of_the_primaries(rgb, lab):
 def test_lab_is_that_of_scikit_image_but_for_the_rounding_of_its_constants():
     # Give scikit-image our XYZ and only its curve is left, whose slope 841/108 it rounds to 7.787
     # (below 0.008856): an error in f of at most 0.008856 * 3.7e-5, which L, a, b scale by 116, 500, 200.
-    rgb = np.concatenate([np.random.default_rng(0).random((20_000, 3)) ** power for power in (1, 4)])
+    rgb = np.concatenate(
+        [np.random.default_rng(0).random((20_000, 3)) ** power for power in (1, 4)]
+    )
     ours = color.rgb_to_lab(rgb)
     white = np.array(colorconv.xyz_tristimulus_values(illuminant="D65", observer="2"))
     matrix = color._RELATIVE_XYZ
@@ -306,9 +328,13 @@ def test_network_units_are_hundredths_and_128ths_and_back(array, value):
     values = array([value])
     assert color.normalize_l(values)[0] == values[0] / 100
     assert color.normalize_ab(values)[0] == values[0] / 128
-    assert color.denormalize_ab(color.normalize_ab(values))[0] == values[0]  # a power of two loses nothing
+    assert (
+        color.denormalize_ab(color.normalize_ab(values))[0] == values[0]
+    )  # a power of two loses nothing
     back = color.denormalize_l(color.normalize_l(values))
-    assert abs(back - values).max() <= abs(value) * (2e-7 if "float32" in str(values.dtype) else 4e-16)  # 100 does
+    assert abs(back - values).max() <= abs(value) * (
+        2e-7 if "float32" in str(values.dtype) else 4e-16
+    )  # 100 does
     assert back.dtype == values.dtype
 
 
@@ -322,9 +348,9 @@ def test_network_units_of_white():
 
 @every_kind
 @law
-@given(colour=lab_colours)
-def test_fading_keeps_lightness_and_hue_and_fits(array, colour):
-    lab = array([colour])
+@given(color=lab_colors)
+def test_fading_keeps_lightness_and_hue_and_fits(array, color):
+    lab = array([color])
     faded = color.fade_to_gamut(lab)
     linear = color.lab_to_linear(faded)
     assert faded[0, 0] == lab[0, 0]
@@ -337,14 +363,17 @@ def test_fading_keeps_lightness_and_hue_and_fits(array, colour):
 
 @every_kind
 @law
-@given(colour=rgb_colours)
-def test_fading_leaves_a_colour_inside_alone(array, colour):
-    lab = color.rgb_to_lab(array(colour))
+@given(color=rgb_colors)
+def test_fading_leaves_a_color_inside_alone(array, color):
+    lab = color.rgb_to_lab(array(color))
     assert (color.fade_to_gamut(lab) == lab).all()
     # In the other form Y is subtracted and added again, which rounds to the last bit below 1, and light
-    # under that bit counts as grey: of the blue (0, 0, b) at worst 0.93 / (4 * 0.0722) = 3.2 bits are lost.
-    linear = color.rgb_to_linear(array(colour))
-    assert abs(color.fade_linear(linear) - linear).max() < 3.3 * np.finfo(str(linear.dtype).removeprefix("torch.")).eps
+    # under that bit counts as gray: of the blue (0, 0, b) at worst 0.93 / (4 * 0.0722) = 3.2 bits are lost.
+    linear = color.rgb_to_linear(array(color))
+    assert (
+        abs(color.fade_linear(linear) - linear).max()
+        < 3.3 * np.finfo(str(linear.dtype).removeprefix("torch.")).eps
+    )
 
 
 @pytest.mark.parametrize("halvings", [8, 20])
@@ -364,29 +393,33 @@ def test_a_little_more_chroma_than_fading_keeps_would_not_fit(halvings):
 def test_fading_of_tensors_is_that_of_arrays():
     lab = random_lab(2_000)
     linear = color.lab_to_linear(lab)
-    np.testing.assert_allclose(color.fade_to_gamut(torch.from_numpy(lab)), color.fade_to_gamut(lab), atol=1e-3)
-    np.testing.assert_allclose(color.fade_linear(torch.from_numpy(linear)), color.fade_linear(linear), atol=1e-12)
+    np.testing.assert_allclose(
+        color.fade_to_gamut(torch.from_numpy(lab)), color.fade_to_gamut(lab), atol=1e-3
+    )
+    np.testing.assert_allclose(
+        color.fade_linear(torch.from_numpy(linear)), color.fade_linear(linear), atol=1e-12
+    )
 
 
 @every_kind
 @law
-@given(colour=lab_colours)
-def test_fading_in_linear_light_keeps_lightness_and_fits(array, colour):
-    linear = color.lab_to_linear(array([colour]))
+@given(color=lab_colors)
+def test_fading_in_linear_light_keeps_lightness_and_fits(array, color):
+    linear = color.lab_to_linear(array([color]))
     faded = color.fade_linear(linear)
     assert faded.min() >= 0
     assert faded.max() <= 1
     l_star = color.linear_to_lab(faded)[0, 0]
     # Black is where rounding of light counts most: 903 L* per unit of Y.
-    assert abs(l_star - colour[0]) < (1e-3 if "float32" in str(linear.dtype) else 1e-10)
+    assert abs(l_star - color[0]) < (1e-3 if "float32" in str(linear.dtype) else 1e-10)
 
 
 @every_kind
 @law
-@given(colour=lab_colours)
-def test_fading_in_linear_light_is_a_straight_line_to_grey(array, colour):
-    linear = color.lab_to_linear(array(colour))
-    y = array([color.lab_to_linear(array([colour[0], 0, 0]))[0]])
+@given(color=lab_colors)
+def test_fading_in_linear_light_is_a_straight_line_to_gray(array, color):
+    linear = color.lab_to_linear(array(color))
+    y = array([color.lab_to_linear(array([color[0], 0, 0]))[0]])
     before, after = linear - y, color.fade_linear(linear) - y
     scale = 1e-5 if "float32" in str(linear.dtype) else 1e-12
     assert abs(before[0] * after[1] - before[1] * after[0]) < scale
@@ -407,10 +440,15 @@ def test_fading_in_linear_light_is_idempotent_and_touches_the_gamut():
 
 def test_linear_fade_against_bisection_on_saturated_photographs():
     lab = saturated_lab(100_000, 1.3)
-    quick, reference = color.linear_to_lab(color.fade_linear(color.lab_to_linear(lab))), color.fade_to_gamut(lab)
+    quick, reference = (
+        color.linear_to_lab(color.fade_linear(color.lab_to_linear(lab))),
+        color.fade_to_gamut(lab),
+    )
     share = chroma(quick) / chroma(reference)
     hue = hue_error(quick, lab)
-    assert 0.97 < chroma(quick).mean() / chroma(reference).mean() < 0.99  # it keeps 98 % of the chroma
+    assert (
+        0.97 < chroma(quick).mean() / chroma(reference).mean() < 0.99
+    )  # it keeps 98 % of the chroma
     assert 0.995 < np.median(share) < 1.005
     assert share.min() > 0.68
     assert np.percentile(share, 1) > 0.75
@@ -423,7 +461,10 @@ def test_linear_fade_against_bisection_on_saturated_photographs():
 def test_linear_fade_against_bisection_on_any_lab():
     lab = random_lab(100_000)
     lab = lab[chroma(color.fade_to_gamut(lab)) < chroma(lab)]
-    quick, reference = color.linear_to_lab(color.fade_linear(color.lab_to_linear(lab))), color.fade_to_gamut(lab)
+    quick, reference = (
+        color.linear_to_lab(color.fade_linear(color.lab_to_linear(lab))),
+        color.fade_to_gamut(lab),
+    )
     kept = chroma(reference) > 0.1
     share = (chroma(quick) / np.maximum(chroma(reference), 1e-9))[kept]
     hue = hue_error(quick, lab)[chroma(quick) > 5]
@@ -479,16 +520,24 @@ def test_composing_floats_is_the_exact_conversion(planes):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
 def test_fast_lightness_is_the_exact_one(dtype):
     rgb = np.random.default_rng(6).uniform(0, 1, (64, 64, 3))
-    pixels = rgb.astype(dtype) if dtype == "float32" else (rgb * np.iinfo(dtype).max).round().astype(dtype)
+    pixels = (
+        rgb.astype(dtype)
+        if dtype == "float32"
+        else (rgb * np.iinfo(dtype).max).round().astype(dtype)
+    )
     exact = color.rgb_to_lab(pixels / (1.0 if dtype == "float32" else np.iinfo(dtype).max))[..., 0]
     assert np.abs(color.lightness(pixels) - exact).max() < 2e-4
-    grey = np.ascontiguousarray(pixels[..., 0])
-    assert np.abs(color.lightness(grey) - color.lightness(np.dstack([grey] * 3))).max() < 2e-4
+    gray = np.ascontiguousarray(pixels[..., 0])
+    assert np.abs(color.lightness(gray) - color.lightness(np.dstack([gray] * 3))).max() < 2e-4
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_a_grey_composed_without_chroma_is_itself(dtype):
+def test_a_gray_composed_without_chroma_is_itself(dtype):
     levels = np.arange(np.iinfo(dtype).max + 1, dtype=dtype)[None]
-    composed = color.compose(color.lightness(levels), np.zeros((*levels.shape, 2), np.float32), levels.dtype)
-    assert np.array_equal(composed[..., 0], composed[..., 1]) and np.array_equal(composed[..., 1], composed[..., 2])
+    composed = color.compose(
+        color.lightness(levels), np.zeros((*levels.shape, 2), np.float32), levels.dtype
+    )
+    assert np.array_equal(composed[..., 0], composed[..., 1]) and np.array_equal(
+        composed[..., 1], composed[..., 2]
+    )
     assert np.abs(composed[..., 0].astype(int) - levels).max() <= (0 if dtype == "uint8" else 1)

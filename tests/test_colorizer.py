@@ -7,12 +7,24 @@ import numpy as np
 import pytest
 
 from colorizenet import color
-from colorizenet.colorizer import Colorizer, network_size
-from colorizenet.errors import ImageError, ModelFileError, ProviderError
-from colorizenet.images import Image, read_image
+from colorizenet.colorizer import Colorizer
+from colorizenet.imaging.resampling import network_shape
+from colorizenet.errors import DeviceError, ImageError, ModelFileError
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.reading import read_image
 from colorizenet.modelfile import ModelCard
 
-SHAPES = [(1, 1), (1, 300), (300, 1), (70_000, 1), (2, 3), (33, 65), (256, 256), (301, 517), (30, 3000)]
+SHAPES = [
+    (1, 1),
+    (1, 300),
+    (300, 1),
+    (70_000, 1),
+    (2, 3),
+    (33, 65),
+    (256, 256),
+    (301, 517),
+    (30, 3000),
+]
 
 
 @pytest.fixture(scope="module")
@@ -23,22 +35,28 @@ def colorizer() -> Colorizer:
 
 @pytest.fixture
 def strong(make_model) -> Colorizer:
-    """A network whose colours leave sRGB almost everywhere."""
+    """A network whose colors leave sRGB almost everywhere."""
     return Colorizer(make_model(slope_a=0.9, slope_b=-0.9))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize(("dtype", "allowed"), [("uint8", 0.6), ("uint16", 0.02), ("float32", 0.02)])
+@pytest.mark.parametrize(
+    ("dtype", "allowed"), [("uint8", 0.6), ("uint16", 0.02), ("float32", 0.02)]
+)
 def test_lightness_size_and_depth_are_kept(strong, shape, dtype, allowed):
     random = np.random.default_rng(0)
-    grey = random.uniform(0, 1, shape)
-    pixels = grey.astype(dtype) if dtype == "float32" else (grey * np.iinfo(dtype).max).round().astype(dtype)
+    gray = random.uniform(0, 1, shape)
+    pixels = (
+        gray.astype(dtype)
+        if dtype == "float32"
+        else (gray * np.iinfo(dtype).max).round().astype(dtype)
+    )
     result = strong(pixels)
     assert result.shape == (*shape, 3) and result.dtype == dtype
     assert np.abs(color.lightness(result) - color.lightness(pixels)).max() <= allowed
 
 
-def test_every_level_of_grey_keeps_its_lightness(strong):
+def test_every_level_of_gray_keeps_its_lightness(strong):
     """Against the exact conversion in float64, not our own tables."""
     levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 64, axis=1)
     lab = color.rgb_to_lab(strong(levels).astype(np.float64) / 255)
@@ -46,16 +64,18 @@ def test_every_level_of_grey_keeps_its_lightness(strong):
     assert np.abs(lab[..., 0] - wanted[..., 0]).max() <= 0.6
 
 
-def test_a_colour_input_is_treated_as_grey_by_its_lightness(colorizer, colour):
-    result = colorizer(colour)
-    assert np.abs(color.lightness(result) - color.lightness(colour)).max() <= 0.6
-    l_star = color.lightness(colour)
-    as_grey = np.round(color.lab_to_rgb(np.dstack([l_star, 0 * l_star, 0 * l_star]))[..., 0] * 255).astype(np.uint8)
-    # The same but for the rounding of the grey to 8 bits
-    assert np.abs(result.astype(int) - colorizer(as_grey)).mean() < 2
+def test_a_color_input_is_treated_as_gray_by_its_lightness(colorizer, color):
+    result = colorizer(color)
+    assert np.abs(color.lightness(result) - color.lightness(color)).max() <= 0.6
+    l_star = color.lightness(color)
+    as_gray = np.round(
+        color.lab_to_rgb(np.dstack([l_star, 0 * l_star, 0 * l_star]))[..., 0] * 255
+    ).astype(np.uint8)
+    # The same but for the rounding of the gray to 8 bits
+    assert np.abs(result.astype(int) - colorizer(as_gray)).mean() < 2
 
 
-def test_the_network_is_given_and_gives_network_units(make_model, grey):
+def test_the_network_is_given_and_gives_network_units(make_model, gray):
     """a = 0.3 L and b = -0.2 L in network units, by the tiny network's own weights."""
     ab = Colorizer(make_model(slope_a=0.3, slope_b=-0.2)).chroma(np.full((64, 64), 119, np.uint8))
     l_star = color.lightness(np.uint8([[119]]))[0, 0]
@@ -63,25 +83,29 @@ def test_the_network_is_given_and_gives_network_units(make_model, grey):
     assert ab[..., 1] == pytest.approx(-0.2 * l_star / 100 * 128, rel=1e-4)
 
 
-def test_the_strength_of_the_card_is_applied_before_anyone_asks(make_model, grey):
+def test_the_strength_of_the_card_is_applied_before_anyone_asks(make_model, gray):
     card = ModelCard(name="x", task="y", size=64)
-    plain = Colorizer(make_model("plain.onnx", card=card.to_json())).chroma(grey)
-    calm = Colorizer(make_model("calm.onnx", card=replace(card, strength=0.5).to_json())).chroma(grey)
+    plain = Colorizer(make_model("plain.onnx", card=card.to_json())).chroma(gray)
+    calm = Colorizer(make_model("calm.onnx", card=replace(card, strength=0.5).to_json())).chroma(
+        gray
+    )
     assert np.allclose(calm, plain / 2, atol=1e-5)
 
 
-def test_strength_scales_the_chroma(colorizer, grey):
+def test_strength_scales_the_chroma(colorizer, gray):
     chroma = [
-        np.abs(color.rgb_to_lab(colorizer(grey, strength=strength).astype(np.float32) / 255)[..., 1:]).mean()
+        np.abs(
+            color.rgb_to_lab(colorizer(gray, strength=strength).astype(np.float32) / 255)[..., 1:]
+        ).mean()
         for strength in (0.0, 0.5, 1.0, 1.5)
     ]
-    assert chroma[0] == pytest.approx(0, abs=1e-4), "strength 0 is grey"
+    assert chroma[0] == pytest.approx(0, abs=1e-4), "strength 0 is gray"
     assert chroma == sorted(chroma) and chroma[1] == pytest.approx(chroma[2] / 2, rel=0.05)
     with pytest.raises(ValueError, match="strength is 3"):
-        colorizer(grey, strength=3)
+        colorizer(gray, strength=3)
 
 
-def test_the_shipped_model_brings_real_colour(colorizer, samples):
+def test_the_shipped_model_brings_real_color(colorizer, samples):
     for path in samples:
         image = read_image(path)
         result = colorizer(image)
@@ -98,24 +122,24 @@ def test_grass_is_green_and_sky_is_blue(colorizer, samples):
     assert sky[2] < -5
 
 
-def test_all_but_the_pixels_of_an_image_is_kept(colorizer, grey):
-    alpha = np.zeros_like(grey)
-    result = colorizer(Image(grey, alpha, "tiff", {"exif-ifd0-Artist": (0, "x")}, (3.0, 3.0)))
+def test_all_but_the_pixels_of_an_image_is_kept(colorizer, gray):
+    alpha = np.zeros_like(gray)
+    result = colorizer(Image(gray, alpha, "tiff", {"exif-ifd0-Artist": (0, "x")}, (3.0, 3.0)))
     assert result.alpha is alpha and result.format == "tiff"
     assert result.carried == {"exif-ifd0-Artist": (0, "x")} and result.resolution == (3.0, 3.0)
 
 
-def test_calls_from_many_threads_give_what_one_gives(colorizer, grey):
-    wanted = colorizer(grey)
+def test_calls_from_many_threads_give_what_one_gives(colorizer, gray):
+    wanted = colorizer(gray)
     with ThreadPoolExecutor(4) as pool:
-        results = list(pool.map(lambda _: colorizer(grey), range(8)))
+        results = list(pool.map(lambda _: colorizer(gray), range(8)))
     assert all(np.array_equal(result, wanted) for result in results)
 
 
-def test_the_input_is_not_changed(colorizer, grey):
-    before = grey.copy()
-    colorizer(grey)
-    assert np.array_equal(grey, before)
+def test_the_input_is_not_changed(colorizer, gray):
+    before = gray.copy()
+    colorizer(gray)
+    assert np.array_equal(gray, before)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +160,11 @@ def test_what_is_no_picture_is_refused(colorizer, array):
         colorizer(array)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (100, 100), (3000, 200), (200, 3000), (5000, 3), (1, 65_500), (2448, 3264)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (100, 100), (3000, 200), (200, 3000), (5000, 3), (1, 65_500), (2448, 3264)]
+)
 def test_what_the_network_sees_keeps_the_aspect_and_is_bounded(shape):
-    height, width = network_size(shape, 256, 32)
+    height, width = network_shape(shape, 256, 32)
     assert height % 32 == 0 and width % 32 == 0 and min(height, width) >= 32
     assert height * width <= 2.5 * 256**2
     aspect = (width / height) / (shape[1] / shape[0])
@@ -146,7 +172,7 @@ def test_what_the_network_sees_keeps_the_aspect_and_is_bounded(shape):
 
 
 def test_a_provider_that_is_not_there_is_said_so():
-    with pytest.raises(ProviderError, match=r"cannot run on nonsense, only on .*cpu"):
+    with pytest.raises(DeviceError, match=r"cannot run on nonsense, only on .*cpu"):
         Colorizer(provider="nonsense")
 
 

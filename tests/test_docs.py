@@ -15,8 +15,12 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("samp
 
 
 def test_the_page_of_the_command_line_is_what_make_docs_writes(tmp_path):
-    subprocess.run([sys.executable, ROOT / "docs" / "write_cli.py", tmp_path / "cli.md"], check=True)
-    assert (ROOT / "docs" / "cli.md").read_text() == (tmp_path / "cli.md").read_text(), "run `make docs`"
+    subprocess.run(
+        [sys.executable, ROOT / "docs" / "write_cli.py", tmp_path / "cli.md"], check=True
+    )
+    assert (ROOT / "docs" / "cli.md").read_text() == (tmp_path / "cli.md").read_text(), (
+        "run `make docs`"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
@@ -44,7 +48,9 @@ def test_the_table_of_ablations_is_that_of_the_figures_that_are_kept(tool):
     measured = json.loads(ablations.MEASURED.read_text())
     page = ablations.PAGE.read_text(encoding="utf-8")
     assert page == ablations.with_table(page, measured), "run `python tools/ablations.py`"
-    assert {run["seen"] for run in measured["runs"].values()} == {measured["runs"][measured["baseline"]]["seen"]}
+    assert {run["seen"] for run in measured["runs"].values()} == {
+        measured["runs"][measured["baseline"]]["seen"]
+    }
 
 
 def test_the_readmes_table_is_that_of_the_models_that_ship(tool):
@@ -69,20 +75,29 @@ def test_the_readme_says_how_pictures_are_prepared_as_the_code_does_it():
     data = recipes["unet"].data
     assert f"`L / {color.L_SCALE:g}`" in text and f"`ab / {color.AB_SCALE:g}`" in text
     larger = recipes["unet256"].data.size
-    assert f"{data.size} px to train ({larger} px in `unet256` and `pix2pix`) and {data.val_size} px" in text
-    assert recipes["pix2pix"].data.size == larger and recipes["pix2pix"].batch_size == recipes["unet256"].batch_size
+    assert (
+        f"{data.size} px to train ({larger} px in `unet256` and `pix2pix`) and {data.val_size} px"
+        in text
+    )
+    assert (
+        recipes["pix2pix"].data.size == larger
+        and recipes["pix2pix"].batch_size == recipes["unet256"].batch_size
+    )
     assert f"{data.min_crop:.0%}".rstrip("%") + " to 100 % of the short side" in text
-    assert f"Batches hold {recipes['unet'].batch_size} pictures ({recipes['unet256'].batch_size} in `unet256`" in text
+    assert (
+        f"Batches hold {recipes['unet'].batch_size} pictures ({recipes['unet256'].batch_size} in `unet256`"
+        in text
+    )
     assert recipes["encoder_unet"].batch_size == 32 and recipes["tiny"].batch_size == 16
 
 
 def test_what_a_network_sees_is_what_the_readme_says():
-    """sRGB to Lab by colour's own numbers, L / 100 and ab / 128, and splits of 80/10/10."""
+    """sRGB to Lab by color's own numbers, L / 100 and ab / 128, and splits of 80/10/10."""
     import torch
 
     from colorizenet import color
-    from colorizenet.sources import _hashed_split
-    from colorizenet.training.augment import to_network
+    from colorizenet.photosets import _hashed_split
+    from colorizenet.training.data.augment import to_network
 
     rgb = torch.randint(0, 256, (2, 4, 6, 3), dtype=torch.uint8)
     lightness, ab = to_network(rgb)

@@ -10,17 +10,19 @@ import cv2
 import numpy as np
 import pytest
 
-from colorizenet import cli, evaluation, metrics
+from colorizenet import cli
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import DataError, ImageError
-from colorizenet.report import Report, _percentiles, _resampled_means, _wilson
-from colorizenet.sources import all_pictures
+from colorizenet.evaluation import metrics
+from colorizenet.evaluation import protocol as evaluation
+from colorizenet.evaluation.report import Report, _percentiles, _resampled_means, _wilson
+from colorizenet.photosets import list_photos
 
 PICTURES = 6
 
 
 def photograph(number: int, height: int = 96, width: int = 120) -> np.ndarray:
-    """Smooth shapes in many colours, RGB."""
+    """Smooth shapes in many colors, RGB."""
     small = np.random.default_rng(number).integers(0, 256, (6, 6, 3), np.uint8)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
@@ -49,11 +51,11 @@ def report(folder, colorizer) -> Report:
 
 
 def test_rows_stand_in_the_order_that_they_must(report):
-    assert list(report.figures) == ["grey", "truth", "oracle 4x", "oracle 8x", "default"]
+    assert list(report.figures) == ["gray", "truth", "oracle 4x", "oracle 8x", "default"]
     means = report.means
-    order = [means[row]["ciede2000"] for row in ("truth", "oracle 4x", "oracle 8x", "grey")]
+    order = [means[row]["ciede2000"] for row in ("truth", "oracle 4x", "oracle 8x", "gray")]
     assert order == sorted(order) and order[0] < 0.5 < order[-1]
-    assert means["grey"]["colorfulness"] == 0
+    assert means["gray"]["colorfulness"] == 0
     assert means["truth"]["psnr"] > 40
     assert report.subject == "default" and report.mean == means["default"]
 
@@ -64,22 +66,24 @@ def test_every_row_has_every_figure_of_every_picture(report):
         assert all(values.shape == (PICTURES,) for values in of.values())
 
 
-def test_a_model_sees_grey_and_nothing_else(folder):
+def test_a_model_sees_gray_and_nothing_else(folder):
     seen = []
     truth = evaluation.Truth("one", photograph(1))
 
     def shown(truth):
-        seen.append(truth.grey)
+        seen.append(truth.gray)
         return truth.rgb
 
     assert shown(truth) is truth.rgb and seen[0].shape == truth.rgb.shape[:2]
-    assert np.abs(evaluation.color.lightness(seen[0]) - truth.l_star).max() < 0.25  # as near as 8 bits come
+    assert (
+        np.abs(evaluation.color.lightness(seen[0]) - truth.l_star).max() < 0.25
+    )  # as near as 8 bits come
 
 
-def test_figures_are_those_of_the_command_that_colours(report, folder, colorizer):
+def test_figures_are_those_of_the_command_that_colors(report, folder, colorizer):
     name = report.pictures[0]
     truth = evaluation.protocol_picture(cv2.imread(str(folder / name))[..., ::-1], 64)
-    shown = colorizer(evaluation.Truth(name, truth).grey)
+    shown = colorizer(evaluation.Truth(name, truth).gray)
     assert report.figures["default"]["ciede2000"][0] == metrics.ciede2000(shown, truth)
     assert np.array_equal(report.show(name)["default"], shown)
 
@@ -111,7 +115,7 @@ def report_size(report: Report) -> tuple[int, ...]:
 
 @pytest.fixture
 def rival(tmp_path, folder):
-    """True colours, in lossy files, some of another size and in folders of their own."""
+    """True colors, in lossy files, some of another size and in folders of their own."""
     for number in range(PICTURES):
         rgb = photograph(number)
         if number % 2:
@@ -132,7 +136,12 @@ def test_a_rival_is_measured_as_it_is_and_on_the_true_lightness(folder, colorize
         assert np.abs(evaluation.color.lightness(shown["true, own L*"]) - lightness).max() < 0.6
         assert np.abs(evaluation.color.lightness(shown["true"]) - lightness).max() > 1
     won = report.compare("true", "default")
-    assert won.wins == 1 and won.wins_interval[0] > 0.5 and won.difference < 0 and won.difference_interval[1] < 0
+    assert (
+        won.wins == 1
+        and won.wins_interval[0] > 0.5
+        and won.difference < 0
+        and won.difference_interval[1] < 0
+    )
     lost = report.compare("default", "true")
     assert lost.wins == 0 and lost.difference == -won.difference
 
@@ -188,11 +197,17 @@ def test_a_picture_that_a_metric_refuses_is_in_no_row_and_no_figure(tmp_path, co
 
     asked = {"pair_metrics": {"brightness": brightness}, "set_metrics": {"counted": Counting()}}
     report = evaluation.evaluate(colorizer, tmp_path, full=True, **asked)
-    assert report.pictures == ["0.png", "2.png", "3.png"]  # in their order, though sizes came in batches
+    assert report.pictures == [
+        "0.png",
+        "2.png",
+        "3.png",
+    ]  # in their order, though sizes came in batches
     assert report.failed == ["1.png: it is too small; enlarge it"]
-    means = [float(photograph(number, side, side).mean()) for number, side in ((0, 40), (2, 40), (3, 30))]
-    assert list(report.figures["grey"]["brightness"]) == means
-    assert report.figures["grey"]["psnr"].shape == report.photographs["colorfulness"].shape == (3,)
+    means = [
+        float(photograph(number, side, side).mean()) for number, side in ((0, 40), (2, 40), (3, 30))
+    ]
+    assert list(report.figures["gray"]["brightness"]) == means
+    assert report.figures["gray"]["psnr"].shape == report.photographs["colorfulness"].shape == (3,)
     assert report.mean["counted"] == 6
 
 
@@ -206,7 +221,9 @@ def test_large_pictures_do_not_wait_for_each_other(tmp_path, colorizer):
         return [0.0] * len(truths)
 
     rows = evaluation.standard_rows()[:1]
-    evaluation.evaluate_rows(rows, all_pictures(tmp_path), size=None, pair_metrics={"counted": counting})
+    evaluation.evaluate_rows(
+        rows, list_photos(tmp_path), size=None, pair_metrics={"counted": counting}
+    )
     assert seen == [2, 2, 2]
 
 
@@ -218,7 +235,10 @@ def test_what_is_kept_of_a_picture_is_its_name_and_its_figures():
         histograms = {name: np.zeros((64, 64)) for name in (*counted.figures, "photographs")}
         own, of_rows = {"colorfulness": 1.0}, {row.name: dict(figures) for row in rows}
         counted.add(evaluation._Measured(str(number), photograph(0), own, of_rows, histograms, {}))
-    kept = [*counted.own.values(), *(column for of in counted.figures.values() for column in of.values())]
+    kept = [
+        *counted.own.values(),
+        *(column for of in counted.figures.values() for column in of.values()),
+    ]
     assert all(column.itemsize * len(column) == 24 for column in kept)
 
 
@@ -244,11 +264,15 @@ def test_metrics_from_elsewhere_see_every_picture_once_in_batches(folder, colori
         return [float(picture.mean()) for picture in pictures]
 
     report = evaluation.evaluate(
-        colorizer, folder, size=32, pair_metrics={"brightness": brightness}, set_metrics={"counting": Counting()}
+        colorizer,
+        folder,
+        size=32,
+        pair_metrics={"brightness": brightness},
+        set_metrics={"counting": Counting()},
     )
     assert sum(seen) == PICTURES * len(report.figures)
     assert report.mean["counting"] == 1 and report.mean["brightness"] > 0
-    assert report.figures["grey"]["brightness"].shape == (PICTURES,)
+    assert report.figures["gray"]["brightness"].shape == (PICTURES,)
 
 
 # Certainty
@@ -273,9 +297,9 @@ def test_a_difference_is_resampled_as_a_column_of_its_own(report, metric):
         own = report.photographs[metric] if metric == "colorfulness" else 0
         return np.abs(report.figures[row][metric] - own)
 
-    difference = (column("default") - column("grey"))[:, None]
+    difference = (column("default") - column("gray"))[:, None]
     (interval,) = bootstrap(difference)
-    assert report.compare("default", "grey", metric).difference_interval == pytest.approx(interval)
+    assert report.compare("default", "gray", metric).difference_interval == pytest.approx(interval)
 
 
 def test_wilsons_interval():
@@ -284,23 +308,23 @@ def test_wilsons_interval():
     assert _wilson(1.0, 20) == pytest.approx((0.8389, 1), abs=1e-4)
 
 
-def test_for_colourfulness_the_nearer_to_the_photograph_is_better(report):
-    assert report.compare("truth", "grey", "colorfulness").wins == 1
-    assert report.means["grey"]["delta_colorfulness"] == pytest.approx(
+def test_for_colorfulness_the_nearer_to_the_photograph_is_better(report):
+    assert report.compare("truth", "gray", "colorfulness").wins == 1
+    assert report.means["gray"]["delta_colorfulness"] == pytest.approx(
         float(np.mean(report.photographs["colorfulness"]))
     )
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_models_are_made_equally_colourful(folder, colorizer, report, share):
+def test_models_are_made_equally_colorful(folder, colorizer, report, share):
     wanted = share * report.mean["colorfulness"]
     pale = evaluation.evaluate(colorizer, folder, size=64, colorfulness=wanted)
     assert pale.mean["colorfulness"] == pytest.approx(wanted, rel=0.005)
     assert pale.about["default"]["strength"] == pytest.approx(share, rel=0.1)
 
 
-def test_a_colourfulness_that_no_strength_reaches_is_refused(folder, colorizer, tmp_path):
-    with pytest.raises(DataError, match=r"as colourful as 400 .*: strength 2 gives [1-9]"):
+def test_a_colorfulness_that_no_strength_reaches_is_refused(folder, colorizer, tmp_path):
+    with pytest.raises(DataError, match=r"as colorful as 400 .*: strength 2 gives [1-9]"):
         evaluation.evaluate(colorizer, folder, size=64, colorfulness=400)
     with pytest.raises(ValueError, match="over 0"):
         evaluation.evaluate(colorizer, folder, size=64, colorfulness=-5)
@@ -315,7 +339,9 @@ def test_a_line_says_who_is_nearer(folder, colorizer, rival):
     report = evaluation.evaluate(colorizer, folder, size=64, against={"rival": rival})
     (line,) = report.verdicts()
     pairs = report.compare("default", "rival")
-    assert line.startswith(f"default against rival: nearer on {pairs.wins:.0%} of the photographs (")
+    assert line.startswith(
+        f"default against rival: nearer on {pairs.wins:.0%} of the photographs ("
+    )
     assert f"CIEDE2000 {pairs.difference:+.2f} (" in line
     assert (pairs.wins, pairs.difference > 0) == (0, True)
 
@@ -335,7 +361,10 @@ def test_json_holds_everything_and_is_json(report, tmp_path):
     assert told["interval"]["default"]["ciede2000"][0] < told["mean"]["default"]["ciede2000"]
     assert len(told["each"]) == PICTURES and told["each"][0]["name"] == report.pictures[0]
     assert re.fullmatch("[0-9a-f]{64}", told["rows"]["default"]["sha256"])
-    assert told["compared"]["default"]["grey"]["ciede2000"]["wins"] == report.compare("default", "grey").wins
+    assert (
+        told["compared"]["default"]["gray"]["ciede2000"]["wins"]
+        == report.compare("default", "gray").wins
+    )
 
 
 def test_the_page_holds_all_that_it_shows_and_obeys_no_name(tmp_path, colorizer):
@@ -345,7 +374,14 @@ def test_the_page_holds_all_that_it_shows_and_obeys_no_name(tmp_path, colorizer)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "<b>&" not in page and "&lt;b&gt;&amp;.png" in page
     assert not re.findall(r'(?:src|href)="(?!data:)', page) and "http" not in page
-    for title in ("Figures", "Who wins", "A random dozen", "The worst", "desaturated", "over-coloured"):
+    for title in (
+        "Figures",
+        "Who wins",
+        "A random dozen",
+        "The worst",
+        "desaturated",
+        "over-colored",
+    ):
         assert title in page
     assert "$" not in page
     assert page.count("data:image/") >= 4 * 3  # four sections, one picture, three shown
@@ -368,8 +404,19 @@ def test_the_command_line_prints_the_table_and_writes_reports(run, folder, rival
     assert (status, err) == (0, "")
     assert out.startswith(f"{PICTURES} photographs, protocol")
     heads = re.split("  +", out.splitlines()[1].strip())
-    assert heads == ["grey", "truth", "oracle 4x", "oracle 8x", "default", "rival", "rival, own L*", "photographs"]
-    assert [line.split(" ")[0].split("\N{NO-BREAK SPACE}")[0] for line in out.splitlines()[2:5]] == [
+    assert heads == [
+        "gray",
+        "truth",
+        "oracle 4x",
+        "oracle 8x",
+        "default",
+        "rival",
+        "rival, own L*",
+        "photographs",
+    ]
+    assert [
+        line.split(" ")[0].split("\N{NO-BREAK SPACE}")[0] for line in out.splitlines()[2:5]
+    ] == [
         "PSNR",
         "SSIM",
         "CIEDE2000",
@@ -401,7 +448,9 @@ def test_a_wrong_command_line_is_one_line_and_status_2(run, folder, arguments, s
     assert said in err
 
 
-def test_the_strength_that_was_found_is_told_and_repeats_it(run, folder, colorizer, report, tmp_path):
+def test_the_strength_that_was_found_is_told_and_repeats_it(
+    run, folder, colorizer, report, tmp_path
+):
     wanted = f"{0.7 * report.mean['colorfulness']:.3g}"
     arguments = "--size", "64", "--colorfulness", wanted, "--report-json", str(tmp_path / "r.json")
     status, _, err = run(str(folder), *arguments)

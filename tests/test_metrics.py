@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from skimage.color import deltaE_ciede2000, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from colorizenet import color, metrics
+from colorizenet import color
+from colorizenet.evaluation import metrics
 from colorizenet.upsample import EdgeUpsampler
 
 law = settings(deadline=None, max_examples=60)
@@ -23,8 +24,8 @@ pictures = shapes.flatmap(lambda shape: arrays(np.uint8, (*shape, 3)))
 pairs = shapes.flatmap(lambda shape: st.tuples(*[arrays(np.uint8, (*shape, 3))] * 2))
 labs = st.tuples(st.floats(0, 100), st.floats(-110, 110), st.floats(-110, 110)).map(np.array)
 
-# Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (2005), table 1: two colours and
-# their difference. Each row tries one branch: hues that meet at 0, that lie opposite, greys, blues.
+# Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (2005), table 1: two colors and
+# their difference. Each row tries one branch: hues that meet at 0, that lie opposite, grays, blues.
 PUBLISHED = np.array(
     [
         [50.0000, 2.6772, -79.7751, 50.0000, 0.0000, -82.7485, 2.0425],
@@ -80,18 +81,22 @@ def random_pictures(spread):
 def test_ciede2000_of_the_published_pairs(row):
     lab, other, published = row[:3], row[3:6], row[6]
     half_a_digit = 0.5e-4 + 1e-9
-    assert abs(deltaE_ciede2000(lab, other) - published) < half_a_digit  # or the table is mistyped here
+    assert (
+        abs(deltaE_ciede2000(lab, other) - published) < half_a_digit
+    )  # or the table is mistyped here
     assert abs(metrics.delta_e_2000(lab, other) - published) < half_a_digit
     assert abs(metrics.delta_e_2000(other, lab) - published) < half_a_digit
 
 
 @pytest.mark.parametrize("nearness", [1, 0.05, 0.001])
-def test_ciede2000_of_random_colours_is_that_of_scikit_image(nearness):
+def test_ciede2000_of_random_colors_is_that_of_scikit_image(nearness):
     # The two may differ only where hues lie exactly opposite, which no random pair does.
     random = np.random.default_rng(0)
     lab, far = random.uniform([0, -110, -110], [100, 110, 110], (2, 50_000, 3))
     other = lab + (far - lab) * nearness
-    np.testing.assert_allclose(metrics.delta_e_2000(lab, other), deltaE_ciede2000(lab, other), rtol=0, atol=1e-10)
+    np.testing.assert_allclose(
+        metrics.delta_e_2000(lab, other), deltaE_ciede2000(lab, other), rtol=0, atol=1e-10
+    )
 
 
 def test_ciede2000_in_single_precision_is_good_to_four_decimals():
@@ -103,7 +108,7 @@ def test_ciede2000_in_single_precision_is_good_to_four_decimals():
 
 @law
 @given(lab=labs, other=labs)
-def test_ciede2000_of_colours_is_symmetric_and_zero_only_for_equals(lab, other):
+def test_ciede2000_of_colors_is_symmetric_and_zero_only_for_equals(lab, other):
     there, back = metrics.delta_e_2000(lab, other), metrics.delta_e_2000(other, lab)
     assert there == pytest.approx(back, abs=1e-9)
     assert metrics.delta_e_2000(lab, lab) == 0
@@ -116,7 +121,9 @@ def test_ciede2000_of_colours_is_symmetric_and_zero_only_for_equals(lab, other):
 def test_ciede2000_of_pictures_is_symmetric_and_zero_for_equals(pair):
     picture, other = pair
     # Pictures go through single precision, which counts most from blue to yellow: 4e-5 of 103.
-    assert metrics.ciede2000(picture, other) == pytest.approx(metrics.ciede2000(other, picture), abs=1e-4)
+    assert metrics.ciede2000(picture, other) == pytest.approx(
+        metrics.ciede2000(other, picture), abs=1e-4
+    )
     assert metrics.ciede2000(picture, picture) == 0
 
 
@@ -131,7 +138,7 @@ def test_ciede2000_of_pictures_is_the_mean_over_pixels(spread):
     )
 
 
-def test_ciede2000_of_two_greys_is_their_lightness_alone():
+def test_ciede2000_of_two_grays_is_their_lightness_alone():
     # The lightness term with S_L at the mean L of 50 is 1: black to white would be 100.
     black, white = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
     assert metrics.ciede2000(black, white) == pytest.approx(100, abs=1e-4)
@@ -147,7 +154,9 @@ def test_psnr_is_that_of_scikit_image(pair):
     if (picture == truth).all():
         assert metrics.psnr(picture, truth) == float("inf")
     else:
-        assert metrics.psnr(picture, truth) == pytest.approx(peak_signal_noise_ratio(truth, picture), abs=1e-9)
+        assert metrics.psnr(picture, truth) == pytest.approx(
+            peak_signal_noise_ratio(truth, picture), abs=1e-9
+        )
     assert metrics.psnr(picture, truth) == metrics.psnr(truth, picture)
 
 
@@ -166,12 +175,12 @@ def test_psnr_by_hand():
     assert metrics.psnr(black, one) == pytest.approx(10 * np.log10(12))
 
 
-# Colourfulness
+# Colorfulness
 
 
 @law
 @given(levels=shapes.flatmap(lambda shape: arrays(np.uint8, shape)))
-def test_greys_are_not_colourful(levels):
+def test_grays_are_not_colorful(levels):
     assert metrics.colorfulness(np.repeat(levels[..., None], 3, axis=-1)) == 0
 
 
@@ -193,10 +202,15 @@ def test_colorfulness_of_red_beside_green_by_hand():
 
 @law
 @given(picture=pictures)
-def test_colorfulness_fades_with_colour_and_ignores_places(picture):
-    faded, vivid = picture // 2, picture // 2 * 2  # opponent axes are linear, so is what they measure
+def test_colorfulness_fades_with_color_and_ignores_places(picture):
+    faded, vivid = (
+        picture // 2,
+        picture // 2 * 2,
+    )  # opponent axes are linear, so is what they measure
     assert metrics.colorfulness(faded) == pytest.approx(metrics.colorfulness(vivid) / 2)
-    assert metrics.colorfulness(picture[::-1, ::-1]) == pytest.approx(metrics.colorfulness(picture), abs=1e-9)
+    assert metrics.colorfulness(picture[::-1, ::-1]) == pytest.approx(
+        metrics.colorfulness(picture), abs=1e-9
+    )
 
 
 def test_absolute_colorfulness_of_red_beside_green_by_hand():
@@ -211,7 +225,10 @@ def test_absolute_colorfulness_is_that_of_the_paper_where_signs_are_alike(levels
     warm, cold = np.dstack([levels, zeros, zeros]), np.dstack([zeros, zeros, levels])
     assert metrics.colorfulness_absolute(warm) == metrics.colorfulness(warm)  # rg, yb >= 0
     mixed = np.where(signs[..., None], warm, cold)
-    assert metrics.colorfulness_absolute(mixed) <= metrics.colorfulness(mixed) + 1e-9 or not signs.all()
+    assert (
+        metrics.colorfulness_absolute(mixed) <= metrics.colorfulness(mixed) + 1e-9
+        or not signs.all()
+    )
 
 
 # Structural similarity
@@ -225,7 +242,9 @@ def ssim_of_scikit_image(picture, truth):
 @pytest.mark.parametrize("shape", [(11, 11), (11, 40), (40, 11), (13, 12), (300, 12), (12, 300)])
 def test_ssim_of_any_shape_is_that_of_scikit_image(shape):
     picture, other = np.random.default_rng(0).integers(0, 256, (2, *shape, 3), dtype=np.uint8)
-    assert metrics.ssim(picture, other) == pytest.approx(ssim_of_scikit_image(picture, other), rel=1e-4, abs=1e-6)
+    assert metrics.ssim(picture, other) == pytest.approx(
+        ssim_of_scikit_image(picture, other), rel=1e-4, abs=1e-6
+    )
     assert metrics.ssim(picture, other) == pytest.approx(metrics.ssim(other, picture), rel=1e-6)
     assert metrics.ssim(picture, picture) == pytest.approx(1, abs=1e-6)
 
@@ -235,7 +254,9 @@ def test_ssim_of_flat_pictures_by_hand(levels):
     x, y = levels
     c1 = (0.01 * 255) ** 2
     picture, other = (np.full((20, 20, 3), level, np.uint8) for level in levels)
-    assert metrics.ssim(picture, other) == pytest.approx((2 * x * y + c1) / (x * x + y * y + c1), rel=1e-4, abs=1e-6)
+    assert metrics.ssim(picture, other) == pytest.approx(
+        (2 * x * y + c1) / (x * x + y * y + c1), rel=1e-4, abs=1e-6
+    )
 
 
 def test_ssim_says_when_a_picture_is_too_small():
@@ -247,11 +268,11 @@ def test_ssim_says_when_a_picture_is_too_small():
 
 
 def test_rmse_of_ab_is_a_distance_in_the_plane():
-    grey, tinted = np.full((4, 4, 3), 128, np.uint8), np.full((4, 4, 3), (140, 124, 120), np.uint8)
+    gray, tinted = np.full((4, 4, 3), 128, np.uint8), np.full((4, 4, 3), (140, 124, 120), np.uint8)
     _, a, b = color.rgb_to_lab(tinted[0, 0] / 255)
-    assert metrics.rmse_ab(tinted, grey) == pytest.approx(np.hypot(a, b), rel=1e-4)
-    half = np.concatenate([tinted[:1], grey[1:]])  # a quarter of the pixels
-    assert metrics.rmse_ab(half, grey) == pytest.approx(np.hypot(a, b) / 2, rel=1e-4)
+    assert metrics.rmse_ab(tinted, gray) == pytest.approx(np.hypot(a, b), rel=1e-4)
+    half = np.concatenate([tinted[:1], gray[1:]])  # a quarter of the pixels
+    assert metrics.rmse_ab(half, gray) == pytest.approx(np.hypot(a, b) / 2, rel=1e-4)
 
 
 def shown(l_star, ab):
@@ -269,7 +290,7 @@ def outline():
     return np.where(right, 70.0, 45.0), np.where(right[..., None], (-25.0, 20.0), (25.0, 15.0))
 
 
-def test_bleeding_is_colour_that_leaves_its_outline(outline):
+def test_bleeding_is_color_that_leaves_its_outline(outline):
     l_star, ab = outline
     truth = shown(l_star, ab)
 
@@ -277,12 +298,21 @@ def test_bleeding_is_colour_that_leaves_its_outline(outline):
         return metrics.bleeding(shown(l_star, ab), truth)
 
     assert score(ab) == 0
-    small = cv2.resize(np.float32(ab[:, 4:92]), (11, 12), interpolation=cv2.INTER_AREA)  # 8 x 8 over the outline
+    small = cv2.resize(
+        np.float32(ab[:, 4:92]), (11, 12), interpolation=cv2.INTER_AREA
+    )  # 8 x 8 over the outline
     nearest, bilinear = (
-        np.dstack([cv2.copyMakeBorder(c, 0, 0, 4, 4, cv2.BORDER_REPLICATE) for c in cv2.split(grown)])
-        for grown in (cv2.resize(small, (88, 96), interpolation=way) for way in (cv2.INTER_NEAREST, cv2.INTER_LINEAR))
+        np.dstack(
+            [cv2.copyMakeBorder(c, 0, 0, 4, 4, cv2.BORDER_REPLICATE) for c in cv2.split(grown)]
+        )
+        for grown in (
+            cv2.resize(small, (88, 96), interpolation=way)
+            for way in (cv2.INTER_NEAREST, cv2.INTER_LINEAR)
+        )
     )
-    harmless = max(score(ab * 0), score(ab * 0.5), score(ab * 1.3))  # the colours change where the lightness does
+    harmless = max(
+        score(ab * 0), score(ab * 0.5), score(ab * 1.3)
+    )  # the colors change where the lightness does
     assert harmless < 0.05
     for leak in (np.roll(ab, 6, axis=1), nearest, bilinear, blurred(ab, 4), blurred(ab, 8)):
         assert score(leak) > 8 * harmless
@@ -294,8 +324,12 @@ def test_bleeding_counts_what_the_truth_lacks_and_what_it_has():
     l_star, across = np.full((64, 64), 60.0), np.arange(64) * 0.5 - 16
     ramp, flat = np.dstack([np.broadcast_to(across, (64, 64)), l_star * 0]), np.zeros((64, 64, 2))
     for one, other in ((ramp, flat), (flat, ramp)):
-        assert metrics.bleeding(shown(l_star, one), shown(l_star, other)) == pytest.approx(0.5, rel=0.1)
-    assert metrics.bleeding(shown(l_star, flat + 9), shown(l_star, flat)) == pytest.approx(0, abs=1e-6)  # a cast
+        assert metrics.bleeding(shown(l_star, one), shown(l_star, other)) == pytest.approx(
+            0.5, rel=0.1
+        )
+    assert metrics.bleeding(shown(l_star, flat + 9), shown(l_star, flat)) == pytest.approx(
+        0, abs=1e-6
+    )  # a cast
 
 
 def test_glow_is_the_share_of_pixels_that_are_vivid_without_reason():
@@ -304,19 +338,27 @@ def test_glow_is_the_share_of_pixels_that_are_vivid_without_reason():
     patch = skin.copy()
     patch[:30, :12] = 62.0, 45.0  # red, a tenth of the picture
     assert metrics.glow(shown(l_star, patch), truth) == pytest.approx(10)
-    for harmless in (skin * 0, skin * 1.5, skin[..., ::-1] * (-1, 1)):  # grey, livelier, of another hue
+    for harmless in (
+        skin * 0,
+        skin * 1.5,
+        skin[..., ::-1] * (-1, 1),
+    ):  # gray, livelier, of another hue
         assert metrics.glow(shown(l_star, harmless), truth) == 0
-    assert metrics.glow(shown(l_star, patch), shown(l_star, patch * 0.9)) == 0  # as vivid as the truth
+    assert (
+        metrics.glow(shown(l_star, patch), shown(l_star, patch * 0.9)) == 0
+    )  # as vivid as the truth
 
 
 def test_bleeding_of_a_photograph(photographs):
     truth = photographs["coffee"]
     lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
     l_star, ab = lab[..., 0].copy(), lab[..., 1:].copy()
-    grey = metrics.bleeding(shown(l_star, ab * 0), truth)
-    assert 0.2 < grey < 3
+    gray = metrics.bleeding(shown(l_star, ab * 0), truth)
+    assert 0.2 < gray < 3
     for share in (0.7, 1.2):
-        assert metrics.bleeding(shown(l_star, ab * share), truth) == pytest.approx(abs(share - 1) * grey, rel=0.5)
+        assert metrics.bleeding(shown(l_star, ab * share), truth) == pytest.approx(
+            abs(share - 1) * gray, rel=0.5
+        )
     small = cv2.resize(lab, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
     l_small, ab_small = small[..., 0].copy(), small[..., 1:].copy()
     scores = [
@@ -335,7 +377,7 @@ def test_bleeding_of_a_photograph(photographs):
 
 @pytest.fixture(scope="module")
 def photographs():
-    """Five real colour photographs, 192 x 192 uint8."""
+    """Five real color photographs, 192 x 192 uint8."""
     found = {}
     for name in ("astronaut", "chelsea", "coffee", "rocket", "retina"):
         picture = getattr(skimage.data, name)()
@@ -347,13 +389,15 @@ def photographs():
 
 
 def distortions(truth):
-    """Ten ways to be wrong, from the almost invisible to the other colour."""
+    """Ten ways to be wrong, from the almost invisible to the other color."""
     random = np.random.default_rng(0)
     lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
     l_star, ab = lab[..., 0].copy(), lab[..., 1:].copy()
     turn = np.array([[0.8, 0.6], [-0.6, 0.8]], np.float32)
     small = cv2.resize(ab, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
-    lossy = cv2.imdecode(cv2.imencode(".jpg", truth, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR)
+    lossy = cv2.imdecode(
+        cv2.imencode(".jpg", truth, [cv2.IMWRITE_JPEG_QUALITY, 40])[1], cv2.IMREAD_COLOR
+    )
     one = truth.copy()
     one[0, 0] ^= 8
     return {
@@ -363,11 +407,13 @@ def distortions(truth):
         "noise": np.clip(truth + random.normal(0, 12, truth.shape), 0, 255).astype(np.uint8),
         "jpeg": lossy,
         "blurred": shown(l_star, blurred(ab, 5)),
-        "nearest": shown(l_star, cv2.resize(small, l_star.shape[::-1], interpolation=cv2.INTER_NEAREST)),
+        "nearest": shown(
+            l_star, cv2.resize(small, l_star.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        ),
         "turned": shown(l_star, ab @ turn),
         "opposite": shown(l_star, -ab),
         "desaturated": shown(l_star, ab * 0.6),
-        "grey": shown(l_star, ab * 0),
+        "gray": shown(l_star, ab * 0),
     }
 
 
@@ -385,7 +431,9 @@ def sobel(plane):
     smooth, slope = np.array([1, 4, 6, 4, 1]) / 16, np.array([-1, -2, 0, 2, 1]) / 8
     padded = np.pad(plane, 2, mode="symmetric")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (5, 5))
-    return np.einsum("hwij,i,j->hw", windows, smooth, slope), np.einsum("hwij,i,j->hw", windows, slope, smooth)
+    return np.einsum("hwij,i,j->hw", windows, smooth, slope), np.einsum(
+        "hwij,i,j->hw", windows, slope, smooth
+    )
 
 
 def colorfulness_in_double(picture, axes):
@@ -436,7 +484,13 @@ def test_measure_of_the_truth(photographs):
         measured = metrics.measure(truth, truth)
         assert measured["psnr"] == float("inf")
         assert measured["ssim"] == pytest.approx(1, abs=1e-7)
-        assert measured["ciede2000"] == measured["rmse_ab"] == measured["bleeding"] == measured["glow"] == 0
+        assert (
+            measured["ciede2000"]
+            == measured["rmse_ab"]
+            == measured["bleeding"]
+            == measured["glow"]
+            == 0
+        )
 
 
 def test_the_table_names_what_is_measured(photographs):
@@ -453,7 +507,7 @@ def test_the_table_names_what_is_measured(photographs):
 
 PROGRAM = """
 import sys, cv2, numpy as np
-from colorizenet import metrics
+from colorizenet.evaluation import metrics
 cv2.setNumThreads(int(sys.argv[1]))
 picture, truth = np.random.default_rng(0).integers(0, 256, (2, 301, 403, 3), dtype=np.uint8)
 print(metrics.measure(picture, truth))
@@ -467,7 +521,9 @@ def test_numbers_are_the_same_wherever_memory_lies():
     told, kept = set(), []
     for _ in range(200):
         kept.append(np.empty(random.integers(1, 5000), np.uint8))
-        shifted = np.empty(pair.nbytes + 64, np.uint8)[random.integers(64) :][: pair.nbytes].reshape(pair.shape)
+        shifted = np.empty(pair.nbytes + 64, np.uint8)[random.integers(64) :][
+            : pair.nbytes
+        ].reshape(pair.shape)
         shifted[...] = pair
         told.add(str(metrics.measure(*shifted)))
     assert len(told) == 1
@@ -476,7 +532,11 @@ def test_numbers_are_the_same_wherever_memory_lies():
 def test_numbers_are_the_same_for_any_number_of_threads():
     told = {
         subprocess.run(
-            [sys.executable, "-c", PROGRAM, threads], check=True, capture_output=True, text=True, timeout=120
+            [sys.executable, "-c", PROGRAM, threads],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=120,
         ).stdout
         for threads in ("1", "4", "4")
     }
@@ -488,7 +548,14 @@ def test_numbers_are_the_same_for_any_number_of_threads():
 
 @pytest.mark.parametrize(
     "metric",
-    [metrics.ciede2000, metrics.psnr, metrics.ssim, metrics.rmse_ab, metrics.bleeding, metrics.glow],
+    [
+        metrics.ciede2000,
+        metrics.psnr,
+        metrics.ssim,
+        metrics.rmse_ab,
+        metrics.bleeding,
+        metrics.glow,
+    ],
     ids=lambda metric: metric.__name__,
 )
 def test_metrics_take_views_and_return_plain_floats(metric):
@@ -498,7 +565,9 @@ def test_metrics_take_views_and_return_plain_floats(metric):
         assert metric(picture[view], other[view]) == straight
         assert type(straight) is float
     assert type(metrics.colorfulness(picture)) is float
-    assert metrics.colorfulness_absolute(picture[::-1, ::-1]) == metrics.colorfulness_absolute(picture)
+    assert metrics.colorfulness_absolute(picture[::-1, ::-1]) == metrics.colorfulness_absolute(
+        picture
+    )
 
 
 def test_metrics_refuse_what_is_no_pair_of_pictures():
@@ -513,4 +582,11 @@ def test_metrics_refuse_what_is_no_pair_of_pictures():
 
 
 def test_every_public_metric_is_tested_here():
-    assert set(metrics.__all__) == {"METRICS", "SMALLEST", "Metric", "measure", "delta_e_2000", *metrics.METRICS}
+    assert set(metrics.__all__) == {
+        "METRICS",
+        "SMALLEST",
+        "Metric",
+        "measure",
+        "delta_e_2000",
+        *metrics.METRICS,
+    }

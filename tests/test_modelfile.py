@@ -20,9 +20,11 @@ def test_shipped_models_are_whole_small_and_described():
         assert len(content) <= 20_000_000
         card = load_model(name).card
         assert card.name == name and card.recipe and card.pictures_seen > 0
-        assert card.licence and card.limits and card.figures["ciede2000"] > 0
+        assert card.license and card.limitations and card.metrics["ciede2000"] > 0
         assert card.data and all(set(part) == {"name", "sha256"} for part in card.data)
-        assert "/" not in json.dumps(card.overrides), "data is named by name and SHA-256, never by a path"
+        assert "/" not in json.dumps(card.overrides), (
+            "data is named by name and SHA-256, never by a path"
+        )
 
 
 def test_a_damaged_shipped_model_is_refused(tmp_path, monkeypatch):
@@ -37,7 +39,12 @@ def test_a_damaged_shipped_model_is_refused(tmp_path, monkeypatch):
 
 
 def test_the_card_comes_back_as_it_was_written(make_model):
-    card = ModelCard(name="näme", task="regression", data=[{"name": "a.tar", "sha256": "00"}], figures={"psnr": 24.0})
+    card = ModelCard(
+        name="näme",
+        task="regression",
+        data=[{"name": "a.tar", "sha256": "00"}],
+        figures={"psnr": 24.0},
+    )
     loaded = load_model(make_model(card=card.to_json()))
     assert loaded.card == card
     assert len(loaded.sha256) == 64

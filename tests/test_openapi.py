@@ -10,13 +10,17 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import checks
 
 from colorizenet.colorizer import Colorizer
-from colorizenet.server import App, Server
-from colorizenet.service import Limits, Service
+from colorizenet.serving.http import App, Server
+from colorizenet.serving.jobs import Limits, Service
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    app = App(Service({"default": Colorizer(threads=1)}, Limits(max_bytes=1_000_000, max_pixels=1_000_000)))
+    app = App(
+        Service(
+            {"default": Colorizer(threads=1)}, Limits(max_bytes=1_000_000, max_pixels=1_000_000)
+        )
+    )
     listening = socket.create_server(("127.0.0.1", 0))
     server = Server(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -32,10 +36,17 @@ def test_whatever_is_sent_is_answered_as_described(address):
     for found in schemathesis.openapi.from_url(f"{address}/openapi.json").get_all_operations():
         operation = found.ok()
         for mode in (
-            schemathesis.GenerationMode if operation.method == "post" else [schemathesis.GenerationMode.POSITIVE]
+            schemathesis.GenerationMode
+            if operation.method == "post"
+            else [schemathesis.GenerationMode.POSITIVE]
         ):
 
-            @settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+            @settings(
+                max_examples=30,
+                deadline=None,
+                derandomize=True,
+                suppress_health_check=list(HealthCheck),
+            )
             @given(case=operation.as_strategy(generation_mode=mode))
             def each(case):
                 # Bytes that are drawn at random are no picture, and are refused.

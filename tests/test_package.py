@@ -10,7 +10,9 @@ from colorizenet import errors
 
 
 def in_a_fresh_interpreter(program: str) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     return done.stdout.strip()
 
 
@@ -33,7 +35,7 @@ def test_the_public_names_are_these():
         "ImageError",
         "ModelCard",
         "ModelFileError",
-        "ProviderError",
+        "DeviceError",
         "Report",
         "evaluate",
         "lab_to_rgb",
@@ -52,7 +54,9 @@ def test_every_exception_is_in_the_tree_that_is_drawn():
 
 
 def imported_by(module: str, *heavy: str) -> str:
-    return in_a_fresh_interpreter(f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])")
+    return in_a_fresh_interpreter(
+        f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
+    )
 
 
 @pytest.mark.parametrize("module", ["cli", "colorizer", "batch", "metrics"])

@@ -21,9 +21,13 @@ import pytest
 import pyvips
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from colorizenet.images import Image, encode_image, read_image
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.reading import read_image
+from colorizenet.imaging.writing import encode_image
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 in_a_browser = pytest.mark.skipif(
     CHROMIUM is None and "CI" not in os.environ,
     reason="needs Chromium: apt-get install chromium",
@@ -34,7 +38,16 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """A server as people start it, with its page; it ends in good order although visitors are still there."""
-    command = [sys.executable, "-m", "colorizenet", "serve", "--port", "0", "--max-bytes", "2000000"]
+    command = [
+        sys.executable,
+        "-m",
+        "colorizenet",
+        "serve",
+        "--port",
+        "0",
+        "--max-bytes",
+        "2000000",
+    ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         told = process.stderr.readline()
@@ -69,7 +82,9 @@ def visit(browser, address) -> Iterator[Callable[..., Page]]:
     faults: list[str] = []
 
     def heard(request: Any) -> None:
-        if urlsplit(request.url).scheme not in ("data", "blob") and not request.url.startswith(f"{address}/"):
+        if urlsplit(request.url).scheme not in ("data", "blob") and not request.url.startswith(
+            f"{address}/"
+        ):
             faults.append(f"asked {request.url}")
 
     def open(**options: Any) -> Page:
@@ -77,7 +92,10 @@ def visit(browser, address) -> Iterator[Callable[..., Page]]:
         contexts.append(context)
         context.on("request", heard)
         context.on("weberror", lambda error: faults.append(str(error.error)))
-        context.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+        context.on(
+            "console",
+            lambda message: faults.append(message.text) if message.type == "error" else None,
+        )
         page = context.new_page()
         page.set_default_timeout(30_000)
         page.goto(address)
@@ -100,14 +118,14 @@ def download(page: Page, link: Any) -> tuple[str, bytes]:
     return pending.value.suggested_filename, Path(pending.value.path()).read_bytes()
 
 
-def colourfulness(encoded: bytes) -> float:
+def colorfulness(encoded: bytes) -> float:
     return float(np.ptp(read_image(encoded).pixels.astype(int), axis=2).mean())
 
 
 @in_a_browser
-def test_a_photograph_comes_home_in_colour(visit, tmp_path, grey):
+def test_a_photograph_comes_home_in_color(visit, tmp_path, gray):
     """16 bits and metadata included: what is downloaded is the file, not what the browser shows."""
-    deep = np.repeat(np.repeat(grey.astype(np.uint16) * 257, 2, axis=0), 2, axis=1)
+    deep = np.repeat(np.repeat(gray.astype(np.uint16) * 257, 2, axis=0), 2, axis=1)
     carried = {"image-description": (pyvips.GValue.gstr_type, "Dorothea Lange")}
     sent = tmp_path / "grandmother's cat & dog <1921>.tif"
     sent.write_bytes(encode_image(Image(deep, carried=carried), "tiff"))
@@ -115,11 +133,13 @@ def test_a_photograph_comes_home_in_colour(visit, tmp_path, grey):
     choose(page, sent)
     name, encoded = download(page, page.get_by_role("link", name="Download"))
     result = read_image(encoded)
-    assert name.endswith("-colour.tif") and b"Dorothea Lange" in encoded
+    assert name.endswith("-color.tif") and b"Dorothea Lange" in encoded
     assert result.pixels.dtype == np.uint16 and result.pixels.shape == (600, 902, 3)
-    assert colourfulness(encoded) > 5 * 257
+    assert colorfulness(encoded) > 5 * 257
     expect(page.locator("figcaption")).to_contain_text("902 x 600 pixels, 16 bits, TIFF")
-    assert page.evaluate("[...document.querySelectorAll('.cn-compare img')].every(i => i.complete && i.naturalWidth)")
+    assert page.evaluate(
+        "[...document.querySelectorAll('.cn-compare img')].every(i => i.complete && i.naturalWidth)"
+    )
 
 
 @in_a_browser
@@ -139,9 +159,9 @@ def test_the_slider_moves_by_hand_and_by_keyboard(visit):
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] / 2)
     page.mouse.up()
-    assert page.locator(".cn-compare").evaluate("e => parseFloat(e.style.getPropertyValue('--at'))") == pytest.approx(
-        80, abs=3
-    )
+    assert page.locator(".cn-compare").evaluate(
+        "e => parseFloat(e.style.getPropertyValue('--at'))"
+    ) == pytest.approx(80, abs=3)
     slider.press("Home")
     assert slider.input_value() == "0"
     slider.press("ArrowRight")
@@ -167,7 +187,7 @@ def test_the_keyboard_alone_is_enough(visit):
     page.get_by_role("link", name="Download").focus()
     with page.expect_download() as pending:
         page.keyboard.press("Enter")
-    assert colourfulness(Path(pending.value.path()).read_bytes()) == 0  # of strength 0
+    assert colorfulness(Path(pending.value.path()).read_bytes()) == 0  # of strength 0
 
 
 @in_a_browser
@@ -178,14 +198,14 @@ def test_many_photographs_one_of_them_broken(visit, tmp_path):
     broken.write_bytes(good.read_bytes()[:9000])
     page = visit()
     choose(page, good, broken, again)
-    expect(page.get_by_role("status").filter(has_text="in colour")).to_have_text("2 of 3 in colour")
+    expect(page.get_by_role("status").filter(has_text="in color")).to_have_text("2 of 3 in color")
     told = page.get_by_role("alert")
     expect(told).to_contain_text("broken.jpg")
     expect(told).to_contain_text("damaged or cut short")
     _, archive = download(page, page.locator("#zip"))
     with zipfile.ZipFile(io.BytesIO(archive)) as file:
-        assert sorted(file.namelist()) == ["cat-colour-2.jpg", "cat-colour.jpg"]
-        assert all(colourfulness(file.read(name)) > 3 for name in file.namelist())
+        assert sorted(file.namelist()) == ["cat-color-2.jpg", "cat-color.jpg"]
+        assert all(colorfulness(file.read(name)) > 3 for name in file.namelist())
 
 
 @in_a_browser
@@ -203,7 +223,7 @@ def test_two_visitors_at_once(visit):
         page.get_by_role("button", name=name).click()
     for page, name in zip(pages, ("temple", "cameraman"), strict=True):
         given, encoded = download(page, page.get_by_role("link", name="Download"))
-        assert given == f"{name}-colour.jpg" and colourfulness(encoded) > 3
+        assert given == f"{name}-color.jpg" and colorfulness(encoded) > 3
 
 
 @in_a_browser
@@ -225,7 +245,12 @@ def sending(address: str) -> Callable[[list[Any]], httpx.Response]:
     event = next(d for d in config["dependencies"] if [t[1] for t in d["targets"]] == ["upload"])
 
     def send(files: list[Any]) -> httpx.Response:
-        body = {"data": [files, 1, 160, "default"], "fn_index": event["id"], "session_hash": "abc", "event_data": None}
+        body = {
+            "data": [files, 1, 160, "default"],
+            "fn_index": event["id"],
+            "session_hash": "abc",
+            "event_data": None,
+        }
         return httpx.post(f"{address}/gradio_api/queue/join", json=body)
 
     return send
@@ -255,10 +280,14 @@ def test_no_path_and_no_url_of_a_client_is_opened(address, tmp_path):
         assert response.status_code == 403, path
         assert response.json()["detail"].startswith("only files that were uploaded here")
         assert response.headers["content-type"] == "application/problem+json"
-    assert join([{"path": held, "url": "http://127.0.0.1:1/x.jpg", "meta": meta}]).status_code == 200
+    assert (
+        join([{"path": held, "url": "http://127.0.0.1:1/x.jpg", "meta": meta}]).status_code == 200
+    )
     assert httpx.post(f"{address}/gradio_api/queue/join", content=b"{").status_code == 400
     assert httpx.post(f"{address}/gradio_api/queue/join", content=b"[" * 100_000).status_code == 400
-    assert httpx.post(f"{address}/gradio_api/queue/join", content=bytes(1_000_001)).status_code == 413
+    assert (
+        httpx.post(f"{address}/gradio_api/queue/join", content=bytes(1_000_001)).status_code == 413
+    )
     assert httpx.get(f"{address}/gradio_api/file={held}").status_code == 200
 
 
@@ -307,16 +336,26 @@ def test_of_gradios_routes_only_what_the_page_needs_is_there(address, path):
 
 
 def test_uploads_that_are_too_large_are_refused_while_they_are_read(address):
-    response = httpx.post(f"{address}/gradio_api/upload", files={"files": ("big.jpg", bytes(2_000_001))})
+    response = httpx.post(
+        f"{address}/gradio_api/upload", files={"files": ("big.jpg", bytes(2_000_001))}
+    )
     assert response.status_code == 413
 
 
 def test_the_page_may_be_framed_by_nobody_and_asks_nobody_else(address):
     page = httpx.get(address)
-    assert page.headers["x-frame-options"] == "DENY" and page.headers["x-content-type-options"] == "nosniff"
+    assert (
+        page.headers["x-frame-options"] == "DENY"
+        and page.headers["x-content-type-options"] == "nosniff"
+    )
     policy = page.headers["content-security-policy"]
     assert "default-src 'self'" in policy and "unsafe-eval" not in policy and "http" not in policy
-    assert json.loads(re.findall(r"window.gradio_config = (.*?);</script>", page.text)[0])["analytics_enabled"] is False
+    assert (
+        json.loads(re.findall(r"window.gradio_config = (.*?);</script>", page.text)[0])[
+            "analytics_enabled"
+        ]
+        is False
+    )
 
 
 def test_uploads_have_an_end_and_the_server_calls_nobody(tmp_path):
@@ -324,7 +363,7 @@ def test_uploads_have_an_end_and_the_server_calls_nobody(tmp_path):
     program = """
 import os, sys
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-import colorizenet.ui as ui
+import colorizenet.serving.page as ui
 from colorizenet.cli import main
 
 def witness(event, arguments):
@@ -349,7 +388,10 @@ main(["serve", "--port", "0", "--max-bytes", "200000"])
                 time.sleep(0.1)
 
             def upload(number: int) -> httpx.Response:
-                return httpx.post(f"{address}/gradio_api/upload", files={"files": ("a.jpg", bytes([number]) * 190_000)})
+                return httpx.post(
+                    f"{address}/gradio_api/upload",
+                    files={"files": ("a.jpg", bytes([number]) * 190_000)},
+                )
 
             held = [upload(number).json()[0] for number in range(3)]
             assert all(path.startswith(str(tmp_path)) for path in held)

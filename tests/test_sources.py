@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from colorizenet.errors import DataError
-from colorizenet.sources import all_pictures, decode, find_pictures, splits_of
+from colorizenet.photosets import decode, find_photos, list_photos, split_photos
 
 SPLITS = ("train", "val", "test")
 
@@ -52,8 +52,12 @@ class Counter(BaseHTTPRequestHandler):
         self.server.asked.append(path)
         self.server.called.set()
         body = self.server.goods.get(path, b"")
-        self.send_response(self.server.statuses.get(path, 200 if path in self.server.goods else 404))
-        for name, value in ({"Content-Length": str(len(body))} | self.server.headers.get(path, {})).items():
+        self.send_response(
+            self.server.statuses.get(path, 200 if path in self.server.goods else 404)
+        )
+        for name, value in (
+            {"Content-Length": str(len(body))} | self.server.headers.get(path, {})
+        ).items():
             self.send_header(name, value)
         self.end_headers()
         try:
@@ -94,21 +98,29 @@ def kept(downloads) -> list[str]:
 # Finding
 
 
-def test_a_folder_of_any_depth_and_its_shards_hold_the_same_pictures(tmp_path, write_photograph, pack):
+def test_a_folder_of_any_depth_and_its_shards_hold_the_same_pictures(
+    tmp_path, write_photograph, pack
+):
     folder = tmp_path / "folder"
-    files = [write_photograph(folder / name, i) for i, name in enumerate(("a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"))]
+    files = [
+        write_photograph(folder / name, i)
+        for i, name in enumerate(("a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"))
+    ]
     pack(tmp_path / "shards" / "one.tar", folder, files[:2])
     pack(tmp_path / "shards" / "deep" / "two.TAR", folder, files[2:])
 
-    loose = {picture.name: decode(picture) for picture in all_pictures(folder)}
-    packed = {picture.name.split("/", 1)[1]: decode(picture) for picture in all_pictures(tmp_path / "shards")}
+    loose = {picture.name: decode(picture) for picture in list_photos(folder)}
+    packed = {
+        picture.name.split("/", 1)[1]: decode(picture)
+        for picture in list_photos(tmp_path / "shards")
+    }
     assert loose.keys() == packed.keys() == {"a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"}
     assert all(np.array_equal(loose[name], packed[name]) for name in loose)
 
 
 def test_one_shard_can_be_the_whole_root(tmp_path, write_photograph, pack):
     shard = pack(tmp_path / "one.tar", tmp_path, [write_photograph(tmp_path / "a.jpg")])
-    assert names(all_pictures(shard)) == {"one.tar/a.jpg"}
+    assert names(list_photos(shard)) == {"one.tar/a.jpg"}
 
 
 def test_only_photographs_count(tmp_path, write_photograph, pack):
@@ -116,29 +128,43 @@ def test_only_photographs_count(tmp_path, write_photograph, pack):
     (tmp_path / "labels.json").write_text("{}")
     files = [write_photograph(tmp_path / "a.jpg"), tmp_path / "notes.txt", tmp_path / "labels.json"]
     shard = pack(tmp_path / "shards" / "one.tar", tmp_path, files)
-    assert names(all_pictures(shard)) == {"one.tar/a.jpg"}
-    assert names(all_pictures(tmp_path)) == {"a.jpg", "one.tar/a.jpg"}
+    assert names(list_photos(shard)) == {"one.tar/a.jpg"}
+    assert names(list_photos(tmp_path)) == {"a.jpg", "one.tar/a.jpg"}
 
 
 def test_of_a_shard_nothing_is_read_but_its_photographs(tmp_path, write_photograph):
     secret = write_photograph(tmp_path / "secret.png")
-    photographs = [write_photograph(tmp_path / name, i) for i, name in enumerate(("a.png", "b.png"))]
+    photographs = [
+        write_photograph(tmp_path / name, i) for i, name in enumerate(("a.png", "b.png"))
+    ]
     other = tmp_path / "other"
     other.write_bytes(b"S" * 700)
     with tarfile.open(tmp_path / "one.tar", "w") as tar:
         tar.add(photographs[0], "a.png")
         for name in ("0.pkl", "0.pyd", "0.pickle.gz", "0.json", "__main__.py", "a.jpg.exe"):
             tar.add(other, name)
-        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+        for kind in (
+            tarfile.SYMTYPE,
+            tarfile.LNKTYPE,
+            tarfile.DIRTYPE,
+            tarfile.FIFOTYPE,
+            tarfile.CHRTYPE,
+        ):
             member = tarfile.TarInfo(f"{kind.decode()}.png")
             member.type, member.linkname = kind, str(secret)
             tar.addfile(member)
         tar.add(photographs[1], "../b.png")
 
-    pictures = all_pictures(tmp_path / "one.tar")
+    pictures = list_photos(tmp_path / "one.tar")
     assert names(pictures) == {"one.tar/a.png", "one.tar/../b.png"}
     assert [picture.read() for picture in pictures] == [path.read_bytes() for path in photographs]
-    assert {path.name for path in tmp_path.iterdir()} == {"a.png", "b.png", "one.tar", "other", "secret.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "a.png",
+        "b.png",
+        "one.tar",
+        "other",
+        "secret.png",
+    }
 
 
 def test_a_photograph_is_decoded_upright_in_rgb(tmp_path):
@@ -147,7 +173,7 @@ def test_a_photograph_is_decoded_upright_in_rgb(tmp_path):
     exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"  # orientation 6: turn right
     turned = plain[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + plain[2:]
     (tmp_path / "turned.jpg").write_bytes(turned)
-    rgb = decode(all_pictures(tmp_path)[0])
+    rgb = decode(list_photos(tmp_path)[0])
     assert rgb.shape == (32, 16, 3)
     assert np.abs(rgb.astype(int) - (200, 100, 50)).max() <= 2
 
@@ -158,17 +184,19 @@ def test_a_photograph_is_decoded_upright_in_rgb(tmp_path):
 def test_a_pattern_stands_for_its_shards_in_its_order(tmp_path, shard):
     for number in range(12):
         (tmp_path / f"train-{number:03}.tar").write_bytes(shard)
-    found = [picture.path.name for picture in all_pictures(f"{tmp_path}/train-{{000..010}}.tar")]
+    found = [picture.path.name for picture in list_photos(f"{tmp_path}/train-{{000..010}}.tar")]
     assert found == [f"train-{number:03}.tar" for number in range(11)]
-    found = [picture.path.name for picture in all_pictures(f"{tmp_path}/train-{{007,002}}.tar")]
+    found = [picture.path.name for picture in list_photos(f"{tmp_path}/train-{{007,002}}.tar")]
     assert found == ["train-007.tar", "train-002.tar"]
 
 
 def test_the_shards_of_a_pattern_are_the_splits_that_their_names_say(tmp_path, shard):
     for name in ("train-0", "train-1", "val-0", "test-0"):
         (tmp_path / f"{name}.tar").write_bytes(shard)
-    splits = splits_of(f"{tmp_path}/{{train-{{0..1}},val-0,test-0}}.tar")
-    assert {split: [picture.name for picture in pictures] for split, pictures in splits.items()} == {
+    splits = split_photos(f"{tmp_path}/{{train-{{0..1}},val-0,test-0}}.tar")
+    assert {
+        split: [picture.name for picture in pictures] for split, pictures in splits.items()
+    } == {
         "train": ["train-0.tar/a.png", "train-1.tar/a.png"],
         "val": ["val-0.tar/a.png"],
         "test": ["test-0.tar/a.png"],
@@ -177,45 +205,53 @@ def test_the_shards_of_a_pattern_are_the_splits_that_their_names_say(tmp_path, s
 
 def test_a_name_that_is_there_is_no_pattern(tmp_path, write_photograph):
     write_photograph(tmp_path / "{a,b}" / "a.jpg")
-    assert names(all_pictures(tmp_path / "{a,b}")) == {"a.jpg"}
+    assert names(list_photos(tmp_path / "{a,b}")) == {"a.jpg"}
 
 
 def test_a_pattern_may_be_longer_than_a_file_name_can_be(tmp_path, shard):
     (tmp_path / "train-000000.tar").write_bytes(shard)
     pattern = f"{tmp_path}/train-{{{','.join(['000000'] * 100)}}}.tar"
-    assert len(all_pictures(pattern)) == 100
+    assert len(list_photos(pattern)) == 100
 
 
 def test_a_backslash_in_a_pattern_is_part_of_the_name(tmp_path, shard):
     """As it is in the paths of Windows."""
     for number in (0, 1):
         (tmp_path / f"a\\train-{number}.tar").write_bytes(shard)
-    assert len(all_pictures(f"{tmp_path}/a\\train-{{0..1}}.tar")) == 2
+    assert len(list_photos(f"{tmp_path}/a\\train-{{0..1}}.tar")) == 2
 
 
 def test_a_shard_of_a_pattern_that_is_missing_is_named(tmp_path, shard):
     for number in (0, 2):
         (tmp_path / f"train-{number}.tar").write_bytes(shard)
     with pytest.raises(DataError, match=r"train-1\.tar does not exist") as error:
-        all_pictures(f"{tmp_path}/train-{{0..2}}.tar")
+        list_photos(f"{tmp_path}/train-{{0..2}}.tar")
     one_line(error)
 
 
-@pytest.mark.parametrize("pattern", ["train-{0..3.tar", "train-0}.tar", "a\nb{.tar", "http://127.0.0.1/train-{0.tar"])
+@pytest.mark.parametrize(
+    "pattern", ["train-{0..3.tar", "train-0}.tar", "a\nb{.tar", "http://127.0.0.1/train-{0.tar"]
+)
 def test_a_brace_without_its_partner_is_refused(pattern):
     with pytest.raises(DataError, match="brace without its partner") as error:
-        all_pictures(pattern)
+        list_photos(pattern)
     one_line(error)
 
 
 @pytest.mark.parametrize(
     "source",
-    ["pipe:cat x", "pipe:cat train.tar |", "s3://bucket/train-{0..1}.tar", "file:///train.tar", "FTP://host/train.tar"],
+    [
+        "pipe:cat x",
+        "pipe:cat train.tar |",
+        "s3://bucket/train-{0..1}.tar",
+        "file:///train.tar",
+        "FTP://host/train.tar",
+    ],
 )
 def test_no_pipe_and_no_scheme_but_http_is_read(source, tmp_path):
     scheme = source.lower().partition(":")[0]
     with pytest.raises(DataError, match=f"begins with {scheme}:, which is not read from") as error:
-        all_pictures(source, downloads=tmp_path / "downloads")
+        list_photos(source, downloads=tmp_path / "downloads")
     one_line(error)
     assert not (tmp_path / "downloads").exists()
 
@@ -223,11 +259,13 @@ def test_no_pipe_and_no_scheme_but_http_is_read(source, tmp_path):
 # Addresses
 
 
-def test_shards_of_a_pattern_of_addresses_are_downloaded_once_and_kept(tmp_path, shop, shard, write_photograph):
+def test_shards_of_a_pattern_of_addresses_are_downloaded_once_and_kept(
+    tmp_path, shop, shard, write_photograph
+):
     shop.goods = {f"/places/{name}.tar": shard for name in ("train-0", "train-1", "val-0")}
     pattern = f"{shop.address}/places/{{train-{{0..1}},val-0}}.tar"
     for _ in range(2):
-        splits = splits_of(pattern, downloads=tmp_path / "downloads")
+        splits = split_photos(pattern, downloads=tmp_path / "downloads")
         assert names(splits["train"]) == {"train-0.tar/a.png", "train-1.tar/a.png"}
         assert names(splits["val"]) == {"val-0.tar/a.png"}
     assert sorted(shop.asked) == sorted(shop.goods)
@@ -242,77 +280,101 @@ def test_shards_of_one_name_at_two_places_are_two(tmp_path, shop, write_photogra
         shop.goods[f"/{place}/train-0.tar"] = pack(
             tmp_path / f"{place}.tar", photograph.parent, [photograph]
         ).read_bytes()
-    found = all_pictures(f"{shop.address}/{{coco,places}}/train-0.tar", downloads=tmp_path / "downloads")
+    found = list_photos(
+        f"{shop.address}/{{coco,places}}/train-0.tar", downloads=tmp_path / "downloads"
+    )
     assert [picture.name for picture in found] == ["train-0.tar/coco.png", "train-0.tar/places.png"]
 
 
 def test_a_new_signature_is_the_same_shard(tmp_path, shop, shard):
     shop.goods["/train-0.tar"] = shard
     for signature in ("a", "b" * 1000):  # longer than the name of a file can be
-        all_pictures(f"{shop.address}/train-0.tar?signature={signature}", downloads=tmp_path)
+        list_photos(f"{shop.address}/train-0.tar?signature={signature}", downloads=tmp_path)
     assert shop.asked == ["/train-0.tar"]
 
 
 def test_a_redirection_to_http_is_followed(tmp_path, shop, shard):
     shop.goods["/blobs/0123"] = shard
     shop.statuses["/train-0.tar"], shop.headers["/train-0.tar"] = 302, {"Location": "/blobs/0123"}
-    assert names(all_pictures(f"{shop.address}/train-0.tar", downloads=tmp_path)) == {"train-0.tar/a.png"}
+    assert names(list_photos(f"{shop.address}/train-0.tar", downloads=tmp_path)) == {
+        "train-0.tar/a.png"
+    }
 
 
-@pytest.mark.parametrize("location", ["file://{}", "FILE:{}", "ftp://127.0.0.1{}", "data:,{}", "local_file:{}"])
+@pytest.mark.parametrize(
+    "location", ["file://{}", "FILE:{}", "ftp://127.0.0.1{}", "data:,{}", "local_file:{}"]
+)
 def test_a_redirection_to_another_scheme_is_refused(tmp_path, shop, shard, location):
     (tmp_path / "secret.tar").write_bytes(shard)
     location = location.format(tmp_path / "secret.tar")
     shop.statuses["/train-0.tar"], shop.headers["/train-0.tar"] = 302, {"Location": location}
     with pytest.raises(DataError, match=r"train-0\.tar cannot be downloaded") as error:
-        all_pictures(f"{shop.address}/train-0.tar", downloads=tmp_path / "downloads")
+        list_photos(f"{shop.address}/train-0.tar", downloads=tmp_path / "downloads")
     # The last is what a path on the same server is called.
-    assert any(why in one_line(error) for why in ("is not allowed", "unknown url type: ftp", "HTTP Error 404"))
+    assert any(
+        why in one_line(error)
+        for why in ("is not allowed", "unknown url type: ftp", "HTTP Error 404")
+    )
     assert kept(tmp_path / "downloads") == []
 
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_shard_that_the_server_does_not_give_is_named(tmp_path, shop, shard, status):
     shop.goods["/train-0.tar"], shop.statuses["/train-0.tar"] = shard, status
-    with pytest.raises(DataError, match=rf"/train-0\.tar cannot be downloaded \(HTTP Error {status}") as error:
-        all_pictures(f"{shop.address}/train-0.tar", downloads=tmp_path)
+    with pytest.raises(
+        DataError, match=rf"/train-0\.tar cannot be downloaded \(HTTP Error {status}"
+    ) as error:
+        list_photos(f"{shop.address}/train-0.tar", downloads=tmp_path)
     one_line(error)
     assert kept(tmp_path) == []
 
 
 def test_a_server_that_is_not_there_is_named(tmp_path, shop):
     address = "http://127.0.0.1:9/train-0.tar"  # the port of discard, where nobody listens
-    with pytest.raises(DataError, match=r"127\.0\.0\.1:9/train-0\.tar cannot be downloaded") as error:
-        all_pictures(address, downloads=tmp_path)
+    with pytest.raises(
+        DataError, match=r"127\.0\.0\.1:9/train-0\.tar cannot be downloaded"
+    ) as error:
+        list_photos(address, downloads=tmp_path)
     one_line(error)
 
 
 @pytest.mark.parametrize("told", [+100, -600])
-def test_a_download_that_was_cut_short_is_not_kept_and_comes_whole_the_next_time(tmp_path, shop, shard, told):
+def test_a_download_that_was_cut_short_is_not_kept_and_comes_whole_the_next_time(
+    tmp_path, shop, shard, told
+):
     address, shop.goods["/train-0.tar"] = f"{shop.address}/train-0.tar", shard
-    end = len(shard) - len(shard.rstrip(b"\0"))  # what is cut off must be more than the zeros that end a tar
-    shop.headers["/train-0.tar"] = {"Content-Length": str(len(shard) + told - (end if told < 0 else 0))}
+    end = len(shard) - len(
+        shard.rstrip(b"\0")
+    )  # what is cut off must be more than the zeros that end a tar
+    shop.headers["/train-0.tar"] = {
+        "Content-Length": str(len(shard) + told - (end if told < 0 else 0))
+    }
     with pytest.raises(DataError, match=rf"^{address} ") as error:
-        all_pictures(address, downloads=tmp_path / "downloads")
+        list_photos(address, downloads=tmp_path / "downloads")
     one_line(error)
     assert kept(tmp_path / "downloads") == []
     shop.headers.clear()
-    assert names(all_pictures(address, downloads=tmp_path / "downloads")) == {"train-0.tar/a.png"}
+    assert names(list_photos(address, downloads=tmp_path / "downloads")) == {"train-0.tar/a.png"}
 
 
 def test_a_page_instead_of_a_shard_is_not_kept(tmp_path, shop, shard):
-    address, shop.goods["/train-0.tar"] = f"{shop.address}/train-0.tar", b"<html>Please log in</html>" * 100
+    address, shop.goods["/train-0.tar"] = (
+        f"{shop.address}/train-0.tar",
+        b"<html>Please log in</html>" * 100,
+    )
     with pytest.raises(DataError, match=rf"^{address} is not an uncompressed tar") as error:
-        all_pictures(address, downloads=tmp_path / "downloads")
+        list_photos(address, downloads=tmp_path / "downloads")
     one_line(error)
     shop.goods["/train-0.tar"] = shard
-    assert names(all_pictures(address, downloads=tmp_path / "downloads")) == {"train-0.tar/a.png"}
+    assert names(list_photos(address, downloads=tmp_path / "downloads")) == {"train-0.tar/a.png"}
 
 
-@pytest.mark.parametrize("end", ["train.tar.gz", "train.zip", "", "?name=train.tar", ".tar", "a/.."])
+@pytest.mark.parametrize(
+    "end", ["train.tar.gz", "train.zip", "", "?name=train.tar", ".tar", "a/.."]
+)
 def test_an_address_that_does_not_name_a_shard_is_refused(tmp_path, shop, end):
     with pytest.raises(DataError, match="does not end in the name of a shard") as error:
-        all_pictures(f"{shop.address}/{end}", downloads=tmp_path / "downloads")
+        list_photos(f"{shop.address}/{end}", downloads=tmp_path / "downloads")
     one_line(error)
     assert shop.asked == []
     assert not (tmp_path / "downloads").exists()
@@ -330,8 +392,10 @@ def test_an_address_that_does_not_name_a_shard_is_refused(tmp_path, shop, end):
     ],
 )
 def test_what_is_no_address_is_refused(tmp_path, address):
-    with pytest.raises(DataError, match=r"\.tar'? (cannot be downloaded|is not an address)") as error:
-        all_pictures(address, downloads=tmp_path)
+    with pytest.raises(
+        DataError, match=r"\.tar'? (cannot be downloaded|is not an address)"
+    ) as error:
+        list_photos(address, downloads=tmp_path)
     one_line(error)
 
 
@@ -339,7 +403,10 @@ def test_threads_that_ask_at_once_download_once(tmp_path, shop, shard):
     shop.goods["/train-0.tar"] = shard
     shop.open.clear()
     with ThreadPoolExecutor(4) as pool:
-        asking = [pool.submit(all_pictures, f"{shop.address}/train-0.tar", downloads=tmp_path) for _ in range(4)]
+        asking = [
+            pool.submit(list_photos, f"{shop.address}/train-0.tar", downloads=tmp_path)
+            for _ in range(4)
+        ]
         assert shop.called.wait(60)
         assert kept(tmp_path) == []
         shop.open.set()
@@ -350,16 +417,24 @@ def test_threads_that_ask_at_once_download_once(tmp_path, shop, shard):
 PROGRAM = """
 import sys
 from pathlib import Path
-from colorizenet.sources import all_pictures
+from colorizenet.photosets import all_pictures
 print("ready", flush=True)
 print(all_pictures(sys.argv[1], downloads=Path(sys.argv[2]))[0].name)
 """
 
 
-def test_processes_that_ask_at_once_download_once_and_one_that_dies_leaves_nothing_behind(tmp_path, shop, shard):
+def test_processes_that_ask_at_once_download_once_and_one_that_dies_leaves_nothing_behind(
+    tmp_path, shop, shard
+):
     shop.goods["/train-0.tar"] = shard
     shop.open.clear()
-    command = [sys.executable, "-c", PROGRAM, f"{shop.address}/train-0.tar", str(tmp_path / "downloads")]
+    command = [
+        sys.executable,
+        "-c",
+        PROGRAM,
+        f"{shop.address}/train-0.tar",
+        str(tmp_path / "downloads"),
+    ]
     programs = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     try:
         for program in programs:
@@ -386,22 +461,25 @@ def test_given_folders_are_the_splits(tmp_path, write_photograph, folders):
     for folder in folders:
         write_photograph(tmp_path / folder / "class" / "a.jpg")
     for split, folder in zip(SPLITS, folders, strict=True):
-        assert names(find_pictures(tmp_path, split)) == {f"{folder}/class/a.jpg"}
+        assert names(find_photos(tmp_path, split)) == {f"{folder}/class/a.jpg"}
 
 
 def test_given_shards_are_the_splits(tmp_path, write_photograph, pack):
     photograph = write_photograph(tmp_path / "loose" / "a.jpg")
     for shard in ("train-000.tar", "train-001.TAR", "val-coco.tar", "test_0.tar"):
         pack(tmp_path / "shards" / shard, photograph.parent, [photograph])
-    assert names(find_pictures(tmp_path / "shards", "train")) == {"train-000.tar/a.jpg", "train-001.TAR/a.jpg"}
-    assert names(find_pictures(tmp_path / "shards", "val")) == {"val-coco.tar/a.jpg"}
-    assert names(find_pictures(tmp_path / "shards", "test")) == {"test_0.tar/a.jpg"}
+    assert names(find_photos(tmp_path / "shards", "train")) == {
+        "train-000.tar/a.jpg",
+        "train-001.TAR/a.jpg",
+    }
+    assert names(find_photos(tmp_path / "shards", "val")) == {"val-coco.tar/a.jpg"}
+    assert names(find_photos(tmp_path / "shards", "test")) == {"test_0.tar/a.jpg"}
 
 
 def test_a_picture_may_be_called_like_a_split(tmp_path):
     for name in ("test.jpg", "train.png", *(f"{i}.jpg" for i in range(40))):
         (tmp_path / name).touch()
-    splits = {split: names(pictures) for split, pictures in splits_of(tmp_path).items()}
+    splits = {split: names(pictures) for split, pictures in split_photos(tmp_path).items()}
     assert len(splits["train"]) > 20  # not train.png alone
     assert sum(map(len, splits.values())) == 42
 
@@ -409,7 +487,7 @@ def test_a_picture_may_be_called_like_a_split(tmp_path):
 def test_the_hash_split_is_disjoint_complete_and_about_80_10_10(tmp_path):
     for i in range(1000):
         (tmp_path / f"{i}.jpg").touch()
-    split = {name: names(find_pictures(tmp_path, name)) for name in SPLITS}
+    split = {name: names(find_photos(tmp_path, name)) for name in SPLITS}
     assert split["train"] | split["val"] | split["test"] == {f"{i}.jpg" for i in range(1000)}
     assert sum(map(len, split.values())) == 1000
     assert 0.76 < len(split["train"]) / 1000 < 0.84
@@ -419,12 +497,14 @@ def test_the_hash_split_is_disjoint_complete_and_about_80_10_10(tmp_path):
 def test_the_hash_split_never_moves_when_pictures_are_added(tmp_path):
     for i in range(100):
         (tmp_path / f"{i}.jpg").touch()
-    before = {split: names(find_pictures(tmp_path, split)) for split in SPLITS}
+    before = {split: names(find_photos(tmp_path, split)) for split in SPLITS}
     (tmp_path / "more").mkdir()
     for i in range(100):
         (tmp_path / "more" / f"{i}.jpg").touch()
     for split in SPLITS:
-        assert before[split] == {name for name in names(find_pictures(tmp_path, split)) if "/" not in name}
+        assert before[split] == {
+            name for name in names(find_photos(tmp_path, split)) if "/" not in name
+        }
 
 
 # What goes wrong
@@ -434,8 +514,10 @@ def test_the_hash_split_never_moves_when_pictures_are_added(tmp_path):
 def test_a_damaged_picture_is_named_on_one_line(tmp_path, write_photograph, damage):
     path = write_photograph(tmp_path / "a\nb.jpg")
     whole = path.read_bytes()
-    path.write_bytes({"garbage": b"no picture", "cut short": whole[: len(whole) // 2], "empty": b""}[damage])
-    (picture,) = all_pictures(tmp_path)
+    path.write_bytes(
+        {"garbage": b"no picture", "cut short": whole[: len(whole) // 2], "empty": b""}[damage]
+    )
+    (picture,) = list_photos(tmp_path)
     with pytest.raises(DataError, match="is not a picture that can be decoded") as error:
         decode(picture)
     assert one_line(error).startswith("'a\\nb.jpg' ")
@@ -443,7 +525,7 @@ def test_a_damaged_picture_is_named_on_one_line(tmp_path, write_photograph, dama
 
 def test_a_picture_that_has_gone_is_named(tmp_path, write_photograph):
     path = write_photograph(tmp_path / "a.jpg")
-    (picture,) = all_pictures(tmp_path)
+    (picture,) = list_photos(tmp_path)
     path.unlink()
     with pytest.raises(DataError, match=r"^a\.jpg cannot be read") as error:
         decode(picture)
@@ -453,21 +535,21 @@ def test_a_picture_that_has_gone_is_named(tmp_path, write_photograph):
 @pytest.mark.parametrize("name", ["absent", "ab\nsent", "x" * 300])
 def test_a_missing_folder_is_named(tmp_path, name):
     with pytest.raises(DataError, match="does not exist") as error:
-        all_pictures(tmp_path / name)
+        list_photos(tmp_path / name)
     one_line(error)
 
 
 def test_a_folder_without_photographs_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(DataError, match="holds no photograph") as error:
-        all_pictures(tmp_path)
+        list_photos(tmp_path)
     assert str(tmp_path) in one_line(error)
 
 
 def test_a_missing_split_is_named(tmp_path, write_photograph):
     write_photograph(tmp_path / "train" / "a.jpg")
     with pytest.raises(DataError, match=r"1 photographs.*val split") as error:
-        find_pictures(tmp_path, "val")
+        find_photos(tmp_path, "val")
     one_line(error)
 
 
@@ -475,19 +557,21 @@ def test_a_missing_split_is_named(tmp_path, write_photograph):
 def test_a_compressed_tar_is_refused_with_what_to_do(tmp_path, write_photograph, pack, mode):
     shard = pack(tmp_path / "one.tar", tmp_path, [write_photograph(tmp_path / "a.jpg")], mode)
     with pytest.raises(DataError, match=r"one\.tar is not an uncompressed tar.*tar cf") as error:
-        all_pictures(shard)
+        list_photos(shard)
     one_line(error)
 
 
 def test_a_folder_called_like_a_shard_is_refused(tmp_path):
     (tmp_path / "one.tar").mkdir()
     with pytest.raises(DataError, match=r"one\.tar is not an uncompressed tar") as error:
-        all_pictures(tmp_path)
+        list_photos(tmp_path)
     one_line(error)
 
 
 @pytest.mark.parametrize("damage", ["in a picture", "in a header", "over a header"])
-def test_a_damaged_tar_is_refused_rather_than_read_in_part(tmp_path, write_photograph, pack, damage):
+def test_a_damaged_tar_is_refused_rather_than_read_in_part(
+    tmp_path, write_photograph, pack, damage
+):
     files = [write_photograph(tmp_path / name, height=64) for name in ("a.png", "b.png")]
     shard = pack(tmp_path / "one.tar", tmp_path, files)
     whole = shard.read_bytes()
@@ -501,5 +585,5 @@ def test_a_damaged_tar_is_refused_rather_than_read_in_part(tmp_path, write_photo
         }[damage]
     )
     with pytest.raises(DataError, match=r"one\.tar is not an uncompressed tar") as error:
-        all_pictures(shard)
+        list_photos(shard)
     one_line(error)

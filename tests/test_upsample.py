@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from colorizenet import color, metrics, upsample
+from colorizenet import color, upsample
+from colorizenet.evaluation import metrics
 from colorizenet.upsample import EdgeUpsampler, chroma_slope, cubic_rows
 
 sides = st.integers(1, 40)
@@ -77,9 +78,9 @@ def test_slope_is_that_of_a_chroma_that_follows_lightness():
 
 
 @pytest.mark.parametrize(("factor", "gain"), [(4, 1.03), (8, 1.03)])
-def test_better_than_cubic_on_true_chroma(factor, gain, colour_photograph):
-    height, width = (side // 8 * 8 for side in colour_photograph.shape[:2])
-    truth = np.ascontiguousarray(colour_photograph[:height, :width])
+def test_better_than_cubic_on_true_chroma(factor, gain, color_photograph):
+    height, width = (side // 8 * 8 for side in color_photograph.shape[:2])
+    truth = np.ascontiguousarray(color_photograph[:height, :width])
     lab = color.rgb_to_lab(truth.astype(np.float32) / 255)
     small = cv2.resize(lab, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
     l_star = np.ascontiguousarray(lab[..., 0])

@@ -1,10 +1,10 @@
-"""Colour mutated photographs, and see that nothing crashes, hangs or is half-written.
+"""Color mutated photographs, and see that nothing crashes, hangs or is half-written.
 
     python tools/fuzz.py [--cases 20000] [--seed 0] [--seconds 3600]
 
 Small real photographs of each format (and with profiles, EXIF, alpha, pages and 16 bits) are
 damaged at random: bits flipped, bytes overwritten, cut, doubled, spliced with another's, numbers of
-headers made large. Each is opened, decoded, coloured without a network and encoded again, whole
+headers made large. Each is opened, decoded, colored without a network and encoded again, whole
 and in strips, in processes that are watched: one that dies, says something other than an
 ImageError, or takes longer than a minute is a finding, and its case is kept beside. Exit status 1
 where there was one.
@@ -26,7 +26,10 @@ import pyvips
 
 from colorizenet import batch
 from colorizenet.errors import ImageError
-from colorizenet.images import FORMATS, Image, Picture, encode_image, open_picture, read_image
+from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.reading import ImageFile, open_image, read_image
+from colorizenet.imaging.writing import encode_image
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "cat.jpg"
 LIMIT = 4_000_000
@@ -35,13 +38,16 @@ LIMIT = 4_000_000
 
 def seeds() -> list[tuple[str, bytes]]:
     """A small sound file of each kind."""
-    grey = np.ascontiguousarray(read_image(SAMPLE).pixels[:96:2, :128:2])
-    colour = np.dstack([grey, 255 - grey, grey // 2])
-    deep = grey.astype(np.uint16) * 257
+    gray = np.ascontiguousarray(read_image(SAMPLE).pixels[:96:2, :128:2])
+    color = np.dstack([gray, 255 - gray, gray // 2])
+    deep = gray.astype(np.uint16) * 257
     exif = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
-    images = {"grey": Image(grey, carried=exif), "colour": Image(colour, grey, carried=exif, note="noted")}
+    images = {
+        "gray": Image(gray, carried=exif),
+        "color": Image(color, gray, carried=exif, note="noted"),
+    }
     images |= {"deep": Image(deep), "pages": Image(np.tile(deep, (3, 1)), pages=3)}
-    images["float"] = Image((grey / 255).astype(np.float32))
+    images["float"] = Image((gray / 255).astype(np.float32))
     found: list[tuple[str, bytes]] = []
     for format, kind in FORMATS.items():
         for name, image in images.items():
@@ -51,14 +57,16 @@ def seeds() -> list[tuple[str, bytes]]:
                 except ImageError:
                     continue
     for compression in ("none", "lzw", "packbits", "jpeg"):
-        pixels = pyvips.Image.new_from_array(colour)
-        found.append((f"{compression}.tif", pixels.tiffsave_buffer(compression=compression, profile="p3")))
-    vips = pyvips.Image.new_from_array(colour)
+        pixels = pyvips.Image.new_from_array(color)
+        found.append(
+            (f"{compression}.tif", pixels.tiffsave_buffer(compression=compression, profile="p3"))
+        )
+    vips = pyvips.Image.new_from_array(color)
     found.append(("frames.gif", vips.gifsave_buffer()))
     found.append(("palette.png", vips.pngsave_buffer(palette=True)))
     found.append(("p3.jpg", vips.jpegsave_buffer(profile="p3", interlace=True)))
-    found.append(("grey.pgm", b"P5 64 48 255\n" + grey[:48, :64].tobytes()))
-    found.append(("deep.ppm", b"P6 64 48 65535\n" + colour[:48, :64].astype(">u2").tobytes()))
+    found.append(("gray.pgm", b"P5 64 48 255\n" + gray[:48, :64].tobytes()))
+    found.append(("deep.ppm", b"P6 64 48 65535\n" + color[:48, :64].astype(">u2").tobytes()))
     return found
 
 
@@ -74,7 +82,9 @@ def mutated(content: bytes, other: bytes, rng: random.Random) -> bytes:
         elif way == 1:
             damaged[at : at + rng.choice((1, 2, 4))] = rng.randbytes(rng.choice((1, 2, 4)))
         elif way == 2:
-            damaged[at : at + 4] = rng.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\1\x86\xa0"))
+            damaged[at : at + 4] = rng.choice(
+                (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\1\x86\xa0")
+            )
         elif way == 3:
             del damaged[at:]
         elif way == 4:
@@ -94,26 +104,28 @@ def in_red(image: Image) -> Image:
     )
 
 
-def strips_in_red(picture: Picture, rows: int):
+def strips_in_red(picture: ImageFile, rows: int):
     for _, pixels, alpha in picture.strips(rows):
-        grey = pixels if pixels.ndim == 2 else pixels[..., 0]
-        yield np.dstack([grey] * 3 if alpha is None else [grey, grey, grey, alpha])
+        gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+        yield np.dstack([gray] * 3 if alpha is None else [gray, gray, gray, alpha])
 
 
 def worker(pipe: Connection, folder: Path) -> None:
-    """Colour the file at each path that comes, and say what became of it."""
+    """Color the file at each path that comes, and say what became of it."""
     faulthandler.enable()
-    batch.libvips_on(1)
+    batch.configure_libvips(1)
     while True:
         name, streamed = pipe.recv()
         source, target = folder / name, folder / "out" / name
         batch.STREAMED = 0 if streamed else LIMIT
         try:
             (job,) = batch.plan([source], folder / "out", max_pixels=LIMIT)
-            (done,) = batch.colorize_all([job], in_red, stream=strips_in_red, max_pixels=LIMIT, note="noted")
-            said = "refused" if done.error else "coloured"
+            (done,) = batch.colorize_all(
+                [job], in_red, stream=strips_in_red, max_pixels=LIMIT, note="noted"
+            )
+            said = "refused" if done.error else "colored"
             if not done.error:
-                with open_picture(job.target) as picture:  # what was written is whole
+                with open_image(job.target) as picture:  # what was written is whole
                     picture.whole()
                 job.target.unlink()
             if any((folder / "out").iterdir()):
@@ -124,10 +136,14 @@ def worker(pipe: Connection, folder: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=3600, help="stop after so long, whatever is left")
+    parser.add_argument(
+        "--seconds", type=float, default=3600, help="stop after so long, whatever is left"
+    )
     options = parser.parse_args()
     rng, started = random.Random(options.seed), time.monotonic()
     files, told, findings, tried = seeds(), Counter[str](), 0, 0
@@ -154,8 +170,8 @@ def main() -> None:
         except (EOFError, BrokenPipeError, ConnectionError):
             process.join()
             said = f"died with status {process.exitcode}"
-        told[said if said in ("coloured", "refused") else "FINDING"] += 1
-        if said in ("coloured", "refused"):
+        told[said if said in ("colored", "refused") else "FINDING"] += 1
+        if said in ("colored", "refused"):
             path.unlink()
             continue
         findings += 1
@@ -166,7 +182,9 @@ def main() -> None:
             process.kill()
             process, pipe = start()
     process.kill()
-    print(f"{tried} cases of {len(files)} files in {time.monotonic() - started:.0f} s: {dict(told)}")
+    print(
+        f"{tried} cases of {len(files)} files in {time.monotonic() - started:.0f} s: {dict(told)}"
+    )
     sys.exit(findings > 0)
 
 

@@ -20,8 +20,16 @@ from colorizenet.modelfile import shipped_models
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "models" / "measured.json"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- The table below is written by `make model-table`. -->\n", "<!-- End of the table. -->"
-COLUMNS = {"ciede2000": "CIEDE2000 ↓", "psnr": "PSNR [dB] ↑", "ssim": "SSIM ↑", "bleeding": "bleeding ↓"}
+BEGIN, END = (
+    "<!-- The table below is written by `make model-table`. -->\n",
+    "<!-- End of the table. -->",
+)
+COLUMNS = {
+    "ciede2000": "CIEDE2000 ↓",
+    "psnr": "PSNR [dB] ↑",
+    "ssim": "SSIM ↑",
+    "bleeding": "bleeding ↓",
+}
 
 
 def measure(pictures: str) -> dict[str, Any]:
@@ -29,7 +37,16 @@ def measure(pictures: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         models = [word for name in shipped_models() for word in ("--model", name)]
-        command = [sys.executable, "-m", "colorizenet", "evaluate", pictures, *models, "--report-json", report]
+        command = [
+            sys.executable,
+            "-m",
+            "colorizenet",
+            "evaluate",
+            pictures,
+            *models,
+            "--report-json",
+            report,
+        ]
         subprocess.run(command, check=True)
         found = json.loads(report.read_text())
     kept = ("protocol", "colorizenet", "pictures", "rows", "mean", "interval", "photographs")
@@ -38,7 +55,11 @@ def measure(pictures: str) -> dict[str, Any]:
 
 def table(measured: dict[str, Any]) -> str:
     """The figures as Markdown: a line a row, means with the half width of their 95 % intervals."""
-    titles = ["", *COLUMNS.values(), f"colourfulness (the photographs: {measured['photographs']['colorfulness']:.1f})"]
+    titles = [
+        "",
+        *COLUMNS.values(),
+        f"colorfulness (the photographs: {measured['photographs']['colorfulness']:.1f})",
+    ]
     lines = [titles]
     for row, mean in measured["mean"].items():
         cells = [f"`{row}`"]
@@ -60,13 +81,16 @@ def with_table(readme: str, measured: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("pictures", nargs="?")
     options = parser.parse_args()
     if options.pictures:
         MEASURED.write_text(json.dumps(measure(options.pictures), indent=1) + "\n")
     README.write_text(
-        with_table(README.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())), encoding="utf-8"
+        with_table(README.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())),
+        encoding="utf-8",
     )
 
 

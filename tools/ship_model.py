@@ -3,7 +3,7 @@
     python tools/ship_model.py RUN PICTURES [--name default] [--checkpoint best|last] [--weights half|byte]
                                             [--blend RUN --share S]
 
-PICTURES is the validation set the card's figures are measured on. Licence, limits, size and
+PICTURES is the validation set the card's figures are measured on. License, limits, size and
 strength come from docs/models/NAME.json. Commit the result only when it ships: every model stays in the history.
 """
 
@@ -22,7 +22,9 @@ MODELS = ROOT / "src" / "colorizenet" / "models"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", type=Path)
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--name", default="default")
@@ -32,7 +34,9 @@ def main() -> None:
     parser.add_argument("--share", type=float, default=0.5)
     options = parser.parse_args()
 
-    described = json.loads((ROOT / "docs" / "models" / f"{options.name}.json").read_text(encoding="utf-8"))
+    described = json.loads(
+        (ROOT / "docs" / "models" / f"{options.name}.json").read_text(encoding="utf-8")
+    )
     described["name"] = options.name
     stored = {"checkpoint": options.checkpoint, "weights": options.weights}
     stored |= {"blend": options.blend, "share": options.share}
@@ -47,7 +51,10 @@ def main() -> None:
 
     index = MODELS / "index.json"
     listed = json.loads(index.read_text()) if index.exists() else {}
-    listed[options.name] = {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    listed[options.name] = {
+        "file": path.name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
     index.write_text(json.dumps(listed, indent=2) + "\n")
     print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 

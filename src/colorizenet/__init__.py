@@ -1,8 +1,8 @@
-"""Turn grey photographs into colour ones, and train the networks that do it.
+"""Turn gray photographs into color ones, and train the networks that do it.
 
 >>> import colorizenet as cn
 >>> colorizer = cn.Colorizer()
->>> cn.write_image("1921-colour.jpg", colorizer(cn.read_image("1921.jpg")))  # doctest: +SKIP
+>>> cn.write_image("1921-color.jpg", colorizer(cn.read_image("1921.jpg")))  # doctest: +SKIP
 """
 
 import importlib
@@ -16,19 +16,25 @@ if TYPE_CHECKING:
         ColorizeNetError,
         ConfigError,
         DataError,
+        DeviceError,
         ImageError,
         ModelFileError,
-        ProviderError,
     )
-    from colorizenet.evaluation import evaluate
-    from colorizenet.images import Image, read_image, write_image
+    from colorizenet.evaluation.protocol import evaluate
+    from colorizenet.evaluation.report import Report
+    from colorizenet.imaging.image import Image
+    from colorizenet.imaging.reading import read_image
+    from colorizenet.imaging.writing import write_image
     from colorizenet.modelfile import ModelCard
-    from colorizenet.report import Report
 
 __version__ = "0.1.0"
 
-os.environ.setdefault("VIPS_WARNING", "1")  # libvips reads when it is loaded that it should be silent; see images
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some builds of ONNX Runtime report their use; nothing leaves here
+os.environ.setdefault(
+    "VIPS_WARNING", "1"
+)  # libvips reads when it is loaded that it should be silent; see images
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # some builds of ONNX Runtime report their use; nothing leaves here
 
 # Names are loaded on first use (PEP 562), so that `import colorizenet` is quick.
 _HOMES = {
@@ -40,12 +46,14 @@ _HOMES = {
         "DataError",
         "ImageError",
         "ModelFileError",
-        "ProviderError",
+        "DeviceError",
     ),
-    "evaluation": ("evaluate",),
-    "images": ("Image", "read_image", "write_image"),
+    "evaluation.protocol": ("evaluate",),
+    "imaging.image": ("Image",),
+    "imaging.reading": ("read_image",),
+    "imaging.writing": ("write_image",),
     "modelfile": ("ModelCard",),
-    "report": ("Report",),
+    "evaluation.report": ("Report",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -58,7 +66,7 @@ __all__ = [
     "ImageError",
     "ModelCard",
     "ModelFileError",
-    "ProviderError",
+    "DeviceError",
     "Report",
     "evaluate",
     "lab_to_rgb",

@@ -22,25 +22,25 @@ import numpy as np
 import pyvips
 from filelock import FileLock, Timeout
 
-from colorizenet.errors import ConfigError, ImageError, quoted
-from colorizenet.images import (
-    FORMATS,
-    MAX_PIXELS,
-    UNFINISHED,
-    Image,
-    Picture,
-    beside,
-    encode_image,
-    encode_rows,
-    fitting,
-    open_picture,
-    opened,
-    recognised,
-)
-from colorizenet.parallel import in_order, opencv_on_one_thread
-from colorizenet.saving import left_out
+from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.files import TEMPORARY_PATTERN, open_atomically, open_for_reading
+from colorizenet.imaging.formats import FORMATS, detect_format
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.metadata import name_dropped_metadata
+from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image
+from colorizenet.imaging.writing import choose_format, encode_image, encode_strips
+from colorizenet.parallel import limit_opencv_threads, map_ordered
 
-__all__ = ["Done", "Job", "Journal", "colorize_all", "contact_sheet", "journal_of", "libvips_on", "plan"]
+__all__ = [
+    "Done",
+    "Job",
+    "Journal",
+    "colorize_all",
+    "contact_sheet",
+    "open_journal",
+    "configure_libvips",
+    "plan",
+]
 
 STREAMED = 32_000_000
 """Pictures of more pixels are never whole in memory."""
@@ -54,7 +54,7 @@ _JOURNAL = ".colorizenet"
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to colour and where the result goes."""
+    """One picture to color and where the result goes."""
 
     source: Path
     target: Path
@@ -94,7 +94,9 @@ class Journal:
         self._known: dict[str, dict[str, Any]] = {}
         with suppress(OSError), self._file.open(encoding="utf-8", errors="replace") as lines:
             for line in lines:
-                with suppress(ValueError, TypeError, KeyError):  # the last one may have been cut short
+                with suppress(
+                    ValueError, TypeError, KeyError
+                ):  # the last one may have been cut short
                     told = json.loads(line)
                     self._known[told["result"]] = told
 
@@ -113,7 +115,11 @@ class Journal:
 
     def record(self, job: Job, finished: Path) -> None:
         """Say what ``finished`` is, which is about to become the result. Raises OSError."""
-        told: dict[str, Any] = {"result": self._name(job), "stamp": _stamp(finished), "way": self._way}
+        told: dict[str, Any] = {
+            "result": self._name(job),
+            "stamp": _stamp(finished),
+            "way": self._way,
+        }
         with suppress(OSError):  # it may have vanished since it was read
             told["source"] = _stamp(job.source)
         line = json.dumps(told).encode() + b"\n"
@@ -129,7 +135,7 @@ class Journal:
 
 
 @contextmanager
-def journal_of(out: Path, way: str, jobs: Sequence[Job]) -> Iterator[Journal]:
+def open_journal(out: Path, way: str, jobs: Sequence[Job]) -> Iterator[Journal]:
     """The journal of a folder of results, for one run at a time; what a killed run left half-written is removed.
 
     ``way`` names everything that the pixels depend on beside the source: results made in another way
@@ -140,12 +146,16 @@ def journal_of(out: Path, way: str, jobs: Sequence[Job]) -> Iterator[Journal]:
         lock = FileLock(out / _JOURNAL / "lock")
         lock.acquire(blocking=False)
     except Timeout as error:
-        raise ConfigError(f"another run is writing into {quoted(out)}; wait for it, or choose another --out") from error
+        raise ConfigError(
+            f"another run is writing into {quote(out)}; wait for it, or choose another --out"
+        ) from error
     except OSError as error:
-        raise ConfigError(f"{quoted(out)} cannot be written: {error.strerror}; choose another --out") from error
+        raise ConfigError(
+            f"{quote(out)} cannot be written: {error.strerror}; choose another --out"
+        ) from error
     try:
         for folder in {job.target.parent for job in jobs}:
-            for orphan in folder.glob(UNFINISHED) if folder.is_dir() else ():
+            for orphan in folder.glob(TEMPORARY_PATTERN) if folder.is_dir() else ():
                 with suppress(OSError):
                     orphan.unlink()
         yield Journal(out, way)
@@ -153,7 +163,9 @@ def journal_of(out: Path, way: str, jobs: Sequence[Job]) -> Iterator[Journal]:
         lock.release()
 
 
-def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None, max_pixels: int = MAX_PIXELS) -> list[Job]:
+def plan(
+    inputs: Sequence[Path], out: Path, *, format: str | None = None, max_pixels: int = MAX_PIXELS
+) -> list[Job]:
     """Where the result of each picture goes: files into ``out``, folders mirrored under it.
 
     Several folders keep their own names. A folder is searched to any depth for endings that we
@@ -166,7 +178,7 @@ def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None, max_pi
         if path in folders:
             if _same(path, out):
                 raise ConfigError(
-                    f"{quoted(path)} is both the input and the place of the results; choose another --out"
+                    f"{quote(path)} is both the input and the place of the results; choose another --out"
                 )
             below = out / _name(path) if len(folders) > 1 else out
             pairs += [(found, below / found.relative_to(path)) for found in _pictures_in(path, out)]
@@ -180,8 +192,12 @@ def plan(inputs: Sequence[Path], out: Path, *, format: str | None = None, max_pi
     jobs: list[Job] = []
     taken = {key(source) for source, _ in pairs}
     fits = [_fit(source, format, max_pixels) for source, _ in pairs]
-    suffixes = [_suffix(source, chosen) for (source, _), (chosen, _) in zip(pairs, fits, strict=True)]
-    short = Counter(key(wanted.with_suffix(suffix)) for (_, wanted), suffix in zip(pairs, suffixes, strict=True))
+    suffixes = [
+        _suffix(source, chosen) for (source, _), (chosen, _) in zip(pairs, fits, strict=True)
+    ]
+    short = Counter(
+        key(wanted.with_suffix(suffix)) for (_, wanted), suffix in zip(pairs, suffixes, strict=True)
+    )
     for (source, wanted), suffix, (chosen, reason) in zip(pairs, suffixes, fits, strict=True):
         candidates = _candidates(wanted, suffix)
         if short[key(wanted.with_suffix(suffix))] > 1 and wanted.suffix != suffix:
@@ -196,7 +212,7 @@ def colorize_all(
     jobs: Iterable[Job],
     colorize: Callable[[Image], Image],
     *,
-    stream: Callable[[Picture, int], Iterator[np.ndarray]] | None = None,
+    stream: Callable[[ImageFile, int], Iterator[np.ndarray]] | None = None,
     journal: Journal | None = None,
     max_pixels: int = MAX_PIXELS,
     quality: int | None = None,
@@ -204,9 +220,9 @@ def colorize_all(
     overwrite: bool = False,
     workers: int = 1,
 ) -> Iterator[Done]:
-    """Colour pictures, several at a time, and tell of each in the order given.
+    """Color pictures, several at a time, and tell of each in the order given.
 
-    ``stream`` colours pictures of more than ``STREAMED`` pixels, strip by strip of so many rows;
+    ``stream`` colors pictures of more than ``STREAMED`` pixels, strip by strip of so many rows;
     ``note`` is written into the results. What ``journal`` knows to be finished is left alone.
     """
 
@@ -220,18 +236,23 @@ def colorize_all(
             return Done(job, skipped=True)
         started = time.perf_counter()
         try:
-            with open_picture(job.source, max_pixels=max_pixels) as picture:
+            with open_image(job.source, max_pixels=max_pixels) as picture:
                 warnings = list(picture.warnings)
-                format = job.format or fitting(picture).format
-                lost = left_out(picture.carried, format)
+                format = job.format or choose_format(picture).format
+                lost = name_dropped_metadata(picture.carried, format)
                 if lost:
-                    warnings.append(f"{quoted(job.source)} has {lost}, which {format} does not hold and is left out")
+                    warnings.append(
+                        f"{quote(job.source)} has {lost}, which {format} does not hold and is left out"
+                    )
                 _written(job, picture, format)
                 height, width = picture.shape
         except ImageError as error:
             return Done(job, error=str(error))
         except MemoryError:
-            return Done(job, error=f"{quoted(job.source)} needs more memory than there is; reduce it, or use --jobs 1")
+            return Done(
+                job,
+                error=f"{quote(job.source)} needs more memory than there is; reduce it, or use --jobs 1",
+            )
         return Done(
             job,
             width=width,
@@ -240,42 +261,59 @@ def colorize_all(
             warnings=tuple(warnings),
         )
 
-    def _written(job: Job, picture: Picture, format: str) -> None:
+    def _written(job: Job, picture: ImageFile, format: str) -> None:
         try:
             job.target.parent.mkdir(parents=True, exist_ok=True)
-            with beside(job.target, before=lambda path: journal.record(job, path) if journal else None) as file:
+            with open_atomically(
+                job.target,
+                before_rename=lambda path: journal.record(job, path) if journal else None,
+            ) as file:
                 if stream and picture.pixels > STREAMED and FORMATS[format].saver:
                     rows = max(1, _TASK_PIXELS // picture.shape[1])
-                    encode_rows(file, picture, stream(picture, rows), rows, format, quality=quality, note=note)
+                    encode_strips(
+                        file,
+                        picture,
+                        stream(picture, rows),
+                        rows,
+                        format,
+                        quality=quality,
+                        note=note,
+                    )
                 else:
                     image = replace(colorize(picture.whole()), note=note)
                     file.write(encode_image(image, format, quality=quality))
         except OSError as error:
             raise ImageError(
-                f"{quoted(job.target)} cannot be written: {error.strerror}; choose another --out"
+                f"{quote(job.target)} cannot be written: {error.strerror}; choose another --out"
             ) from error
 
     pool = ThreadPoolExecutor(workers)
-    with opencv_on_one_thread():
+    with limit_opencv_threads():
         try:
-            yield from in_order(pool, one, jobs, 4 * workers)
+            yield from map_ordered(pool, one, jobs, 4 * workers)
         finally:
             pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is under way
 
 
-def libvips_on(threads: int) -> None:
-    """For a process that colours many pictures: as many threads for each, and nothing kept of those that are done."""
+def configure_libvips(threads: int) -> None:
+    """For a process that colors many pictures: as many threads for each, and nothing kept of those that are done."""
     pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
     pyvips.cache_set_max(0)
 
 
-def contact_sheet(pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile: int = 320) -> Image:
-    """One picture to look at: grey | colour of each pair of files, each ``tile`` pixels wide."""
+def contact_sheet(
+    pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile: int = 320
+) -> Image:
+    """One picture to look at: gray | color of each pair of files, each ``tile`` pixels wide."""
     if not pairs:
-        raise ConfigError("a contact sheet needs at least one coloured picture; name some that can be read")
+        raise ConfigError(
+            "a contact sheet needs at least one colored picture; name some that can be read"
+        )
     rows = []
     for start in range(0, len(pairs), columns):
-        cells = [cell for pair in pairs[start : start + columns] for cell in _side_by_side(*pair, tile)]
+        cells = [
+            cell for pair in pairs[start : start + columns] for cell in _side_by_side(*pair, tile)
+        ]
         height = max(cell.shape[0] for cell in cells)
         row = np.full((height, 2 * columns * tile, 3), 255, np.uint8)
         for i, cell in enumerate(cells):
@@ -291,14 +329,18 @@ def _pictures_in(folder: Path, out: Path) -> list[Path]:
 
     def refused(error: OSError) -> NoReturn:
         raise ConfigError(
-            f"{quoted(error.filename)} cannot be searched: {error.strerror}; make it readable, or leave it out"
+            f"{quote(error.filename)} cannot be searched: {error.strerror}; make it readable, or leave it out"
         ) from error
 
     for where, folders, files in os.walk(folder, onerror=refused):
         here = Path(where)
-        folders[:] = sorted(name for name in folders if not name.startswith(".") and not _same(here / name, out))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not _same(here / name, out)
+        )
         found += [
-            here / name for name in sorted(files) if Path(name).suffix.lower() in endings and not name.startswith(".")
+            here / name
+            for name in sorted(files)
+            if Path(name).suffix.lower() in endings and not name.startswith(".")
         ]
     return found
 
@@ -319,12 +361,12 @@ def _fit(source: Path, format: str | None, max_pixels: int) -> tuple[str | None,
     Its header is read only where it decides: a picture mostly fits into the format that it came in.
     """
     try:
-        with opened(source) as file:
-            found = recognised(file.read(64) or b"")
+        with open_for_reading(source) as file:
+            found = detect_format(file.read(64) or b"")
         if found is None or (format is None and FORMATS[found].written):
             return found, ""
-        with open_picture(source, max_pixels=max_pixels) as picture:
-            fit = fitting(picture, format)
+        with open_image(source, max_pixels=max_pixels) as picture:
+            fit = choose_format(picture, format)
             return fit.format, fit.reason
     except (OSError, ValueError, ImageError):
         return format, ""  # it will fail with a reason when its turn comes
@@ -353,19 +395,25 @@ def _same(path: Path, other: Path) -> bool:
 
 
 def _side_by_side(before: Path, after: Path, tile: int) -> tuple[np.ndarray, np.ndarray]:
-    grey = cv2.cvtColor(_thumbnail(before, tile - 8), cv2.COLOR_RGB2GRAY)
-    return cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), _thumbnail(after, tile - 8)
+    gray = cv2.cvtColor(_thumbnail(before, tile - 8), cv2.COLOR_RGB2GRAY)
+    return cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB), _thumbnail(after, tile - 8)
 
 
 def _thumbnail(path: Path, side: int) -> np.ndarray:
     """A picture brought to fit a square, read no larger than it must be: (h, w, 3) uint8."""
     try:
         encoded = path.read_bytes()
-        if recognised(encoded) is None:
-            raise ImageError(f"{quoted(path)} is not a picture we read and cannot be shown on the contact sheet")
-        small = pyvips.Image.thumbnail_buffer(encoded, side, height=side, size="both").colourspace("srgb")
+        if detect_format(encoded) is None:
+            raise ImageError(
+                f"{quote(path)} is not a picture we read and cannot be shown on the contact sheet"
+            )
+        small = pyvips.Image.thumbnail_buffer(encoded, side, height=side, size="both").colourspace(
+            "srgb"
+        )
         if small.hasalpha():
             small = small.flatten(background=[255.0])
         return small.cast("uchar").numpy()
     except (pyvips.Error, OSError) as error:
-        raise ImageError(f"{quoted(path)} cannot be shown on the contact sheet; read it again") from error
+        raise ImageError(
+            f"{quote(path)} cannot be shown on the contact sheet; read it again"
+        ) from error

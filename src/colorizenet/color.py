@@ -1,6 +1,6 @@
 """Conversions between sRGB and CIELAB, for NumPy arrays and PyTorch tensors alike.
 
-Colour is the last axis and the rest of the shape is free: ``(3,)`` is one colour,
+Color is the last axis and the rest of the shape is free: ``(3,)`` is one color,
 ``(H, W, 3)`` an image, ``(B, H, W, 3)`` a batch. Every function keeps the dtype, the
 device and (for tensors) the gradient of its input, and none of them clips unless its name
 says so.
@@ -11,7 +11,7 @@ says so.
     lab       L* 0..100, a* and b* about ±110   (100, 0, 0), D65, 2 degree observer
     network   L / 100, ab / 128                 (1, 0, 0)
 
-White is the sum of the primaries, so a grey has no chroma: exactly a = b = 0.
+White is the sum of the primaries, so a gray has no chroma: exactly a = b = 0.
 
 References:
     IEC 61966-2-1:1999 (sRGB); CIE 15:2004 (CIELAB, D65).
@@ -65,8 +65,8 @@ def _xyz_from_linear() -> np.ndarray:
     return primaries * np.linalg.solve(primaries, white)
 
 
-# XYZ relative to white is linear in rgb and sends greys to greys, so it is "green plus what
-# the differences from green add": with r - g = b - g = 0 exactly, no rounding can tint a grey.
+# XYZ relative to white is linear in rgb and sends grays to grays, so it is "green plus what
+# the differences from green add": with r - g = b - g = 0 exactly, no rounding can tint a gray.
 _RELATIVE_XYZ = _xyz_from_linear() / _xyz_from_linear().sum(axis=1, keepdims=True)
 _XYZ_FROM_DIFFERENCES = _RELATIVE_XYZ[:, [0, 2]]
 # The same the other way round: rgb is Y plus what X - Y and Z - Y add.
@@ -77,35 +77,37 @@ _LINEAR_FROM_LIGHT = np.insert(_LINEAR_FROM_DIFFERENCES, 1, 1, axis=1).astype(np
 
 _DELTA = 6 / 29  # CIE 15:2004, where the cube root meets its tangent
 _DARK = 0.0031308  # IEC 61966-2-1:1999, where the power meets its tangent
-_COLUMNS = 1 << 14  # of a product that BLAS does not share out among threads of its own, which ours must not wait for
+_COLUMNS = (
+    1 << 14
+)  # of a product that BLAS does not share out among threads of its own, which ours must not wait for
 
 
 def _xp(array: Any) -> ModuleType:
     """The library an array belongs to (numpy or torch), found without importing torch."""
     xp = sys.modules[type(array).__module__.partition(".")[0]]
     if xp.__name__ not in ("numpy", "torch"):
-        raise ValueError(f"colours are NumPy arrays or PyTorch tensors, not {type(array)}")
+        raise ValueError(f"colors are NumPy arrays or PyTorch tensors, not {type(array)}")
     if "float" not in str(array.dtype):
-        raise ValueError(f"colours are floats, and this array is {array.dtype}; scale it to 0..1")
+        raise ValueError(f"colors are floats, and this array is {array.dtype}; scale it to 0..1")
     return xp
 
 
 # Powers are taken of each channel by itself: PyTorch rounds the last few elements of an array (a
-# scalar loop) otherwise than the rest (a vector loop), so the equal channels of a grey would not
+# scalar loop) otherwise than the rest (a vector loop), so the equal channels of a gray would not
 # stay equal in one array. Each branch of a where() is finite everywhere, or its gradient is not.
 
 
-def _channels(colours: Array) -> tuple[Array, Array, Array]:
+def _channels(colors: Array) -> tuple[Array, Array, Array]:
     """Each channel as an array with a last axis of one: ``(..., 3) -> 3 x (..., 1)``."""
-    return colours[..., 0:1], colours[..., 1:2], colours[..., 2:3]
+    return colors[..., 0:1], colors[..., 1:2], colors[..., 2:3]
 
 
-def _channelwise(curve: Callable[[Array], Array], colours: Array) -> Array:
-    """Apply an elementwise curve so that a grey stays grey. NumPy needs no help with that."""
-    xp = _xp(colours)
-    if xp is np or colours.shape[-1] != 3:
-        return curve(colours)
-    return xp.concatenate([curve(channel) for channel in _channels(colours)], -1)
+def _channelwise(curve: Callable[[Array], Array], colors: Array) -> Array:
+    """Apply an elementwise curve so that a gray stays gray. NumPy needs no help with that."""
+    xp = _xp(colors)
+    if xp is np or colors.shape[-1] != 3:
+        return curve(colors)
+    return xp.concatenate([curve(channel) for channel in _channels(colors)], -1)
 
 
 def rgb_to_linear(rgb: Array) -> Array:
@@ -143,7 +145,9 @@ def linear_to_lab(linear: Array) -> Array:
 
     def lightness_curve(t: Array) -> Array:
         # Below _DELTA**3 the cube root goes on along its tangent; said without a where(), which takes longer.
-        return xp.clip(t, _DELTA**3, None) ** (1 / 3) + xp.clip(t - _DELTA**3, None, 0) / (3 * _DELTA**2)
+        return xp.clip(t, _DELTA**3, None) ** (1 / 3) + xp.clip(t - _DELTA**3, None, 0) / (
+            3 * _DELTA**2
+        )
 
     red, green, blue = _channels(linear)
     fx, fy, fz = (
@@ -158,9 +162,16 @@ def lab_to_linear(lab: Array) -> Array:
     xp = _xp(lab)
     l_star, a, b = _channels(lab)
     fy = (l_star + 16) / 116
-    x, y, z = (xp.where(f > _DELTA, f**3, (f - 4 / 29) * (3 * _DELTA**2)) for f in (fy + a / 500, fy, fy - b / 200))
+    x, y, z = (
+        xp.where(f > _DELTA, f**3, (f - 4 / 29) * (3 * _DELTA**2))
+        for f in (fy + a / 500, fy, fy - b / 200)
+    )
     return xp.concatenate(
-        [y + (x - y) * from_x + (z - y) * from_z for from_x, from_z in _LINEAR_FROM_DIFFERENCES.tolist()], -1
+        [
+            y + (x - y) * from_x + (z - y) * from_z
+            for from_x, from_z in _LINEAR_FROM_DIFFERENCES.tolist()
+        ],
+        -1,
     )
 
 
@@ -202,14 +213,14 @@ def denormalize_ab(value: Array) -> Array:
 
 
 def fade_to_gamut(lab: Array, *, halvings: int = 20) -> Array:
-    """Fade each colour towards the grey of its own lightness until a screen can show it.
+    """Fade each color towards the gray of its own lightness until a screen can show it.
 
     Shape: ``(..., 3) -> (..., 3)``; L* must lie in 0..100. Unlike clipping rgb, this keeps L*
     and hue; it bisects, so the chroma kept lies at an edge of the gamut to within 1 part in
     ``2**halvings``. The reference for ``fade_linear``, which is many times faster.
     """
     xp = _xp(lab)
-    slack = 1e-6  # a grey must count as inside in spite of rounding
+    slack = 1e-6  # a gray must count as inside in spite of rounding
 
     def shown(share: Any) -> Array:
         return xp.concatenate([lab[..., :1], lab[..., 1:] * share], -1)
@@ -219,7 +230,7 @@ def fade_to_gamut(lab: Array, *, halvings: int = 20) -> Array:
         return ((linear >= -slack) & (linear <= 1 + slack)).all(-1)[..., None]
 
     kept = xp.where(inside(lab), xp.ones_like(lab[..., :1]), xp.zeros_like(lab[..., :1]))
-    step = 1 - kept  # nothing to search where the colour is inside already
+    step = 1 - kept  # nothing to search where the color is inside already
     for _ in range(halvings):
         step = step / 2
         kept = xp.where(inside(shown(kept + step)), kept + step, kept)
@@ -227,7 +238,7 @@ def fade_to_gamut(lab: Array, *, halvings: int = 20) -> Array:
 
 
 def fade_linear(linear: Array) -> Array:
-    """Fade linear sRGB towards the grey of equal luminance until it lies in 0..1.
+    """Fade linear sRGB towards the gray of equal luminance until it lies in 0..1.
 
     Shape: ``(..., 3) -> (..., 3)``. In closed form, per pixel,
     ``t = min(1, (1 - Y) / (max - Y), Y / (Y - min))``: Y and so L* are exact; the hue angle in
@@ -237,7 +248,7 @@ def fade_linear(linear: Array) -> Array:
     xp = _xp(linear)
     y = xp.clip(luminance(linear), 0.0, 1.0)
     departure = linear - y
-    negligible = xp.finfo(linear.dtype).eps  # keeps 0 / 0 away from greys, in half precision too
+    negligible = xp.finfo(linear.dtype).eps  # keeps 0 / 0 away from grays, in half precision too
     above = xp.clip(xp.amax(departure, -1)[..., None], negligible, None)
     below = xp.clip(-xp.amin(departure, -1)[..., None], negligible, None)
     room = xp.minimum((1 - y) / above, y / below)
@@ -250,7 +261,7 @@ def fade_linear(linear: Array) -> Array:
 
 
 def lightness(pixels: np.ndarray) -> np.ndarray:
-    """L* of sRGB pixels, grey ``(H, W)`` or colour ``(H, W, 3)`` -> ``(H, W)`` float32 in 0..100.
+    """L* of sRGB pixels, gray ``(H, W)`` or color ``(H, W, 3)`` -> ``(H, W)`` float32 in 0..100.
 
     Takes uint8, uint16 (each of full range) and floats in 0..1.
     """
@@ -271,7 +282,7 @@ def lightness(pixels: np.ndarray) -> np.ndarray:
 def compose(l_star: np.ndarray, ab: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """sRGB pixels of L* ``(H, W)`` and ab ``(H, W, 2)``, both float32 -> ``(H, W, 3)`` of ``dtype``.
 
-    Colours outside sRGB fade as by ``fade_linear``. uint8 and uint16 use their full range and
+    Colors outside sRGB fade as by ``fade_linear``. uint8 and uint16 use their full range and
     are rounded, floats are in 0..1.
     """
     return compose_planes(l_star, ab[..., 0], ab[..., 1], dtype)
@@ -296,7 +307,11 @@ def compose_planes(l_star: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.d
     y = light[1:2]
     linear = np.empty_like(light)
     for start in range(0, light.shape[1], _COLUMNS):
-        np.matmul(_LINEAR_FROM_LIGHT, light[:, start : start + _COLUMNS], out=linear[:, start : start + _COLUMNS])
+        np.matmul(
+            _LINEAR_FROM_LIGHT,
+            light[:, start : start + _COLUMNS],
+            out=linear[:, start : start + _COLUMNS],
+        )
     red, green, blue = linear[0:1], linear[1:2], linear[2:3]
     above = cv2.max(cv2.max(red, green), blue)
     below = cv2.min(cv2.min(red, green), blue)
@@ -358,7 +373,11 @@ def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
         linear *= np.float32(12.92 * top)
         encoded += linear
     encoded += np.float32(half - 0.055 * top)
-    return encoded.astype(dtype) if dtype == np.uint16 else encoded.clip(0, 1).astype(dtype, copy=False)
+    return (
+        encoded.astype(dtype)
+        if dtype == np.uint16
+        else encoded.clip(0, 1).astype(dtype, copy=False)
+    )
 
 
 def _looked_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
@@ -377,8 +396,10 @@ def _linear_table(dtype: np.dtype) -> np.ndarray:
 
 @lru_cache
 def _lightness_table(dtype: np.dtype) -> np.ndarray:
-    """L* of every grey of an unsigned integer, float32."""
-    return _lightness_of_luminance(rgb_to_linear(np.arange(np.iinfo(dtype).max + 1) / np.iinfo(dtype).max))
+    """L* of every gray of an unsigned integer, float32."""
+    return _lightness_of_luminance(
+        rgb_to_linear(np.arange(np.iinfo(dtype).max + 1) / np.iinfo(dtype).max)
+    )
 
 
 @lru_cache

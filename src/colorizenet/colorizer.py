@@ -1,150 +1,249 @@
-"""Model + picture -> picture: the public class."""
+"""The public class: a picture in, the same picture in color out."""
 
 import os
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from typing import overload
+from dataclasses import dataclass, replace
+from typing import Any, overload
 
 import cv2
 import numpy as np
 
 from colorizenet import __version__, color
-from colorizenet.errors import ImageError
-from colorizenet.images import Image, Picture
+from colorizenet.errors import ConfigError, ImageError, ModelFileError
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.reading import ImageFile, read_image
+from colorizenet.imaging.resampling import iterate_strips, network_shape, reduce_strips, resize
 from colorizenet.modelfile import ModelCard, load_model
-from colorizenet.parallel import in_order
+from colorizenet.options import Options, render_input
+from colorizenet.parallel import map_ordered
 from colorizenet.upsample import EdgeUpsampler
 
-__all__ = ["Colorizer"]
+__all__ = ["Chroma", "Colorizer", "Source"]
+
+Source = Image | np.ndarray | str | bytes | os.PathLike[str] | Any
+"""What ``Colorizer`` takes: an ``Image``, an array, a path, encoded bytes, or a PIL image."""
 
 _STRIP_PIXELS = 1 << 17
-"""What a thread colours at once: enough that a call is worth Python's lock, which it gives up and takes again, and
-few enough that the planes fit the cache."""
+"""Pixels that a thread merges in one step: large enough to outweigh taking Python's lock,
+small enough that the planes fit the cache."""
+
+
+@dataclass(frozen=True)
+class Chroma:
+    """A network's answer for one picture, before ``Options.strength``.
+
+    ``ab``: a* and b*, ``(h, w, 2)`` float32. ``l_star``: L* of the picture at the same size,
+    ``(h, w)`` float32, which the upsampling compares with the full-size L*. Of several pages,
+    both have the pages as their first axis.
+    """
+
+    ab: np.ndarray
+    l_star: np.ndarray
+
+    def pages(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """``(ab, l_star)`` of each page."""
+        if self.ab.ndim == 3:
+            return [(self.ab, self.l_star)]
+        return list(zip(self.ab, self.l_star, strict=True))
 
 
 class Colorizer:
     """A loaded model. Build one and share it: calls are independent and thread-safe.
 
-    ``model`` is the name of one inside the package or an ONNX file of ours; ``provider`` where
-    ONNX Runtime runs it; ``threads`` 0 takes every core.
+    ``model`` is the name of a model inside the package or the path of an ONNX file exported
+    by ColorizeNet. ``device`` is where ONNX Runtime runs it: cpu, cuda, ... ``threads`` is
+    the number of CPU threads, 0 for all cores.
     """
 
     card: ModelCard
     """What the model says about itself."""
     sha256: str
-    """Of the model's file."""
+    """SHA-256 of the model file."""
 
-    def __init__(self, model: str | os.PathLike[str] = "default", *, provider: str = "cpu", threads: int = 0) -> None:
-        loaded = load_model(model, provider=provider, threads=threads)
+    def __init__(
+        self, model: str | os.PathLike[str] = "default", *, device: str = "cpu", threads: int = 0
+    ) -> None:
+        loaded = load_model(model, device=device, threads=threads)
         self._session, self.card, self.sha256 = loaded.session, loaded.card, loaded.sha256
         self._threads = threads or os.cpu_count() or 1
 
     @overload
     def __call__(
-        self, picture: Image, *, strength: float = 1.0, size: int | None = None, tta: bool = False
-    ) -> Image: ...
+        self, picture: np.ndarray, options: Options = ..., **overrides: Any
+    ) -> np.ndarray: ...
     @overload
     def __call__(
-        self, picture: np.ndarray, *, strength: float = 1.0, size: int | None = None, tta: bool = False
-    ) -> np.ndarray: ...
-    def __call__(
-        self, picture: Image | np.ndarray, *, strength: float = 1.0, size: int | None = None, tta: bool = False
-    ) -> Image | np.ndarray:
-        """Colorize a picture of any size; only its lightness is read, and it is kept.
+        self,
+        picture: Image | str | bytes | os.PathLike[str],
+        options: Options = ...,
+        **overrides: Any,
+    ) -> Image: ...
+    def __call__(self, picture: Source, options: Options = Options(), **overrides: Any) -> Any:
+        """Colorize a picture of any size. Only its lightness is used, and it is preserved.
 
-        An ``Image``, or an array (H, W) or (H, W, 3) of uint8, uint16 or floats in 0..1; the
-        answer has the same height, width and depth, in sRGB. ``strength`` multiplies the chroma;
-        ``size`` is the short side of what the network sees, by default what the model prefers;
-        ``tta`` asks the network four times (mirrored, and at another size) and takes the mean.
+        Arrays are ``(H, W)`` or ``(H, W, 3)`` of uint8, uint16 or floats in 0..1, and give an
+        array ``(H, W, 3)`` of the same dtype in sRGB. A PIL image gives a PIL image. An
+        ``Image``, a path or encoded bytes give an ``Image``. ``overrides`` replace fields of
+        ``options``: ``colorizer(picture, strength=1.2)``.
         """
-        _check_strength(strength)
-        if isinstance(picture, Image):
-            pages = np.split(picture.pixels, picture.pages)
-            coloured = [self._colorize(_checked(page), strength, size, tta) for page in pages]
-            whole = coloured[0] if len(coloured) == 1 else np.concatenate(coloured)
-            return replace(picture.with_pixels(whole), note=self.note)
-        return self._colorize(_checked(picture), strength, size, tta)
+        options = replace(options, **overrides)
+        opened = _open(picture)
+        [chroma] = self.predict(opened, options)
+        return _like(self.apply(opened, chroma, options), picture)
 
-    @property
-    def note(self) -> str:
-        """What a file of ours says about its colours."""
-        return f"ColorizeNet {__version__}: colours reconstructed"
+    def predict(
+        self, picture: Source | ImageFile, options: Options = Options(), *, count: int = 1
+    ) -> list[Chroma]:
+        """Run the network: ``count`` answers of small chroma, before ``options.strength``.
 
-    def chroma(self, pixels: np.ndarray, *, size: int | None = None, tta: bool = False) -> np.ndarray:
-        """The model's own answer: a* and b* of the reduced picture, (h, w, 2) float32."""
-        shape = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
-        return self._predicted(resized(pixels, *shape), tta)
+        An ``ImageFile`` is reduced strip by strip, so it never is in memory as a whole.
+        Raises ``ConfigError`` where the options need an input that the model does not have.
+        """
+        self._check_inputs(options, count)
+        short = options.size or self.card.size
+        if isinstance(picture, ImageFile):
+            shape = network_shape(picture.shape, short, self.card.size_multiple)
+            pages = self._reduce_file(picture, shape)
+        else:
+            pages = [
+                resize(page, *network_shape(page.shape[:2], short, self.card.size_multiple))
+                for page in _split_pages(_open(picture))
+            ]
+        ab = [self._run(page, options) for page in pages]
+        l_star = [
+            color.lightness(resize(page, *answer.shape[:2]))
+            for page, answer in zip(pages, ab, strict=True)
+        ]
+        if len(pages) == 1:
+            return [Chroma(ab[0], l_star[0])]
+        return [Chroma(np.stack(ab), np.stack(l_star))]
 
-    def strips(
-        self, picture: Picture, rows: int, *, strength: float = 1.0, size: int | None = None, tta: bool = False
+    @overload
+    def apply(self, picture: np.ndarray, chroma: Chroma, options: Options = ...) -> np.ndarray: ...
+    @overload
+    def apply(
+        self,
+        picture: Image | str | bytes | os.PathLike[str],
+        chroma: Chroma,
+        options: Options = ...,
+    ) -> Image: ...
+    def apply(self, picture: Source, chroma: Chroma, options: Options = Options()) -> Any:
+        """Merge small chroma with the lightness of a picture, at the picture's own size.
+
+        Upsamples the chroma along edges, scales it by ``options.strength``, and fades colors
+        that sRGB cannot hold. Does not run the network.
+        """
+        opened = _open(picture)
+        pages = _split_pages(opened)
+        colored = [
+            self._merge_page(page, ab * np.float32(options.strength), l_star)
+            for page, (ab, l_star) in zip(pages, chroma.pages(), strict=True)
+        ]
+        if isinstance(opened, np.ndarray):
+            return colored[0]
+        whole = colored[0] if len(colored) == 1 else np.concatenate(colored)
+        result = replace(opened.with_pixels(whole), note=self.provenance_note)
+        return _like(result, picture)
+
+    def apply_strips(
+        self, file: ImageFile, chroma: Chroma, options: Options = Options(), *, rows: int
     ) -> Iterator[np.ndarray]:
-        """Colorize a picture that need not fit into memory, from top to bottom.
+        """As ``apply``, from top to bottom, for a picture that need not fit into memory.
 
-        Strips of ``rows`` rows (of a page the last may have fewer), (n, W, 3), or (n, W, 4) with its alpha.
-        The file is decoded twice: the network sees it whole before its first row is coloured.
+        Yields strips of ``rows`` rows (fewer at the end of a page): ``(n, W, 3)``, or
+        ``(n, W, 4)`` with alpha. Decodes the file once more.
         """
-        _check_strength(strength)
-        height, width = picture.shape
-        seen = network_size(picture.shape, size or self.card.size, self.card.size_multiple)
+        upsamplers = [
+            EdgeUpsampler(ab * np.float32(options.strength), l_star, file.shape)
+            for ab, l_star in chroma.pages()
+        ]
 
         def merge(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> np.ndarray:
             page, top, pixels, alpha = strip
-            merged = np.empty((*pixels.shape[:2], 3 if alpha is None else 4), pixels.dtype)
-            self._merge(upsamplers[page], pixels, top, merged[..., :3])
+            channels = 3 if alpha is None else 4
+            merged = np.empty((*pixels.shape[:2], channels), pixels.dtype)
+            _merge(upsamplers[page], pixels, top, merged[..., :3])
             if alpha is not None:
                 merged[..., 3] = alpha
             return merged
 
         with ThreadPoolExecutor(self._threads) as pool:
-            if seen[0] <= height and seen[1] <= width:
-                reduced = _reduced(picture, seen, max(rows, 64), pool, 2 * self._threads)
-            else:
-                image = picture.whole()
-                reduced = [resized(page, *seen) for page in np.split(image.pixels, image.pages)]
-            upsamplers = []
-            for page in reduced:
-                ab = self._predicted(page, tta) * np.float32(strength)
-                upsamplers.append(EdgeUpsampler(ab, color.lightness(resized(page, *ab.shape[:2])), (height, width)))
-            yield from in_order(pool, merge, _with_tops(picture, rows), 2 * self._threads)
+            yield from map_ordered(pool, merge, iterate_strips(file, rows), 2 * self._threads)
 
-    def _predicted(self, reduced: np.ndarray, tta: bool) -> np.ndarray:
-        """a* and b* of what the network sees, (h, w, 2) float32."""
+    @property
+    def provenance_note(self) -> str:
+        """The note about the colors that is written into a result."""
+        return f"ColorizeNet {__version__}: colors reconstructed"
 
-        def run(pixels: np.ndarray) -> np.ndarray:
-            lightness = color.lightness(pixels) * np.float32(1 / self.card.l_scale)
-            (ab,) = self._session.run(None, {"lightness": lightness[None, None]})
-            return np.moveaxis(np.asarray(ab)[0], 0, -1)
+    def _check_inputs(self, options: Options, count: int) -> None:
+        needed = options.needed_inputs() | ({"noise": "count"} if count != 1 else {})
+        for name, setting in needed.items():
+            if not self.card.takes(name):
+                raise ConfigError(
+                    f"the model {self.card.name} takes no {name}, which {setting} needs; "
+                    f"leave out {setting}, or choose a model that lists {name} among its inputs"
+                )
 
-        ab = run(reduced)
-        if tta:
+    def _reduce_file(self, file: ImageFile, shape: tuple[int, int]) -> list[np.ndarray]:
+        """Each page of a file at network size."""
+        height, width = file.shape
+        if shape[0] <= height and shape[1] <= width:
+            with ThreadPoolExecutor(self._threads) as pool:
+                return reduce_strips(file, shape, pool, 2 * self._threads)
+        image = file.whole()
+        return [resize(page, *shape) for page in np.split(image.pixels, image.pages)]
+
+    def _run(self, pixels: np.ndarray, options: Options) -> np.ndarray:
+        """a* and b* for one picture at network size: ``(h, w, 2)`` float32."""
+        inputs = {"lightness": color.lightness(pixels)[None] * np.float32(1 / self.card.l_scale)}
+        for each in self.card.inputs:
+            if each.name not in inputs:
+                inputs[each.name] = render_input(each.name, options, pixels.shape[:2])
+        ab = self._run_session(inputs)
+        if options.tta:
+            mirrored = {name: plane[..., ::-1] for name, plane in inputs.items()}
             multiple = self.card.size_multiple
-            larger = resized(
-                reduced, *(side + max(multiple, side // 4 // multiple * multiple) for side in reduced.shape[:2])
+            shape = [n + max(multiple, n // 4 // multiple * multiple) for n in pixels.shape[:2]]
+            larger_pixels = resize(pixels, *shape)
+            larger = {
+                name: np.stack([cv2.resize(each, shape[::-1]) for each in plane])
+                for name, plane in inputs.items()
+            }
+            larger["lightness"] = color.lightness(larger_pixels)[None] * np.float32(
+                1 / self.card.l_scale
             )
-            answers = [ab, run(reduced[:, ::-1])[:, ::-1], run(larger), run(larger[:, ::-1])[:, ::-1]]
+            larger_mirrored = {name: plane[..., ::-1] for name, plane in larger.items()}
             answers = [
-                cv2.resize(np.ascontiguousarray(each), ab.shape[1::-1], interpolation=cv2.INTER_AREA)
-                for each in answers
+                ab,
+                self._run_session(mirrored)[:, ::-1],
+                self._run_session(larger),
+                self._run_session(larger_mirrored)[:, ::-1],
             ]
-            ab = np.mean(answers, axis=0)
-            # Answers that differ in hue cancel out in their mean: give it the chroma that they have
-            own = np.mean([np.hypot(each[..., 0], each[..., 1]).mean() for each in answers])
-            ab *= own / max(float(np.hypot(ab[..., 0], ab[..., 1]).mean()), 1e-6)
+            ab = _average_answers(answers)
         return ab * np.float32(self.card.ab_scale * self.card.strength)
 
-    def _colorize(self, pixels: np.ndarray, strength: float, size: int | None, tta: bool) -> np.ndarray:
-        shape = network_size(pixels.shape[:2], size or self.card.size, self.card.size_multiple)
-        reduced = resized(pixels, *shape)
-        ab = self._predicted(reduced, tta) * np.float32(strength)
+    def _run_session(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
+        """The network's output in network units: ``(h, w, 2)``."""
+        batch = {name: np.ascontiguousarray(plane[None]) for name, plane in inputs.items()}
+        (ab,) = self._session.run(["ab"], batch)
+        ab = np.moveaxis(np.asarray(ab)[0], 0, -1)
+        if not np.isfinite(ab).all():
+            raise ModelFileError(
+                f"the model {self.card.name} gave values that are not finite; export it again"
+            )
+        return ab
+
+    def _merge_page(self, pixels: np.ndarray, ab: np.ndarray, l_star: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]
-        upsampler = EdgeUpsampler(ab, color.lightness(resized(reduced, *ab.shape[:2])), (height, width))
+        upsampler = EdgeUpsampler(ab, l_star, (height, width))
         result = np.empty((height, width, 3), pixels.dtype)
+        rows = max(1, _STRIP_PIXELS // width)
 
         def merge(top: int) -> None:
-            self._merge(upsampler, pixels[top : top + rows], top, result[top : top + rows])
+            _merge(upsampler, pixels[top : top + rows], top, result[top : top + rows])
 
-        rows = max(1, _STRIP_PIXELS // width)
         tops = range(0, height, rows)
         if self._threads == 1 or len(tops) == 1:
             for top in tops:
@@ -155,93 +254,96 @@ class Colorizer:
                     pass
         return result
 
-    def _merge(self, upsampler: EdgeUpsampler, pixels: np.ndarray, top: int, result: np.ndarray) -> None:
-        """Colour some rows of a picture, the first of which is ``top``."""
-        rows = max(1, _STRIP_PIXELS // pixels.shape[1])
-        for start in range(0, len(pixels), rows):
-            l_star = color.lightness(pixels[start : start + rows])
-            a, b = upsampler.planes(l_star, top + start)
-            result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
+
+def _merge(upsampler: EdgeUpsampler, pixels: np.ndarray, top: int, result: np.ndarray) -> None:
+    """Colorize some rows of a picture, the first of which is number ``top``."""
+    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    for start in range(0, len(pixels), rows):
+        l_star = color.lightness(pixels[start : start + rows])
+        a, b = upsampler.planes(l_star, top + start)
+        result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
 
 
-def _check_strength(strength: float) -> None:
-    if not 0 <= strength <= 2:
-        raise ValueError(f"strength is {strength}; give a number from 0 (grey) over 1 to 2 (twice the chroma)")
+def _average_answers(answers: list[np.ndarray]) -> np.ndarray:
+    """The mean of answers of different sizes, at the size of the first.
 
-
-def _with_tops(picture: Picture, rows: int) -> Iterator[tuple[int, int, np.ndarray, np.ndarray | None]]:
-    """The strips of a picture: the page of each, which row of it comes first, its pixels and its alpha."""
-    before, top = 0, 0
-    for page, pixels, alpha in picture.strips(rows):
-        top = top if page == before else 0
-        yield page, top, pixels, alpha
-        before, top = page, top + len(pixels)
-
-
-def _reduced(
-    picture: Picture, shape: tuple[int, int], rows: int, pool: ThreadPoolExecutor, ahead: int
-) -> list[np.ndarray]:
-    """Each page of a picture reduced by area, as ``resized`` does, from strips of it."""
-    height, scale = shape[0], picture.shape[0] / shape[0]
-
-    def narrowed(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> tuple[int, int, np.ndarray]:
-        """What some rows add to the reduced page: to which, and from which of its rows on."""
-        page, top, pixels, _ = strip
-        end = top + len(pixels)
-        pixels, halvings = halved(pixels, 2 * int(np.ceil(len(pixels) / scale)), 2 * shape[1])
-        narrow = cv2.resize(pixels, (shape[1], len(pixels)), interpolation=cv2.INTER_AREA)
-        first = int(top / scale)
-        begins = np.arange(first, min(height, int(np.ceil(end / scale))))[:, None] * scale
-        each = np.arange(top, end, 1 << halvings)[None]
-        shares = np.minimum(begins + scale, each + (1 << halvings)) - np.maximum(begins, each)
-        weights = (np.maximum(shares, 0) / scale).astype(np.float32)
-        flat = narrow.reshape(len(pixels), -1).astype(np.float32, copy=False)
-        return page, first, (weights @ flat).reshape(len(weights), *narrow.shape[1:])
-
-    channels = (3,) if picture.colour else ()
-    pages = np.zeros((picture.pages, *shape, *channels), np.float32)
-    for page, first, part in in_order(pool, narrowed, _with_tops(picture, rows), ahead):
-        pages[page, first : first + len(part)] += part
-    return list(pages if picture.dtype.kind == "f" else np.rint(pages).astype(picture.dtype))
-
-
-def network_size(shape: tuple[int, int], short: int, multiple: int) -> tuple[int, int]:
-    """Height and width of what the network sees: the short side brought to ``short``, the aspect kept,
-    both rounded to ``multiple``. Long pictures get less: the area is at most about twice a square's."""
-    area = 2 * short**2
-    scale = min(short / min(shape), (area / (shape[0] * shape[1])) ** 0.5)
-    height, width = (max(multiple, round(side * scale / multiple) * multiple) for side in shape)
-    longest = max(multiple, area // min(height, width) // multiple * multiple)
-    return min(height, longest), min(width, longest)
-
-
-def resized(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Down by area, up by cubic interpolation."""
-    pixels, _ = halved(pixels, height, width)
-    shrinks = height * width < pixels.shape[0] * pixels.shape[1]
-    resized = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
-    return resized if resized.dtype.kind == "u" else np.clip(resized, 0, 1)
-
-
-def halved(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, int]:
-    """Half the size, by area, as often as nothing is cut and at least twice ``height`` and ``width`` are left.
-
-    Halves are many times faster than any other part, and of halves the area is that of the whole.
+    Answers that differ in hue cancel out in their mean, so it gets their mean chroma back.
     """
-    times = 0
-    while pixels.shape[0] >= 4 * height and pixels.shape[1] >= 4 * width and not any(n % 2 for n in pixels.shape[:2]):
-        pixels = cv2.resize(pixels, (pixels.shape[1] // 2, pixels.shape[0] // 2), interpolation=cv2.INTER_AREA)
-        times += 1
-    return pixels, times
+    shape = answers[0].shape[1::-1]
+    same = [
+        cv2.resize(np.ascontiguousarray(each), shape, interpolation=cv2.INTER_AREA)
+        for each in answers
+    ]
+    mean = np.mean(same, axis=0)
+    wanted = np.mean([np.hypot(each[..., 0], each[..., 1]).mean() for each in same])
+    return mean * (wanted / max(float(np.hypot(mean[..., 0], mean[..., 1]).mean()), 1e-6))
 
 
-def _checked(array: np.ndarray) -> np.ndarray:
+def _open(picture: Any) -> Image | np.ndarray:
+    """Whatever a caller gives, as an ``Image`` or a valid array."""
+    if isinstance(picture, Image):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return _check_array(picture)
+    if isinstance(picture, str | bytes | os.PathLike):
+        return read_image(picture)
+    if _is_pil(picture):
+        return _from_pil(picture)
+    raise TypeError(
+        f"a picture is an Image, a NumPy array, a path, encoded bytes or a PIL image, "
+        f"not {type(picture).__name__}"
+    )
+
+
+def _is_pil(picture: Any) -> bool:
+    module = sys.modules.get("PIL.Image")  # whoever has one has imported it
+    return module is not None and isinstance(picture, module.Image)
+
+
+def _from_pil(picture: Any) -> Image:
+    mode = picture.mode
+    alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
+    gray = mode in ("1", "L", "LA", "La")
+    if mode.startswith("I;16"):
+        return Image(np.asarray(picture).astype(np.uint16))
+    array = np.asarray(
+        picture.convert(("LA" if gray else "RGBA") if alpha else "L" if gray else "RGB")
+    )
+    if not alpha:
+        return Image(array)
+    pixels = array[..., 0] if gray else array[..., :3]
+    return Image(np.ascontiguousarray(pixels), np.ascontiguousarray(array[..., -1]))
+
+
+def _like(result: Any, picture: Any) -> Any:
+    """A result in the form in which its picture was given, where that is a PIL image."""
+    if not _is_pil(picture) or not isinstance(result, Image):
+        return result
+    pixels = result.pixels
+    if pixels.dtype == np.uint16:  # PIL has no 16-bit color
+        pixels = (pixels // 257).astype(np.uint8)
+    if result.alpha is not None:
+        pixels = np.dstack([pixels, result.alpha])
+    return sys.modules["PIL.Image"].fromarray(pixels)
+
+
+def _split_pages(picture: Image | np.ndarray) -> list[np.ndarray]:
+    if isinstance(picture, np.ndarray):
+        return [picture]
+    return [_check_array(page) for page in np.split(picture.pixels, picture.pages)]
+
+
+def _check_array(array: np.ndarray) -> np.ndarray:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
         raise ImageError(f"an array of shape {array.shape} is no picture; give (H, W) or (H, W, 3)")
     if array.dtype in (np.uint8, np.uint16):
         return array
     if array.dtype in (np.float32, np.float64):
         if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ImageError("a picture of floats has values outside 0..1 or not finite; scale it to 0..1")
+            raise ImageError(
+                "a picture of floats has values outside 0..1 or not finite; scale it to 0..1"
+            )
         return array
-    raise ImageError(f"a picture of {array.dtype} is not understood; give uint8, uint16, or float32 or float64 in 0..1")
+    raise ImageError(
+        f"a picture of {array.dtype} is not supported; give uint8, uint16, or floats in 0..1"
+    )

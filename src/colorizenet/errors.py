@@ -8,7 +8,7 @@ ColorizeNetError
 └── ConfigError       a setting is unknown, of the wrong type, or contradictory
 
 A message has three parts: what is wrong, with names and numbers; what was expected; what
-to do. It is one line: names that come from outside go through ``quoted``.
+to do. It is one line: names that come from outside go through ``quote``.
 """
 
 __all__ = [
@@ -17,8 +17,8 @@ __all__ = [
     "DataError",
     "ImageError",
     "ModelFileError",
-    "ProviderError",
-    "quoted",
+    "DeviceError",
+    "quote",
 ]
 
 
@@ -34,7 +34,7 @@ class ModelFileError(ColorizeNetError):
     """The model file is not one of ours, is damaged, or is too new."""
 
 
-class ProviderError(ColorizeNetError):
+class DeviceError(ColorizeNetError):
     """ONNX Runtime cannot run on the device that was asked for."""
 
 
@@ -46,10 +46,10 @@ class ConfigError(ColorizeNetError):
     """A setting is unknown, of the wrong type, or contradictory."""
 
 
-def quoted(name: object) -> str:
+def quote(name: object) -> str:
     """A name as it may appear in a message: on one line, with nothing a terminal would obey.
 
-    >>> quoted("holiday.jpg"), quoted("two\\nlines.jpg")
+    >>> quote("holiday.jpg"), quote("two\\nlines.jpg")
     ('holiday.jpg', "'two\\\\nlines.jpg'")
     """
     text = str(name)

@@ -1,79 +1,139 @@
-"""What a model file says about itself, and the models that ship inside the package.
+"""Model files: what they say about themselves, and the models inside the package.
 
-A model is an ONNX file. Its metadata holds the ``ModelCard`` as JSON under ``METADATA_KEY``,
-so that a model and its units cannot part. Input ``lightness`` (N, 1, H, W), output ``ab``
-(N, 2, h, w), both in the network units that the card states.
+A model is an ONNX file. Its metadata holds a ``ModelCard`` as JSON under ``METADATA_KEY``,
+so a network and its units cannot be separated. Inputs are those the card lists, each
+``(N, channels, H, W)``; the output ``ab`` is ``(N, 2, h, w)``. All are in network units.
 """
 
 import dataclasses
 import hashlib
+import importlib
 import json
+import math
 import os
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
-
-import onnxruntime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colorizenet import color
-from colorizenet.errors import ModelFileError, ProviderError, quoted
+from colorizenet.errors import DeviceError, ModelFileError, quote
 
-__all__ = ["FORMAT", "METADATA_KEY", "Model", "ModelCard", "load_model", "model_path", "shipped_models"]
+if TYPE_CHECKING:
+    import onnxruntime
 
-FORMAT = 1
-"""The newest format of the card that this version reads."""
+__all__ = [
+    "FORMAT",
+    "LIGHTNESS",
+    "METADATA_KEY",
+    "Input",
+    "Model",
+    "ModelCard",
+    "load_model",
+    "model_path",
+    "shipped_models",
+]
+
+FORMAT = 2
+"""The card format that this version writes, and the newest that it reads."""
 METADATA_KEY = "colorizenet"
+
+_RENAMED = {
+    "licence": "license",
+    "figures": "metrics",
+    "limits": "limitations",
+    "start": "init_from",
+    "blend": "average_with",
+}
+"""Keys of format 1 and their names in format 2."""
 
 _FOLDER = Path(__file__).with_name("models")
 
 
+class Input(NamedTuple):
+    """One input of a network: ``(N, channels, H, W)`` in network units."""
+
+    name: str
+    channels: int
+
+
+LIGHTNESS = Input("lightness", 1)
+"""The input that every network has."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """What a caller must know to run a model, and what anyone should know before using one."""
+    """What a caller must know to run a model, and what a user should know about it."""
 
     format: int = FORMAT
     """Version of this card."""
     name: str
-    """What the model is called."""
+    """Name of the model."""
     task: str
-    """What it learnt by: regression or pix2pix."""
+    """How the model was trained: regression, pix2pix or diffusion."""
     recipe: str = ""
-    """The recipe it was trained by."""
+    """Name of the training recipe."""
     overrides: dict[str, Any] = field(default_factory=dict)
-    """The settings that differed from the recipe's."""
+    """Settings that differ from the recipe."""
+    inputs: tuple[Input, ...] = (LIGHTNESS,)
+    """Inputs of the network, in order."""
     l_scale: float = color.L_SCALE
-    """L* divided by this is its input."""
+    """L* divided by this is the lightness input."""
     ab_scale: float = color.AB_SCALE
-    """Its output times this is a* and b*."""
+    """The output times this is a* and b*."""
     strength: float = 1.0
-    """What its chroma is multiplied by before anyone asks for more or less; found on validation pictures."""
+    """Factor from 0 to 4 for the predicted chroma, chosen on validation pictures."""
     size: int = 256
-    """The short side, in pixels, at which it does best."""
+    """Preferred short side of the network input, in pixels."""
     size_multiple: int = 32
-    """Sides of its input must be multiples of this."""
+    """Sides of the network input must be multiples of this."""
     parameters: int = 0
-    """How many numbers it learnt."""
+    """Number of trained parameters."""
     pictures_seen: int = 0
-    """How many pictures it was trained on, counted each time."""
+    """Number of training pictures, counting repetitions."""
     seed: int = 0
-    """What its first weights and the order of its pictures followed from."""
+    """Seed of the initial weights and of the order of the pictures."""
     data: list[dict[str, str]] = field(default_factory=list)
-    """What it was trained on: name and SHA-256 of each part."""
-    start: dict[str, Any] = field(default_factory=dict)
-    """The run whose weights it started from: its recipe, settings, data, pictures, and its own start; or nothing."""
-    blend: dict[str, Any] = field(default_factory=dict)
-    """The run whose weights were mixed into its own, and the share of them; or nothing."""
-    licence: str = ""
-    """Under what terms it may be used, and the terms of its data."""
-    figures: dict[str, float] = field(default_factory=dict)
+    """Training data: name and SHA-256 of each part."""
+    init_from: dict[str, Any] = field(default_factory=dict)
+    """The run whose weights this one started from, with its own ``init_from``; or empty."""
+    average_with: dict[str, Any] = field(default_factory=dict)
+    """The run whose weights were averaged with this one's, and alpha; or empty."""
+    license: str = ""
+    """Terms of use, and the terms of the training data."""
+    metrics: dict[str, float] = field(default_factory=dict)
     """Measured quality."""
-    limits: str = ""
-    """What it is known to get wrong."""
+    limitations: str = ""
+    """Known weaknesses."""
     commit: str = ""
-    """The version of the code that trained it."""
+    """Commit of the training code."""
     versions: dict[str, str] = field(default_factory=dict)
-    """The libraries that trained it."""
+    """Versions of the libraries used for training."""
+
+    def __post_init__(self) -> None:
+        """Raise ``ValueError`` for a value with which no sensible picture can be made."""
+        for name, low, high in (
+            ("l_scale", 1e-3, 1e6),
+            ("ab_scale", 1e-3, 1e6),
+            ("strength", 0, 4),
+            ("size", 16, 4096),
+            ("size_multiple", 1, 1024),
+        ):
+            value = getattr(self, name)
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not math.isfinite(value) or not low <= value <= high:
+                raise ValueError(f"{name} is {value!r}; expected a number from {low} to {high}")
+        for name in ("size", "size_multiple"):
+            if not isinstance(getattr(self, name), int):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected a whole number")
+        if LIGHTNESS not in self.inputs:
+            raise ValueError(
+                f"inputs are {self.inputs}; expected lightness with 1 channel among them"
+            )
+
+    def takes(self, name: str) -> bool:
+        """Whether the network has an input of this name."""
+        return any(each.name == name for each in self.inputs)
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2)
@@ -83,7 +143,7 @@ class ModelCard:
 class Model:
     """A loaded model: the session that runs it, its card, and the SHA-256 of its file."""
 
-    session: onnxruntime.InferenceSession
+    session: "onnxruntime.InferenceSession"
     card: ModelCard
     sha256: str
 
@@ -100,11 +160,12 @@ def model_path(source: str | os.PathLike[str]) -> Path:
     return _FOLDER / shipped["file"] if shipped else Path(source)
 
 
-def load_model(source: str | os.PathLike[str], *, provider: str = "cpu", threads: int = 0) -> Model:
+def load_model(source: str | os.PathLike[str], *, device: str = "cpu", threads: int = 0) -> Model:
     """Load a model by its name in ``shipped_models`` or by its path.
 
-    ``provider`` is where it runs: cpu, cuda, tensorrt, openvino, coreml, dml, ...; it is an error
-    where that cannot be started. ``threads`` 0 takes every core.
+    ``device`` is cpu, cuda, tensorrt, openvino, coreml, dml or another that the installed
+    ONNX Runtime offers. ``DeviceError`` is raised where it cannot be used. ``threads`` is the
+    number of CPU threads, 0 for all cores.
     """
     shipped = shipped_models().get(str(source))
     path = model_path(source)
@@ -113,7 +174,8 @@ def load_model(source: str | os.PathLike[str], *, provider: str = "cpu", threads
     except OSError as error:
         names = ", ".join(shipped_models())
         raise ModelFileError(
-            f"model {quoted(source)} cannot be read: {error.strerror}; give one of {names} or an .onnx file"
+            f"model {quote(source)} cannot be read: {error.strerror}; "
+            f"give one of {names} or an ONNX file"
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
     if shipped and sha256 != shipped["sha256"]:
@@ -121,25 +183,40 @@ def load_model(source: str | os.PathLike[str], *, provider: str = "cpu", threads
             f"the model {source} inside the package is damaged: its SHA-256 is {sha256[:12]}… "
             f"and should be {shipped['sha256'][:12]}…; reinstall colorizenet"
         )
-    session = _session(content, quoted(source), _provider(provider), threads)
-    return Model(session, _card(session, quoted(source)), sha256)
+    session = _session(content, quote(source), _execution_provider(device), threads)
+    return Model(session, _card(session, quote(source)), sha256)
 
 
-def _provider(name: str) -> str:
+def _import_onnxruntime() -> Any:
+    """ONNX Runtime, of which the user chooses the distribution that suits the machine."""
+    try:
+        return importlib.import_module("onnxruntime")
+    except ModuleNotFoundError as error:
+        raise DeviceError(
+            "ONNX Runtime is not installed; pip install 'colorizenet[cpu]', or [gpu], [openvino] "
+            "or [directml] for other hardware"
+        ) from error
+
+
+def _execution_provider(name: str) -> str:
+    onnxruntime = _import_onnxruntime()
     available = {
         provider.removesuffix("ExecutionProvider").lower(): provider
         for provider in onnxruntime.get_available_providers()
         if provider != "AzureExecutionProvider"  # it runs nothing here, and the CPU would
     }
     if name.lower() not in available:
-        raise ProviderError(
-            f"this onnxruntime cannot run on {quoted(name)}, only on {', '.join(sorted(available))}; "
+        raise DeviceError(
+            f"this onnxruntime cannot run on {quote(name)}, only on {', '.join(sorted(available))}; "
             "install the onnxruntime package for that device (onnxruntime-gpu for cuda), or use cpu"
         )
     return available[name.lower()]
 
 
-def _session(content: bytes, name: str, provider: str, threads: int) -> onnxruntime.InferenceSession:
+def _session(
+    content: bytes, name: str, provider: str, threads: int
+) -> "onnxruntime.InferenceSession":
+    onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3  # its warnings are about itself
@@ -148,29 +225,47 @@ def _session(content: bytes, name: str, provider: str, threads: int) -> onnxrunt
     except Exception as error:
         # A foreign border: onnxruntime's errors have no common base.
         raise ModelFileError(
-            f"{name} is not an ONNX model that onnxruntime can load on {provider}; export it again, or use cpu"
+            f"{name} is not an ONNX model that onnxruntime can load on {provider}; "
+            "export it again, or use cpu"
         ) from error
     if session.get_providers()[0] != provider:
         # ONNX Runtime goes on with the CPU when a device's libraries do not load.
-        raise ProviderError(
-            f"onnxruntime could not start {provider} and would have used {session.get_providers()[0]}; "
-            "check the device's driver and libraries, or use cpu"
+        raise DeviceError(
+            f"onnxruntime could not start {provider} and would have used "
+            f"{session.get_providers()[0]}; check the device's driver and libraries, or use cpu"
         )
     return session
 
 
-def _card(session: onnxruntime.InferenceSession, name: str) -> ModelCard:
+def _card(session: "onnxruntime.InferenceSession", name: str) -> ModelCard:
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        raise ModelFileError(f"{name} is an ONNX file without our card; write it with `colorizenet export`")
+        raise ModelFileError(
+            f"{name} is not an ONNX file exported by ColorizeNet; write one with `colorizenet export`"
+        )
     try:
-        given = json.loads(text)
-        found = given["format"]
+        values = json.loads(text)
+        found = values["format"]
         if found > FORMAT:
             raise ModelFileError(
-                f"{name} has model format {found} and this version reads up to {FORMAT}; upgrade colorizenet"
+                f"{name} has model format {found} and this version reads up to {FORMAT}; "
+                "upgrade colorizenet"
             )
-        known = {f.name for f in dataclasses.fields(ModelCard)}
-        return ModelCard(**{key: value for key, value in given.items() if key in known})
+        if found == 1:
+            values = {_RENAMED.get(key, key): value for key, value in values.items()}
+        known = {each.name for each in dataclasses.fields(ModelCard)}
+        values = {key: value for key, value in values.items() if key in known}
+        if "inputs" in values:
+            values["inputs"] = tuple(Input(*each) for each in values["inputs"])
+        card = ModelCard(**values)
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelFileError(f"the card of {name} is damaged ({quoted(error)}); export the model again") from error
+        raise ModelFileError(
+            f"the card of {name} is damaged ({quote(error)}); export the model again"
+        ) from error
+    inputs = {each.name for each in session.get_inputs()}
+    if inputs != {each.name for each in card.inputs}:
+        raise ModelFileError(
+            f"{name} has the inputs {', '.join(sorted(inputs))} and its card lists "
+            f"{', '.join(each.name for each in card.inputs)}; export the model again"
+        )
+    return card

@@ -9,10 +9,12 @@ from typing import Any
 
 import cv2
 
-__all__ = ["in_order", "opencv_on_one_thread"]
+__all__ = ["limit_opencv_threads", "map_ordered"]
 
 
-def in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], ahead: int) -> Iterator[Any]:
+def map_ordered(
+    pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], ahead: int
+) -> Iterator[Any]:
     """What ``pool.map`` gives, with at most ``ahead`` results waiting, however many items there are."""
     submitted = (pool.submit(work, item) for item in items)
     waiting = deque(islice(submitted, ahead))
@@ -22,7 +24,7 @@ def in_order(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterab
 
 
 @contextmanager
-def opencv_on_one_thread() -> Iterator[None]:
+def limit_opencv_threads() -> Iterator[None]:
     """N threads of ours are N busy cores; and how OpenCV shares out a picture among its own shows in last digits."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

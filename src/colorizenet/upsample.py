@@ -49,7 +49,11 @@ class EdgeUpsampler:
         self._whole = shape[0] * shape[1] <= _AT_ONCE
         height = shape[0] if self._whole else self._small_height
         wide = [
-            cv2.resize(np.ascontiguousarray(plane, np.float32), (shape[1], height), interpolation=cv2.INTER_CUBIC)
+            cv2.resize(
+                np.ascontiguousarray(plane, np.float32),
+                (shape[1], height),
+                interpolation=cv2.INTER_CUBIC,
+            )
             for plane in planes
         ]
         self._wide = np.stack(wide).reshape(5, height, shape[1])
@@ -97,7 +101,7 @@ def cubic_rows(small: int, large: int, start: int, stop: int) -> tuple[int, np.n
     """How rows of a plane make those from start to stop of one that is ``large`` instead of ``small`` high.
 
     The first row it takes, and a matrix (stop - start, rows taken) whose rows sum to 1. As
-    OpenCV's cubic interpolation has it: sample centres are aligned and edges repeated.
+    OpenCV's cubic interpolation has it: sample centers are aligned and edges repeated.
     """
     position = (np.arange(start, stop) + 0.5) * (small / large) - 0.5
     tap = np.floor(position)[:, None] + np.arange(-1, 3)

@@ -27,12 +27,12 @@ SHAPED = [
 ]
 with install_import_hook(SHAPED, "beartype.beartype"):  # what annotations say of shapes is checked
     from colorizenet.training.config import RunConfig
-    from colorizenet.training.data import DataConfig
-    from colorizenet.training.encoder_unet import EncoderUNetConfig
+    from colorizenet.training.data.loader import DataConfig
+    from colorizenet.training.data.screen import Screen
     from colorizenet.training.fit import fit
+    from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
     from colorizenet.training.recipes import RECIPES  # noqa: F401
-    from colorizenet.training.screen import Screen
-    from colorizenet.training.tasks import OptimConfig
+    from colorizenet.training.tasks.base import OptimConfig
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # so that the programs that tests start count in the same order
@@ -46,7 +46,9 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, write_photograph: Writ
     root = tmp_path_factory.mktemp("photographs")
     for number in range(20):
         split = "train" if number < 16 else "val"
-        write_photograph(root / split / f"{number:02}.png", number, height=40 + number, width=64 - number)
+        write_photograph(
+            root / split / f"{number:02}.png", number, height=40 + number, width=64 - number
+        )
     return root
 
 
@@ -61,7 +63,9 @@ def tiny(photographs: Path) -> RunConfig:
             screen=Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0),
             workers=0,
         ),
-        network=EncoderUNetConfig(encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8)),
+        network=EncoderUNetConfig(
+            encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8)
+        ),
         optim=OptimConfig(lr=1e-2, encoder_lr=1e-2, warmup=8),
         pictures=48,
         batch_size=4,

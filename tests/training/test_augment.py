@@ -8,7 +8,13 @@ import torch
 
 from colorizenet import color
 from colorizenet.errors import ConfigError
-from colorizenet.training.augment import AugmentConfig, augmented, to_network, to_pixels, to_rgb
+from colorizenet.training.data.augment import (
+    AugmentConfig,
+    augmented,
+    to_network,
+    to_pixels,
+    to_rgb,
+)
 
 SEEN_ALONE = ("film", "blur", "noise", "jpeg", "fade")
 
@@ -60,24 +66,26 @@ def test_each_picture_draws_for_itself(batch, change):
     )  # of JPEG's qualities some meet
 
 
-def test_more_vivid_colours_keep_their_lightness_and_can_be_shown(batch):
+def test_more_vivid_colors_keep_their_lightness_and_can_be_shown(batch):
     lightness, ab = to_network(batch)
     sample = augmented(batch, AugmentConfig(saturation=0.3), 2)
     assert (sample.lightness - lightness).abs().max() < 1e-4
     times = sample.ab.norm(dim=1).mean((1, 2)) / ab.norm(dim=1).mean((1, 2))
     assert times.min() >= 1
     assert 1.05 < times.max() < 1.35
-    lab = torch.cat([color.denormalize_l(sample.lightness), color.denormalize_ab(sample.ab)], 1).movedim(1, -1)
+    lab = torch.cat(
+        [color.denormalize_l(sample.lightness), color.denormalize_ab(sample.ab)], 1
+    ).movedim(1, -1)
     linear = color.lab_to_linear(lab)
     assert linear.min() > -1e-3
     assert linear.max() < 1 + 1e-3
 
 
-def test_another_cut_moves_lightness_and_colour_together(batch):
+def test_another_cut_moves_lightness_and_color_together(batch):
     sample = augmented(batch, AugmentConfig(zoom=0.3, stretch=0.2), 5)
     shown = to_rgb(sample.lightness, sample.ab).float()
     assert ((shown - batch.float()).abs().mean((1, 2, 3)) > 1).all()
-    # The same colours, elsewhere: each cut has about the mean of what it was cut from.
+    # The same colors, elsewhere: each cut has about the mean of what it was cut from.
     assert ((shown.mean((1, 2)) - batch.float().mean((1, 2))).abs() < 40).all()
 
 
@@ -92,7 +100,7 @@ def test_a_stretch_alone_is_within_its_bounds():
     assert across.std() > 1
 
 
-def test_each_batch_has_one_of_the_sizes_and_the_colours_it_had(batch):
+def test_each_batch_has_one_of_the_sizes_and_the_colors_it_had(batch):
     config = AugmentConfig(sizes=(32, 64, 96))
     samples = [augmented(batch, config, seed) for seed in range(12)]
     assert {sample.seen.shape[-1] for sample in samples} == {32, 64, 96}
@@ -111,9 +119,15 @@ def test_a_size_that_networks_cannot_halve_is_refused(side):
 
 
 def test_film_sees_blue_and_red_otherwise():
-    red, blue = torch.zeros(16, 8, 8, 3, dtype=torch.uint8), torch.zeros(16, 8, 8, 3, dtype=torch.uint8)
+    red, blue = (
+        torch.zeros(16, 8, 8, 3, dtype=torch.uint8),
+        torch.zeros(16, 8, 8, 3, dtype=torch.uint8),
+    )
     red[..., 0], blue[..., 2] = 255, 255
-    of_red, of_blue = (augmented(picture, AugmentConfig(film=1.0), 4).seen.mean((1, 2, 3)) for picture in (red, blue))
+    of_red, of_blue = (
+        augmented(picture, AugmentConfig(film=1.0), 4).seen.mean((1, 2, 3))
+        for picture in (red, blue)
+    )
     assert (of_blue > of_red).any()  # a blue-sensitive plate; to the eye red is lighter
     assert (of_blue < of_red).any()
 
@@ -128,7 +142,9 @@ def test_pixels_have_a_gradient_and_survive_the_way_back(batch):
     assert torch.isfinite(ab.grad).all()
 
 
-@pytest.mark.parametrize("config", [{"film": 1.1}, {"zoom": 1.0}, {"stretch": -0.1}, {"noise": -1.0}])
+@pytest.mark.parametrize(
+    "config", [{"film": 1.1}, {"zoom": 1.0}, {"stretch": -0.1}, {"noise": -1.0}]
+)
 def test_shares_out_of_range_are_refused(config):
     with pytest.raises(ConfigError, match=rf"augment\.{next(iter(config))}"):
         AugmentConfig(**config)

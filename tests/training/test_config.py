@@ -8,7 +8,7 @@ import pytest
 from colorizenet.errors import ConfigError
 from colorizenet.training.config import RunConfig, differences, from_json, to_json
 from colorizenet.training.recipes import RECIPES
-from colorizenet.training.tasks import OptimConfig
+from colorizenet.training.tasks.base import OptimConfig
 
 
 @pytest.fixture
@@ -69,7 +69,14 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"pictures": 0}, {"batch_size": 0}, {"validate_every": -1}, {"checkpoint_every": 0}, {"ema": 1.0}, {"ema": -0.1}],
+    [
+        {"pictures": 0},
+        {"batch_size": 0},
+        {"validate_every": -1},
+        {"checkpoint_every": 0},
+        {"ema": 1.0},
+        {"ema": -0.1},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from colorizenet.errors import ConfigError, DataError
-from colorizenet.training.data import DataConfig, Photographs
-from colorizenet.training.screen import Screen
+from colorizenet.training.data.loader import DataConfig, Photographs
+from colorizenet.training.data.screen import Screen
 
 OPEN = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
-COLOUR = Screen(min_side=0)
+COLOR = Screen(min_side=0)
 
 
 def data_of(root, *, start=0, rank=0, world=1, seed=0, batch_size=4, **settings) -> Photographs:
@@ -45,7 +45,7 @@ def one_line(error) -> str:
 
 @pytest.fixture(scope="module")
 def flat(tmp_path_factory, write_flat) -> Path:
-    """Ten pictures to train on, of the colours 0, 20, ... 180, and one to validate on."""
+    """Ten pictures to train on, of the colors 0, 20, ... 180, and one to validate on."""
     root = tmp_path_factory.mktemp("flat")
     for number in range(10):
         write_flat(root / "train" / f"{number}.png", 20 * number)
@@ -55,7 +55,7 @@ def flat(tmp_path_factory, write_flat) -> Path:
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory, write_photograph, write_flat) -> Path:
-    """Thirty pictures to train on, of which two are corrupt and six grey, and eight to validate on, one of each."""
+    """Thirty pictures to train on, of which two are corrupt and six gray, and eight to validate on, one of each."""
     root = tmp_path_factory.mktemp("mixed")
     for number in range(30):
         path = root / "train" / f"{number:02}.png"
@@ -74,7 +74,7 @@ def mixed(tmp_path_factory, write_photograph, write_flat) -> Path:
 
 
 CORRUPT = {"train/04.png", "train/17.png"}
-GREY = {f"train/{number:02}.png" for number in (1, 6, 11, 16, 21, 26)}
+GRAY = {f"train/{number:02}.png" for number in (1, 6, 11, 16, 21, 26)}
 
 
 def test_another_folder_to_validate_on_is_taken_whole(tmp_path, write_photograph):
@@ -99,8 +99,8 @@ def test_batches_are_uint8_rgb(flat):
 
 
 def test_each_epoch_shows_every_picture_once_in_another_order(flat):
-    colours = seen(flat, 5)[:, 0, 0, 0].tolist()
-    first, second = colours[:10], colours[10:]
+    colors = seen(flat, 5)[:, 0, 0, 0].tolist()
+    first, second = colors[:10], colors[10:]
     assert sorted(first) == sorted(second) == list(range(0, 200, 20))
     assert first != second != sorted(second)
 
@@ -135,17 +135,23 @@ def test_the_seed_decides_the_order_and_the_cuts(photographs, tmp_path, write_ph
 def test_the_ranks_of_a_world_share_out_the_batches(photographs, world):
     every = seen(photographs, 2 * world).split(4)
     for rank in range(world):
-        assert torch.equal(seen(photographs, 2, rank=rank, world=world), torch.cat(every[rank::world]))
+        assert torch.equal(
+            seen(photographs, 2, rank=rank, world=world), torch.cat(every[rank::world])
+        )
 
 
 def test_a_cut_is_never_enlarged_nor_larger_than_the_picture(tmp_path):
     columns, rows = np.meshgrid(np.arange(62), np.arange(50))
-    position = np.dstack([4 * rows, 4 * columns, 0 * rows]).astype(np.uint8)  # each pixel says where it lies
+    position = np.dstack([4 * rows, 4 * columns, 0 * rows]).astype(
+        np.uint8
+    )  # each pixel says where it lies
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
         cv2.imwrite(str(tmp_path / split / "a.png"), cv2.cvtColor(position, cv2.COLOR_RGB2BGR))
     cuts = seen(tmp_path, 15, min_crop=0.1).float()
-    down = (cuts[:, -1, :, 0] - cuts[:, 0, :, 0]).mean(1) / 4 / 31  # source pixels from one row to the next
+    down = (
+        (cuts[:, -1, :, 0] - cuts[:, 0, :, 0]).mean(1) / 4 / 31
+    )  # source pixels from one row to the next
     across = (cuts[:, :, -1, 1] - cuts[:, :, 0, 1]).abs().mean(1) / 4 / 31
     assert down.min() >= 0.99 and down.max() <= 50 / 32 + 0.01
     assert torch.allclose(down, across, atol=0.02)  # squares stay squares
@@ -162,7 +168,9 @@ def test_validation_takes_pictures_spread_over_the_split(tmp_path, write_flat):
     assert torch.cat(batches)[:, 0, 0, 0].tolist() == [0, 2, 4, 6, 8]
 
 
-def test_the_fingerprint_follows_the_data_and_names_no_folder_of_the_machine(tmp_path, write_photograph, pack):
+def test_the_fingerprint_follows_the_data_and_names_no_folder_of_the_machine(
+    tmp_path, write_photograph, pack
+):
     photograph = write_photograph(tmp_path / "private" / "train" / "a.jpg")
     write_photograph(tmp_path / "private" / "val" / "a.jpg")
     root = tmp_path / "private"
@@ -181,26 +189,29 @@ def test_the_fingerprint_follows_the_data_and_names_no_folder_of_the_machine(tmp
 
 
 def test_the_pictures_that_are_skipped_are_counted_and_named_with_the_reason(mixed):
-    data = data_of(mixed, screen=COLOUR)
+    data = data_of(mixed, screen=COLOR)
     batches = first(data, 8).split(4)  # more than an epoch
     assert [len(batch) for batch in batches] == [4] * 8
     assert data.skipped.corrupt == CORRUPT
-    assert data.skipped.reasons.keys() == CORRUPT | GREY
-    assert all(f"{name} is not a picture that can be decoded" in data.skipped.reasons[name] for name in CORRUPT)
-    assert {data.skipped.reasons[name] for name in GREY} == {"grey: colourfulness 0.0"}
-    assert str(data.skipped) == "6 grey, 2 corrupt"
+    assert data.skipped.reasons.keys() == CORRUPT | GRAY
+    assert all(
+        f"{name} is not a picture that can be decoded" in data.skipped.reasons[name]
+        for name in CORRUPT
+    )
+    assert {data.skipped.reasons[name] for name in GRAY} == {"gray: colorfulness 0.0"}
+    assert str(data.skipped) == "6 gray, 2 corrupt"
     first(data, 16)
-    assert str(data.skipped) == "6 grey, 2 corrupt"  # each of them once
+    assert str(data.skipped) == "6 gray, 2 corrupt"  # each of them once
 
 
 def test_others_take_the_place_of_what_is_skipped(mixed):
     everything = seen(mixed, 8, screen=OPEN)
-    screened = seen(mixed, 8, screen=COLOUR)
-    grey = (everything == everything[..., :1]).flatten(1).all(1)
+    screened = seen(mixed, 8, screen=COLOR)
+    gray = (everything == everything[..., :1]).flatten(1).all(1)
     same = (everything == screened).flatten(1).all(1)
-    assert grey.sum() >= 6
+    assert gray.sum() >= 6
     assert not (screened == screened[..., :1]).flatten(1).all(1).any()
-    assert torch.equal(same, ~grey)  # and nobody else's place
+    assert torch.equal(same, ~gray)  # and nobody else's place
 
 
 def test_what_takes_the_place_is_drawn_from_all_pictures(tmp_path, write_flat):
@@ -209,14 +220,16 @@ def test_what_takes_the_place_is_drawn_from_all_pictures(tmp_path, write_flat):
     write_flat(tmp_path / "val" / "0.png", 0)
     for number in (3, 7):
         (tmp_path / "train" / f"{number}.png").write_bytes(b"no picture")
-    colours = seen(tmp_path, 50, max_corrupt=1.0)[:, 0, 0, 0]  # twenty epochs, and forty places to take
-    shown, counts = colours.unique(return_counts=True)
+    colors = seen(tmp_path, 50, max_corrupt=1.0)[
+        :, 0, 0, 0
+    ]  # twenty epochs, and forty places to take
+    shown, counts = colors.unique(return_counts=True)
     assert shown.tolist() == [20 * number for number in range(10) if number not in (3, 7)]
     assert counts.min() > 20 and counts.max() < 40
 
 
 def test_skipping_is_the_same_for_any_number_of_workers(mixed):
-    alone, *others = (data_of(mixed, screen=COLOUR, workers=workers) for workers in (0, 1, 2))
+    alone, *others = (data_of(mixed, screen=COLOR, workers=workers) for workers in (0, 1, 2))
     stream = first(alone, 10)
     for other in others:
         assert torch.equal(stream, first(other, 10))
@@ -226,37 +239,37 @@ def test_skipping_is_the_same_for_any_number_of_workers(mixed):
 
 @pytest.mark.parametrize("start", [1, 8, 27, 50])
 def test_a_stream_that_skips_goes_on_in_the_middle(mixed, start):
-    rest = seen(mixed, 4, start=start, screen=COLOUR, workers=1)
-    assert torch.equal(seen(mixed, 17, screen=COLOUR)[start : start + 16], rest)
+    rest = seen(mixed, 4, start=start, screen=COLOR, workers=1)
+    assert torch.equal(seen(mixed, 17, screen=COLOR)[start : start + 16], rest)
 
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_the_ranks_of_a_world_skip_as_one_process_does(mixed, world):
-    every = seen(mixed, 4 * world, screen=COLOUR).split(4)
+    every = seen(mixed, 4 * world, screen=COLOR).split(4)
     for rank in range(world):
-        share = seen(mixed, 4, rank=rank, world=world, screen=COLOUR)
+        share = seen(mixed, 4, rank=rank, world=world, screen=COLOR)
         assert torch.equal(share, torch.cat(every[rank::world]))
 
 
 def test_what_was_skipped_is_part_of_the_state(mixed):
-    data = data_of(mixed, screen=COLOUR)
+    data = data_of(mixed, screen=COLOR)
     first(data, 8)
     data.trainer.lightning_module = SimpleNamespace(pictures_seen=32)
     kept = io.BytesIO()
     torch.save(data.state_dict(), kept)
     kept.seek(0)
-    resumed = data_of(mixed, screen=COLOUR)
+    resumed = data_of(mixed, screen=COLOR)
     resumed.load_state_dict(torch.load(kept, weights_only=True))
     assert resumed.start == 32
     assert resumed.skipped.reasons == data.skipped.reasons
     assert resumed.skipped.corrupt == CORRUPT
-    assert torch.equal(first(resumed, 4), seen(mixed, 12, screen=COLOUR)[32:])
+    assert torch.equal(first(resumed, 4), seen(mixed, 12, screen=COLOR)[32:])
 
 
 def test_a_state_is_not_changed_by_what_is_skipped_after_it_was_loaded(mixed):
     state = {"pictures_seen": 0, "skipped": {}, "corrupt": []}
     before = copy.deepcopy(state)
-    data = data_of(mixed, screen=COLOUR)
+    data = data_of(mixed, screen=COLOR)
     data.load_state_dict(state)
     first(data, 8)
     assert state == before
@@ -264,26 +277,32 @@ def test_a_state_is_not_changed_by_what_is_skipped_after_it_was_loaded(mixed):
 
 def test_the_limit_counts_what_was_corrupt_before_the_run_was_resumed(mixed):
     data = data_of(mixed, max_corrupt=0.1)
-    data.load_state_dict({"pictures_seen": 0, "skipped": {}, "corrupt": ["train/x.png", "train/y.png"]})
+    data.load_state_dict(
+        {"pictures_seen": 0, "skipped": {}, "corrupt": ["train/x.png", "train/y.png"]}
+    )
     with pytest.raises(DataError, match=r"4 of 30 pictures cannot be decoded"):
         first(data, 8)
 
 
-def test_validation_skips_what_is_corrupt_and_keeps_what_is_grey(mixed):
-    data = data_of(mixed, screen=COLOUR)
+def test_validation_skips_what_is_corrupt_and_keeps_what_is_gray(mixed):
+    data = data_of(mixed, screen=COLOR)
     batches = list(data.val_dataloader())
     assert [len(batch) for batch in batches] == [3, 4]
-    grey = [batch[0, 0].tolist() for batch in torch.cat(batches) if batch.float().std() == 0]
-    assert grey == [[77, 77, 77]]
+    gray = [batch[0, 0].tolist() for batch in torch.cat(batches) if batch.float().std() == 0]
+    assert gray == [[77, 77, 77]]
     assert data.skipped.reasons.keys() == data.skipped.corrupt == {"val/3.png"}
-    assert [batch.tolist() for batch in data.val_dataloader()] == [batch.tolist() for batch in batches]
+    assert [batch.tolist() for batch in data.val_dataloader()] == [
+        batch.tolist() for batch in batches
+    ]
 
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_too_many_corrupt_pictures_end_the_run_with_their_number_and_a_name(mixed, workers):
     assert len(seen(mixed, 20, max_corrupt=0.07)) == 80  # 2 of 30
     data = data_of(mixed, max_corrupt=0.06, workers=workers)
-    with pytest.raises(DataError, match=r"^2 of 30 pictures cannot be decoded, which is over 6%.*train/") as error:
+    with pytest.raises(
+        DataError, match=r"^2 of 30 pictures cannot be decoded, which is over 6%.*train/"
+    ) as error:
         first(data, 20)
     assert "data.max-corrupt" in one_line(error)
 
@@ -294,9 +313,9 @@ def test_no_corrupt_picture_may_be_allowed(mixed):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_nothing_but_grey_pictures_is_an_error(flat, workers):
-    with pytest.raises(DataError, match=r"100 pictures in a row .*10 grey.*data\.screen") as error:
-        seen(flat, 1, screen=COLOUR, workers=workers)
+def test_nothing_but_gray_pictures_is_an_error(flat, workers):
+    with pytest.raises(DataError, match=r"100 pictures in a row .*10 gray.*data\.screen") as error:
+        seen(flat, 1, screen=COLOR, workers=workers)
     one_line(error)
 
 
@@ -315,7 +334,9 @@ def test_nothing_that_can_be_validated_on_is_an_error(tmp_path, write_photograph
         write_photograph(tmp_path / "train" / f"{number}.png", number)
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / "a.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"none of the pictures to validate on can be decoded \(1 corrupt") as error:
+    with pytest.raises(
+        DataError, match=r"none of the pictures to validate on can be decoded \(1 corrupt"
+    ) as error:
         list(data_of(tmp_path).val_dataloader())
     one_line(error)
 
@@ -337,8 +358,8 @@ def test_a_picture_that_goes_during_the_run_is_skipped(tmp_path, write_flat):
 @pytest.mark.parametrize("cache_gb", [40e-6, 1.0], ids=["a part", "everything"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_the_cache_changes_nothing_in_the_stream(mixed, cache_gb, workers):
-    plain = data_of(mixed, screen=COLOUR)
-    cached = data_of(mixed, screen=COLOUR, cache_gb=cache_gb, workers=workers)
+    plain = data_of(mixed, screen=COLOR)
+    cached = data_of(mixed, screen=COLOR, cache_gb=cache_gb, workers=workers)
     assert torch.equal(first(plain, 16), first(cached, 16))
     assert cached.skipped.reasons == plain.skipped.reasons
     assert cached.skipped.corrupt == plain.skipped.corrupt
@@ -350,7 +371,9 @@ def test_the_cache_of_shards_changes_nothing_either(mixed, tmp_path, pack):
         for part in (0, 1):
             pack(tmp_path / f"{split}-{part}.tar", mixed / split, files[part::2])
     pattern = f"{tmp_path}/{{train,val}}-{{0..1}}.tar"
-    assert torch.equal(seen(pattern, 16, screen=COLOUR), seen(pattern, 16, screen=COLOUR, cache_gb=40e-6, workers=1))
+    assert torch.equal(
+        seen(pattern, 16, screen=COLOR), seen(pattern, 16, screen=COLOR, cache_gb=40e-6, workers=1)
+    )
 
 
 def test_what_is_in_the_cache_is_not_read_again(tmp_path, write_photograph):
@@ -358,14 +381,18 @@ def test_what_is_in_the_cache_is_not_read_again(tmp_path, write_photograph):
         write_photograph(tmp_path / "train" / f"{number}.png", number)  # of 48 x 56 x 3 bytes
     write_photograph(tmp_path / "val" / "0.png")
     truth = seen(tmp_path, 5)
-    whole, part = (data_of(tmp_path, cache_gb=gb, max_corrupt=1.0) for gb in (1.0, 4.5 * 48 * 56 * 3e-9))
+    whole, part = (
+        data_of(tmp_path, cache_gb=gb, max_corrupt=1.0) for gb in (1.0, 4.5 * 48 * 56 * 3e-9)
+    )
     loaders = [data.train_dataloader() for data in (whole, part)]
     for path in (tmp_path / "train").iterdir():
         path.unlink()
     streams = [torch.cat(list(itertools.islice(iter(loader), 5))) for loader in loaders]
     assert torch.equal(streams[0], truth)
     assert whole.skipped.reasons == {}
-    assert part.skipped.corrupt == {f"train/{number}.png" for number in range(4, 10)}  # the first four are in
+    assert part.skipped.corrupt == {
+        f"train/{number}.png" for number in range(4, 10)
+    }  # the first four are in
 
 
 # Settings

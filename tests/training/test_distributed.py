@@ -11,7 +11,9 @@ import pytest
 import torch
 
 
-def train(root: Path, run: Path, *settings: str, processes: int, batch_size: int, pictures: int = 48) -> str:
+def train(
+    root: Path, run: Path, *settings: str, processes: int, batch_size: int, pictures: int = 48
+) -> str:
     """Train a small U-Net through the command line; what it said."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     where = ["--resume", str(run)] if run.exists() else ["--out", str(run)]
@@ -20,7 +22,14 @@ def train(root: Path, run: Path, *settings: str, processes: int, batch_size: int
         *(torchrun if processes > 1 else []),
         *("-m", "colorizenet", "train", "unet", "--data.root", str(root), *where),
         *("--data.size", "32", "--data.val-size", "64", "--data.workers", "0"),
-        *("--data.screen.min-side", "0", "--data.screen.min-colorfulness", "0", "--data.screen.max-tone", "1"),
+        *(
+            "--data.screen.min-side",
+            "0",
+            "--data.screen.min-colorfulness",
+            "0",
+            "--data.screen.max-tone",
+            "1",
+        ),
         *("--network.widths", "8", "8", "8", "--network.norm", "group", "--precision", "32-true"),
         *("--optim.lr", "1e-3", "--optim.warmup", "8", "--ema", "0.9"),
         *("--batch-size", str(batch_size), "--validate-every", "16", "--checkpoint-every", "24"),
@@ -57,7 +66,11 @@ def test_two_processes_learn_the_same_as_one(photographs, two, tmp_path):
     apart = max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
     assert apart < 1e-5
     assert max(float((ours[name] - strangers[name]).abs().max()) for name in ours) > 100 * apart
-    assert [row["pictures"] for row in rows(one)] == [row["pictures"] for row in rows(two)] == [16, 32, 48]
+    assert (
+        [row["pictures"] for row in rows(one)]
+        == [row["pictures"] for row in rows(two)]
+        == [16, 32, 48]
+    )
     for mine, other in zip(rows(one), rows(two), strict=True):
         for name in ("val/loss", "val/ciede2000", "val/psnr"):
             assert mine[name] == pytest.approx(other[name], rel=1e-3)
@@ -71,7 +84,12 @@ def test_two_processes_that_stopped_go_on_as_if_they_had_not(photographs, two, t
 
 
 def test_the_first_process_writes_the_folder(two):
-    assert {path.name for path in two.iterdir()} >= {"config.json", "made-with.json", "metrics.csv", "last.ckpt"}
+    assert {path.name for path in two.iterdir()} >= {
+        "config.json",
+        "made-with.json",
+        "metrics.csv",
+        "last.ckpt",
+    }
     assert json.loads((two / "made-with.json").read_text())["pictures"] == {"train": 16, "val": 4}
     assert len(list(two.glob("events.out.tfevents*"))) == 1
     assert not list(two.glob("*.part"))
@@ -84,8 +102,16 @@ def test_each_process_names_what_it_skipped(photographs, tmp_path, write_photogr
     for number in range(4):
         (tmp_path / "data" / "train" / f"corrupt {number}.png").write_bytes(b"no picture")
     said = train(
-        tmp_path / "data", tmp_path / "run", "--data.max-corrupt", "0.5", processes=2, batch_size=4, pictures=32
+        tmp_path / "data",
+        tmp_path / "run",
+        "--data.max-corrupt",
+        "0.5",
+        processes=2,
+        batch_size=4,
+        pictures=32,
     )
-    named = [line.split("\t")[0] for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines()]
+    named = [
+        line.split("\t")[0] for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines()
+    ]
     assert named == [f"train/corrupt {number}.png" for number in range(4)]
     assert "4 pictures skipped so far: 4 corrupt" in said

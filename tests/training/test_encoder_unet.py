@@ -10,18 +10,20 @@ from safetensors.torch import save_file
 from torch import nn
 
 from colorizenet.errors import ConfigError
-from colorizenet.training.encoder_unet import EncoderUNet, EncoderUNetConfig
+from colorizenet.training.networks.encoder_unet import EncoderUNet, EncoderUNetConfig
 
 LITE = "tf_efficientnet_lite0"
 PACKAGED = next(Path(package.__file__).parent.glob("models/*.pth"))
 
 
-def build(encoder: str = LITE, *, pretrained: str = "none", widths=(16, 8, 8, 8), seed: int = 0) -> EncoderUNet:
+def build(
+    encoder: str = LITE, *, pretrained: str = "none", widths=(16, 8, 8, 8), seed: int = 0
+) -> EncoderUNet:
     torch.manual_seed(seed)
     return EncoderUNet(EncoderUNetConfig(encoder=encoder, pretrained=pretrained, widths=widths))
 
 
-def coloured(network: EncoderUNet) -> EncoderUNet:
+def colored(network: EncoderUNet) -> EncoderUNet:
     """With a head that is not zero, as it is at first."""
     nn.init.normal_(network.head.weight, std=0.1)
     return network
@@ -29,7 +31,9 @@ def coloured(network: EncoderUNet) -> EncoderUNet:
 
 def same_weights(one: nn.Module, other: nn.Module) -> bool:
     ours, theirs = one.state_dict(), other.state_dict()
-    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    return ours.keys() == theirs.keys() and all(
+        torch.equal(ours[name], theirs[name]) for name in ours
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,19 +55,25 @@ def test_chroma_has_half_the_size_of_the_lightness(encoder, batch, height, width
 
 
 @torch.no_grad()
-def test_the_first_guess_is_grey():
+def test_the_first_guess_is_gray():
     assert build()(torch.rand(2, 1, 32, 32)).abs().max() == 0
 
 
 @pytest.mark.parametrize("encoder", [LITE, "resnet18"])
 def test_every_parameter_learns(encoder):
-    network = coloured(build(encoder))
+    network = colored(build(encoder))
     sgd = torch.optim.SGD(network.parameters(), lr=0.1)
-    for _ in range(2):  # ResNets begin with branches of zeros, which teach nothing until they have learnt
+    for _ in range(
+        2
+    ):  # ResNets begin with branches of zeros, which teach nothing until they have learned
         sgd.zero_grad()
         network(torch.rand(2, 1, 64, 64)).square().mean().backward()
         sgd.step()
-    still = [name for name, it in network.named_parameters() if it.grad is None or not it.grad.abs().sum() > 0]
+    still = [
+        name
+        for name, it in network.named_parameters()
+        if it.grad is None or not it.grad.abs().sum() > 0
+    ]
     assert still == []
 
 
@@ -78,22 +88,26 @@ def test_widths_are_those_of_the_decoder():
 
 @pytest.mark.parametrize("size", [(64, 64), (96, 160)])
 @torch.no_grad()
-def test_the_encoder_sees_in_grey_what_the_original_sees_in_rgb(reference, size):
+def test_the_encoder_sees_in_gray_what_the_original_sees_in_rgb(reference, size):
     network = build(pretrained="package").eval()
-    grey = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
+    gray = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
     normal = torch.tensor(reference.default_cfg["mean"]), torch.tensor(reference.default_cfg["std"])
     mean, std = (value.reshape(1, 3, 1, 1) for value in normal)
-    theirs = reference((grey.expand(-1, 3, -1, -1) - mean) / std)
-    ours = network.encoder((grey - network.mean) / network.std)
+    theirs = reference((gray.expand(-1, 3, -1, -1) - mean) / std)
+    ours = network.encoder((gray - network.mean) / network.std)
     assert len(ours) == len(theirs) == 5
     for our, their in zip(ours, theirs, strict=True):
         assert torch.allclose(our, their, atol=1e-4 * float(their.abs().max()))
 
 
-@pytest.mark.parametrize(("name", "save"), [("weights.pth", torch.save), ("weights.safetensors", save_file)])
+@pytest.mark.parametrize(
+    ("name", "save"), [("weights.pth", torch.save), ("weights.safetensors", save_file)]
+)
 def test_weights_come_from_a_file(tmp_path, reference, name, save):
     save(reference.state_dict(), tmp_path / name)
-    assert same_weights(build(pretrained=str(tmp_path / name)).encoder, build(pretrained="package").encoder)
+    assert same_weights(
+        build(pretrained=str(tmp_path / name)).encoder, build(pretrained="package").encoder
+    )
 
 
 def test_a_classifier_may_have_more_than_the_encoder(tmp_path):
@@ -140,7 +154,9 @@ def test_weights_that_do_not_fit_are_never_loaded(tmp_path, reference, spoil):
 
 def test_safetensors_of_other_names_are_never_loaded(tmp_path, reference):
     renamed = {f"{i:03}": value for i, value in enumerate(reference.state_dict().values())}
-    save_file(renamed, tmp_path / "weights.safetensors")  # which sorts them by type, so their order says nothing
+    save_file(
+        renamed, tmp_path / "weights.safetensors"
+    )  # which sorts them by type, so their order says nothing
     with pytest.raises(ConfigError, match=r"weights\.safetensors"):
         build(pretrained=str(tmp_path / "weights.safetensors"))
 
@@ -186,16 +202,20 @@ def test_a_width_too_many_is_refused():
 # bfloat16
 
 
-def test_bfloat16_gives_the_colours_and_the_gradients_of_float32():
+def test_bfloat16_gives_the_colors_and_the_gradients_of_float32():
     lightness = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     found = []
     for enabled in (False, True):
-        network = coloured(build(pretrained="package"))
+        network = colored(build(pretrained="package"))
         with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
             ab = network(lightness).float()
         (ab * torch.linspace(-1, 1, 32)).mean().backward()
-        kernels = [it.grad.flatten() for it in network.parameters() if it.ndim == 4 and it.shape[1] == 1]
-        found.append((ab.detach(), torch.cat(kernels)))  # of the depthwise convolutions, which stay in float32
+        kernels = [
+            it.grad.flatten() for it in network.parameters() if it.ndim == 4 and it.shape[1] == 1
+        ]
+        found.append(
+            (ab.detach(), torch.cat(kernels))
+        )  # of the depthwise convolutions, which stay in float32
     (exact, exact_gradient), (rough, rough_gradient) = found
     assert (rough - exact).abs().mean() < 0.03 * exact.abs().mean()
     assert torch.cosine_similarity(exact_gradient, rough_gradient, dim=0) > 0.95

@@ -15,18 +15,20 @@ from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError
 from colorizenet.modelfile import ModelCard, load_model
 from colorizenet.training.config import from_json, to_json
-from colorizenet.training.encoder_unet import EncoderUNetConfig
 from colorizenet.training.export import export_network, export_run
 from colorizenet.training.fit import build_task, fit, network_weights, read_checkpoint
+from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 
 REPOSITORY = Path(__file__).parents[2]
 CARD = ModelCard(name="tiny", task="regression")
 
 
-def halved(channels: int = 8) -> nn.Sequential:
+def halve(channels: int = 8) -> nn.Sequential:
     """A network of chroma at half the size of the lightness."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Conv2d(1, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, 2, 3, 1, 1))
+    return nn.Sequential(
+        nn.Conv2d(1, channels, 3, 2, 1), nn.ReLU(), nn.Conv2d(channels, 2, 3, 1, 1)
+    )
 
 
 def difference(path: Path, network: nn.Module, *shape: int) -> float:
@@ -48,11 +50,13 @@ def exported(finished, tiny, tmp_path_factory) -> Path:
     data = dataclasses.replace(tiny.data, root="/home/ada/photographs", val="/home/ada/others")
     (run / "config.json").write_text(to_json(dataclasses.replace(tiny, network=network, data=data)))
     out = run.with_name("tiny.onnx")
-    export_run(run, out, name="tiny", licence="CC0", figures={"ciede2000": 12.5}, limits="small")
+    export_run(run, out, name="tiny", license="CC0", figures={"ciede2000": 12.5}, limits="small")
     return out
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 32, 32), (1, 1, 160, 96), (2, 1, 96, 256), (5, 1, 32, 64)])
+@pytest.mark.parametrize(
+    "shape", [(1, 1, 32, 32), (1, 1, 160, 96), (2, 1, 96, 256), (5, 1, 32, 64)]
+)
 def test_it_equals_the_network_at_any_size(exported, finished, shape):
     task = build_task(from_json(finished / "config.json"))
     task.load_state_dict(torch.load(finished / "best.ckpt", weights_only=True)["state_dict"])
@@ -73,7 +77,7 @@ def test_the_card_says_where_the_model_comes_from(exported, finished, tiny):
         pictures_seen=torch.load(finished / "best.ckpt", weights_only=True)["pictures_seen"],
         seed=tiny.seed,
         data=made_with["data"],
-        licence="CC0",
+        license="CC0",
         figures={"ciede2000": 12.5},
         limits="small",
         commit=made_with["commit"],
@@ -108,7 +112,13 @@ def test_the_card_lists_what_differs_from_the_recipe(exported):
 
 def test_the_file_names_no_folder_of_the_machine(exported, finished, tiny):
     content = exported.read_bytes()
-    for private in ("/home/ada", str(finished.parent), str(exported.parent), tiny.data.root, str(REPOSITORY)):
+    for private in (
+        "/home/ada",
+        str(finished.parent),
+        str(exported.parent),
+        tiny.data.root,
+        str(REPOSITORY),
+    ):
         assert private.encode() not in content, private
 
 
@@ -118,12 +128,14 @@ def test_a_network_that_does_not_export_leaves_no_file(tmp_path):
 
         def __init__(self):
             super().__init__()
-            self.network = halved()
+            self.network = halve()
 
         def forward(self, lightness):
             return self.network(lightness) * (2.0 if lightness.shape[-1] == 224 else 1.0)
 
-    with pytest.raises(ModelFileError, match=r"differs from the network by .* a part that does not export") as error:
+    with pytest.raises(
+        ModelFileError, match=r"differs from the network by .* a part that does not export"
+    ) as error:
         export_network(Branching(), CARD, tmp_path / "out.onnx")
     assert str(error.value).isprintable()
     assert list(tmp_path.iterdir()) == []
@@ -132,7 +144,7 @@ def test_a_network_that_does_not_export_leaves_no_file(tmp_path):
 def test_a_file_that_was_there_is_kept_where_the_new_one_is_wrong(tmp_path):
     (tmp_path / "out.onnx").write_text("the old one")
     with pytest.raises(ModelFileError, match="nan"):
-        export_network(nn.Sequential(halved(), Broken()), CARD, tmp_path / "out.onnx")
+        export_network(nn.Sequential(halve(), Broken()), CARD, tmp_path / "out.onnx")
     assert (tmp_path / "out.onnx").read_text() == "the old one"
 
 
@@ -152,7 +164,9 @@ def weights(path: Path) -> dict[int, int]:
 
 
 def test_weights_take_half_the_room(tmp_path):
-    network = nn.Sequential(halved(64), nn.Conv2d(2, 300, 1), nn.Conv2d(300, 300, 1), nn.Conv2d(300, 2, 1))
+    network = nn.Sequential(
+        halve(64), nn.Conv2d(2, 300, 1), nn.Conv2d(300, 300, 1), nn.Conv2d(300, 2, 1)
+    )
     export_network(network, CARD, tmp_path / "out.onnx")
     counted = weights(tmp_path / "out.onnx")
     assert counted[onnx.TensorProto.FLOAT16] > 0.95 * sum(counted.values())
@@ -162,7 +176,7 @@ def test_weights_take_half_the_room(tmp_path):
 
 
 def test_weights_that_half_precision_cannot_hold_keep_theirs(tmp_path):
-    network = halved(64)
+    network = halve(64)
     with torch.no_grad():
         network[0].weight *= 1e6  # beyond 65,504, the largest number of half precision
         network[0].bias *= 1e6
@@ -184,7 +198,9 @@ def test_a_folder_that_holds_no_run_is_refused(finished, tmp_path, missing):
 
 def test_weights_of_a_byte_make_a_file_of_half_the_size_that_is_nearly_right(tmp_path):
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 64, 3, 1, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.Conv2d(64, 2, 1))
+    network = nn.Sequential(
+        nn.Conv2d(1, 64, 3, 1, 1), nn.ReLU(), nn.Conv2d(64, 64, 3, 1, 1), nn.Conv2d(64, 2, 1)
+    )
     paths = {weights: tmp_path / f"{weights}.onnx" for weights in ("half", "byte")}
     for weights, path in paths.items():
         export_network(network, CARD, path, weights=weights)
@@ -212,7 +228,8 @@ def sibling(finished, tmp_path) -> Path:
     shutil.copytree(finished, run)
     checkpoint = torch.load(run / "best.ckpt", weights_only=True)
     checkpoint["state_dict"] = {
-        name: value * 1.1 if value.is_floating_point() else value for name, value in checkpoint["state_dict"].items()
+        name: value * 1.1 if value.is_floating_point() else value
+        for name, value in checkpoint["state_dict"].items()
     }
     torch.save(checkpoint, run / "best.ckpt")
     return run
@@ -234,16 +251,23 @@ def test_a_blend_has_its_weights_between_those_of_two_runs(finished, sibling, ti
 
 def test_a_blend_with_a_run_from_before_its_queries_lets_them_speak_more_softly(tiny, tmp_path):
     widths = (8, 8, 8, 8)
-    before = dataclasses.replace(tiny, network=EncoderUNetConfig(pretrained="none", widths=widths), pictures=16)
+    before = dataclasses.replace(
+        tiny, network=EncoderUNetConfig(pretrained="none", widths=widths), pictures=16
+    )
     after = dataclasses.replace(before, network=dataclasses.replace(before.network, queries=3))
     for config, name in ((before, "before"), (after, "after")):
         fit(config, tmp_path / name)
     export_run(tmp_path / "after", tmp_path / "blend.onnx", blend=tmp_path / "before", share=0.25)
-    own, other = (network_weights(read_checkpoint(tmp_path / name / "best.ckpt")) for name in ("after", "before"))
+    own, other = (
+        network_weights(read_checkpoint(tmp_path / name / "best.ckpt"))
+        for name in ("after", "before")
+    )
     other = {name: other.get(name, value) for name, value in own.items()}
     other["queries.mix.weight"] = torch.zeros_like(own["queries.mix.weight"])
     network = after.network.build(pretrained=False)
-    mixed = {k: torch.lerp(v, other[k], 0.25) if v.is_floating_point() else v for k, v in own.items()}
+    mixed = {
+        k: torch.lerp(v, other[k], 0.25) if v.is_floating_point() else v for k, v in own.items()
+    }
     network.load_state_dict(mixed)
     assert difference(tmp_path / "blend.onnx", network, 1, 1, 64, 64) < 0.5
     with pytest.raises(ConfigError, match="another network"):

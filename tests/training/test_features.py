@@ -19,7 +19,7 @@ from torchmetrics.functional.image.lpips import _LPIPS, ScalingLayer
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from colorizenet.errors import ConfigError, DataError, ImageError
-from colorizenet.training.features import (
+from colorizenet.training.losses.perceptual import (
     Activations,
     FrechetMetric,
     Lpips,
@@ -37,11 +37,21 @@ EFFICIENTNET = "frechet_efficientnet_lite0"
 def random_trunk(network: str) -> dict[str, Tensor]:
     """Weights with the names and shapes of torchvision's, under which activations keep their size."""
     with torch.device("meta"):
-        shapes = {key: value.shape for key, value in MODELS[network]().features.state_dict(prefix="features.").items()}
+        shapes = {
+            key: value.shape
+            for key, value in MODELS[network]().features.state_dict(prefix="features.").items()
+        }
     generator = torch.Generator().manual_seed(0)
-    sizes = {key: (2 / shape[1:].numel()) ** 0.5 if len(shape) > 1 else 0.1 for key, shape in shapes.items()}
-    given = {key: torch.randn(shape, generator=generator) * sizes[key] for key, shape in shapes.items()}
-    return {key: value.half().float() for key, value in given.items()}  # so that half precision loses nothing
+    sizes = {
+        key: (2 / shape[1:].numel()) ** 0.5 if len(shape) > 1 else 0.1
+        for key, shape in shapes.items()
+    }
+    given = {
+        key: torch.randn(shape, generator=generator) * sizes[key] for key, shape in shapes.items()
+    }
+    return {
+        key: value.half().float() for key, value in given.items()
+    }  # so that half precision loses nothing
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +148,11 @@ def test_lpips_equals_torchmetrics(lpips):
 
     def ours(key: str) -> Tensor:
         *_, layer, kind = key.split(".")
-        return trunk[f"{layer}.{kind}"] if key.startswith("net.") else lpips.heads[int(re.findall(r"\d", key)[0])]
+        return (
+            trunk[f"{layer}.{kind}"]
+            if key.startswith("net.")
+            else lpips.heads[int(re.findall(r"\d", key)[0])]
+        )
 
     reference.load_state_dict({key: ours(key) for key in reference.state_dict()}, assign=True)
     one, other = rgb(photographs(3, 1)), rgb(photographs(3, 2))
@@ -160,7 +174,11 @@ def test_lpips_is_a_distance(lpips):
 @pytest.mark.parametrize("start", ["photograph", "black", "truth"])
 def test_lpips_pulls_towards_the_truth(lpips, start):
     truth = rgb(photographs(1, 1))
-    first = {"photograph": rgb(photographs(1, 2)), "black": torch.zeros_like(truth), "truth": truth}[start]
+    first = {
+        "photograph": rgb(photographs(1, 2)),
+        "black": torch.zeros_like(truth),
+        "truth": truth,
+    }[start]
     picture = first.clone().requires_grad_()
     distance = lpips(picture, truth)
     distance.sum().backward()
@@ -190,7 +208,9 @@ def test_pair_metrics_take_pictures_of_eight_bits(weights):
     for network, metric in zip(MODELS, metrics.values(), strict=True):
         found = metric(pictures, truths)
         assert all(type(value) is float for value in found)
-        assert found == pytest.approx(Lpips(network, weights=weights)(rgb(pictures.copy()), rgb(truths)).tolist())
+        assert found == pytest.approx(
+            Lpips(network, weights=weights)(rgb(pictures.copy()), rgb(truths)).tolist()
+        )
         assert metric(truths, truths) == [0, 0]
         assert metric(pictures, truths) == found
 
@@ -198,14 +218,18 @@ def test_pair_metrics_take_pictures_of_eight_bits(weights):
 @pytest.mark.parametrize(("metric", "side"), [("lpips_alex", 5400), ("lpips_vgg", 1700)])
 def test_a_picture_that_no_memory_holds_is_refused(metric, side, weights):
     whole = np.broadcast_to(np.uint8(0), (1, side, side, 3))  # takes no memory
-    with pytest.raises(ImageError, match=rf"a picture of {side}x{side} takes \d GB in .*; make it smaller"):
+    with pytest.raises(
+        ImageError, match=rf"a picture of {side}x{side} takes \d GB in .*; make it smaller"
+    ):
         pair_metrics([metric], weights=weights)[metric](whole, whole)
 
 
 def test_rows_over_the_same_truths_may_be_judged_together(weights):
     metric = pair_metrics(["lpips_alex"], weights=weights)["lpips_alex"]
     truths, one, other = (photographs(2, seed) for seed in range(3))
-    assert metric(np.concatenate([one, other]), truths) == metric(one, truths) + metric(other, truths)
+    assert metric(np.concatenate([one, other]), truths) == metric(one, truths) + metric(
+        other, truths
+    )
 
 
 @pytest.mark.parametrize(
@@ -259,19 +283,25 @@ def test_moments_are_those_of_numpy_in_any_order_and_batches(offset):
     for found in (moments(data), batched, one_by_one, left):
         assert found.count == 101
         np.testing.assert_allclose(found.mean, data.mean(0), rtol=1e-12)
-        np.testing.assert_allclose(found.covariance, np.cov(data, rowvar=False), rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            found.covariance, np.cov(data, rowvar=False), rtol=1e-9, atol=1e-9
+        )
 
 
 def test_moments_of_float32_are_taken_in_float64():
     data = (vectors(1000, 3) + 1000).astype(np.float32)
-    np.testing.assert_allclose(moments(data).covariance, np.cov(data.astype(np.float64), rowvar=False), rtol=1e-9)
+    np.testing.assert_allclose(
+        moments(data).covariance, np.cov(data.astype(np.float64), rowvar=False), rtol=1e-9
+    )
 
 
 def test_frechet_distance_in_closed_form():
     """Uncorrelated Gaussians: squared differences of means and of standard deviations."""
     mean, variances = np.array([1.0, -2, 0, 3]), np.array([1.0, 4, 0.25, 9])
     other_mean, other_variances = np.array([0.0, 2, 0, 1]), np.array([4.0, 1, 0.25, 0])
-    expected = ((mean - other_mean) ** 2).sum() + ((np.sqrt(variances) - np.sqrt(other_variances)) ** 2).sum()
+    expected = ((mean - other_mean) ** 2).sum() + (
+        (np.sqrt(variances) - np.sqrt(other_variances)) ** 2
+    ).sum()
     one, other = with_moments(mean, variances), with_moments(other_mean, other_variances, 60)
     assert frechet_distance(one, other) == pytest.approx(expected, rel=1e-12)
 
@@ -294,7 +324,9 @@ def test_frechet_distance_equals_scipy_and_torchmetrics(seed):
 
 
 @pytest.mark.parametrize("count", [2, 20, 200])
-def test_frechet_distance_of_a_set_from_itself_is_zero_with_fewer_vectors_than_dimensions_too(count):
+def test_frechet_distance_of_a_set_from_itself_is_zero_with_fewer_vectors_than_dimensions_too(
+    count,
+):
     data = vectors(count, 50)
     assert frechet_distance(moments(data), moments(data[::-1])) == pytest.approx(0, abs=1e-10)
 
@@ -306,20 +338,26 @@ def test_frechet_distance_moves_with_the_space(count):
     expected = frechet_distance(moments(one), moments(other))
     assert frechet_distance(moments(other), moments(one)) == pytest.approx(expected, rel=1e-9)
     rotation = np.linalg.qr(np.random.default_rng(2).normal(size=(40, 40)))[0][:30]
-    assert frechet_distance(moments(one @ rotation), moments(other @ rotation)) == pytest.approx(expected, rel=1e-9)
+    assert frechet_distance(moments(one @ rotation), moments(other @ rotation)) == pytest.approx(
+        expected, rel=1e-9
+    )
     assert frechet_distance(moments(one), moments(one + 2)) == pytest.approx(4 * 30, rel=1e-9)
 
 
 def test_the_root_of_the_truth_is_taken_once_and_again_when_it_grows(monkeypatch):
     taken, eigh = [], np.linalg.eigh
-    monkeypatch.setattr(np.linalg, "eigh", lambda matrix: taken.append(matrix.shape) or eigh(matrix))
+    monkeypatch.setattr(
+        np.linalg, "eigh", lambda matrix: taken.append(matrix.shape) or eigh(matrix)
+    )
     truth, rows = moments(vectors(30, 5)), [moments(vectors(30, 5, seed)) for seed in (1, 2, 3)]
     for row in rows:
         frechet_distance(row, truth)
     assert len(taken) == 4
     truth.add(vectors(10, 5, 7) * 3)
     grown = moments(np.concatenate([vectors(30, 5), vectors(10, 5, 7) * 3]))
-    assert frechet_distance(rows[0], truth) == pytest.approx(frechet_distance(rows[0], grown), rel=1e-9)
+    assert frechet_distance(rows[0], truth) == pytest.approx(
+        frechet_distance(rows[0], grown), rel=1e-9
+    )
 
 
 def test_sets_of_one_picture_are_no_sets():
@@ -349,7 +387,9 @@ def test_efficientnet_features_are_those_before_its_classifier(efficientnet):
     assert found.shape == (3, 1280) and found.dtype == np.float32
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-5)
     assert np.array_equal(found, efficientnet.features(pictures))
-    np.testing.assert_allclose(found[1:2], efficientnet.features(pictures[1:2]), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(
+        found[1:2], efficientnet.features(pictures[1:2]), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_sets_grow_apart_with_distortion():
@@ -362,7 +402,11 @@ def test_sets_grow_apart_with_distortion():
 
 def test_sets_grow_by_batches_of_any_size_and_order():
     metric = FrechetMetric(lambda pictures: pictures.float().mean((2, 3)))
-    batches = [photographs(5, 1, (40, 32)), photographs(1, 2, (33, 50)), photographs(4, 3, (40, 32))]
+    batches = [
+        photographs(5, 1, (40, 32)),
+        photographs(1, 2, (33, 50)),
+        photographs(4, 3, (40, 32)),
+    ]
     for batch in batches:
         metric.add("truth", batch)
         metric.add("brighter", batch // 2 + 100)
@@ -409,8 +453,12 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path):
     published = pytest.importorskip("torch_fidelity.metric_fid")
     # On few of the features, for it roots a product of covariances, which takes a minute of all 2048.
     one, other = (metric.features(photographs(6, seed, (20, 24)))[:, :5] for seed in (1, 2))
-    statistics = (published.fid_features_to_statistics(torch.from_numpy(each)) for each in (one, other))
-    told = published.fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+    statistics = (
+        published.fid_features_to_statistics(torch.from_numpy(each)) for each in (one, other)
+    )
+    told = published.fid_statistics_to_metric(*statistics, verbose=False)[
+        "frechet_inception_distance"
+    ]
     assert frechet_distance(moments(one), moments(other)) == pytest.approx(told, rel=1e-4)
     save_file(random_trunk("alexnet"), file)
     with pytest.raises(ConfigError, match=r"inception\.safetensors does not fit"):
@@ -430,8 +478,12 @@ def refused(*, names: str = "lpips_alex", **weights: object) -> str:
 
 
 def test_names_that_are_unknown(weights):
-    assert "there is no metric of pairs called fid; name one of lpips_alex, lpips_vgg" in refused(names="fid")
-    assert "there is no file of weights called alex; name one of alexnet, vgg16" in refused(alex="x")
+    assert "there is no metric of pairs called fid; name one of lpips_alex, lpips_vgg" in refused(
+        names="fid"
+    )
+    assert "there is no file of weights called alex; name one of alexnet, vgg16" in refused(
+        alex="x"
+    )
     with pytest.raises(ConfigError, match=r"there is no metric of sets called lpips_vgg"):
         set_metrics(["lpips_vgg"])
     with pytest.raises(ConfigError, match=r"there is no network called resnet"):
@@ -444,17 +496,24 @@ def test_files_that_are_no_weights(tmp_path, weights):
     assert "cannot be read as weights" in refused(alexnet=tmp_path / "code.pth")
     torch.save([1], tmp_path / "list.pth")
     assert "something else than tensors by name" in refused(alexnet=tmp_path / "list.pth")
-    torch.save({**random_trunk("alexnet"), "features.3.weight": torch.zeros(192, 64, 3, 3)}, tmp_path / "shape.pth")
+    torch.save(
+        {**random_trunk("alexnet"), "features.3.weight": torch.zeros(192, 64, 3, 3)},
+        tmp_path / "shape.pth",
+    )
     message = refused(alexnet=tmp_path / "shape.pth")
     assert "features.3.weight should be (192, 64, 5, 5) and is (192, 64, 3, 3)" in message
     assert "vgg16.pth has no tensor features.3.weight" in refused(alexnet=weights["vgg16"])
-    assert "has no tensor lin0.model.1.weight" in refused(alexnet=weights["alexnet"], lpips_alex=weights["alexnet"])
+    assert "has no tensor lin0.model.1.weight" in refused(
+        alexnet=weights["alexnet"], lpips_alex=weights["alexnet"]
+    )
 
 
 def test_layers_are_never_matched_by_their_order(tmp_path):
     renamed = {f"layer{i:02}": value for i, value in enumerate(random_trunk("alexnet").values())}
     save_file(renamed, tmp_path / "renamed.safetensors")
-    assert "renamed.safetensors has no tensor features.0.weight" in refused(alexnet=tmp_path / "renamed.safetensors")
+    assert "renamed.safetensors has no tensor features.0.weight" in refused(
+        alexnet=tmp_path / "renamed.safetensors"
+    )
 
 
 def test_without_a_network_or_with_what_it_left(tmp_path, monkeypatch, weights):

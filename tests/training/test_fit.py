@@ -16,13 +16,14 @@ import pytest
 import torch
 
 from colorizenet.errors import ConfigError, DataError
-from colorizenet.training import callbacks, data
+from colorizenet.training import callbacks
 from colorizenet.training.config import from_json, to_json
-from colorizenet.training.encoder_unet import EncoderUNetConfig
+from colorizenet.training.data import loader as data
+from colorizenet.training.data.screen import Screen
 from colorizenet.training.fit import fit
-from colorizenet.training.objective import Objective
-from colorizenet.training.screen import Screen
-from colorizenet.training.tasks import OptimConfig, RegressionConfig, Task
+from colorizenet.training.losses.objective import Objective
+from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.tasks.base import OptimConfig, RegressionConfig, Task
 
 
 def checkpoint(folder: Path, name: str = "last") -> dict:
@@ -47,7 +48,13 @@ def rows(folder: Path) -> list[dict[str, float]]:
 
 def assert_same_runs(folder: Path, other: Path) -> None:
     for name, parts in {
-        "last": ("pictures_seen", "state_dict", "current_model_state", "averaging_state", "optimizer_states"),
+        "last": (
+            "pictures_seen",
+            "state_dict",
+            "current_model_state",
+            "averaging_state",
+            "optimizer_states",
+        ),
         "best": ("pictures_seen", "state_dict"),
     }.items():
         one, another = checkpoint(folder, name), checkpoint(other, name)
@@ -61,7 +68,14 @@ def assert_same_runs(folder: Path, other: Path) -> None:
 
 def test_a_run_leaves_what_its_docstring_says(finished, tiny):
     names = {path.name for path in finished.iterdir()}
-    assert names >= {"config.json", "made-with.json", "metrics.csv", "last.ckpt", "best.ckpt", "grids"}
+    assert names >= {
+        "config.json",
+        "made-with.json",
+        "metrics.csv",
+        "last.ckpt",
+        "best.ckpt",
+        "grids",
+    }
     assert any(name.startswith("events.out.tfevents") for name in names)
     assert not any(name.endswith(".part") for name in names)
     assert from_json(finished / "config.json") == tiny
@@ -85,7 +99,11 @@ def test_each_validation_has_a_row_and_a_grid(finished):
         assert 0 < row["train/loss"] < 1 and 0 < row["val/ciede2000"] < 100
     grids = sorted((finished / "grids").iterdir())
     assert [grid.name for grid in grids] == ["000000016.png", "000000032.png", "000000048.png"]
-    assert cv2.imread(str(grids[0])).shape == (2 * 64, 2 * 3 * 64, 3)  # two columns of grey | predicted | true
+    assert cv2.imread(str(grids[0])).shape == (
+        2 * 64,
+        2 * 3 * 64,
+        3,
+    )  # two columns of gray | predicted | true
 
 
 def test_the_last_checkpoint_is_the_last_and_the_best_is_the_best(finished):
@@ -98,7 +116,9 @@ def test_the_averaged_weights_are_those_that_count(finished):
     last = checkpoint(finished)
     averaged, current = last["state_dict"], last["current_model_state"]
     moving = [name for name, value in current.items() if value.is_floating_point()]
-    assert not same({name: averaged[name] for name in moving}, {name: current[name] for name in moving})
+    assert not same(
+        {name: averaged[name] for name in moving}, {name: current[name] for name in moving}
+    )
 
 
 def test_without_averaging_the_weights_are_the_weights(tiny, tmp_path):
@@ -110,7 +130,9 @@ def test_an_average_is_the_decayed_mean_of_the_weights(tiny, tmp_path, monkeypat
     """By hand: the first update copies, and each later one moves by 1 - min(ema, (1 + n) / (10 + n))."""
     passed = []
     update = Task.update
-    monkeypatch.setattr(Task, "update", lambda task, *given: (update(task, *given), passed.append(head(task)))[0])
+    monkeypatch.setattr(
+        Task, "update", lambda task, *given: (update(task, *given), passed.append(head(task)))[0]
+    )
 
     def head(task):
         return task.network.head.bias.detach().clone()
@@ -119,7 +141,9 @@ def test_an_average_is_the_decayed_mean_of_the_weights(tiny, tmp_path, monkeypat
     expected = passed[0]
     for n, weights in enumerate(passed[1:], start=1):
         expected = expected + (weights - expected) * (1 - min(0.2, (1 + n) / (10 + n)))
-    assert torch.allclose(checkpoint(tmp_path)["state_dict"]["network.head.bias"], expected, rtol=1e-5)
+    assert torch.allclose(
+        checkpoint(tmp_path)["state_dict"]["network.head.bias"], expected, rtol=1e-5
+    )
 
 
 def test_the_same_seed_gives_the_same_weights(tiny, finished, tmp_path):
@@ -136,7 +160,9 @@ def test_another_seed_gives_other_weights(tiny, tmp_path):
 
 
 def test_a_run_in_bfloat16_with_workers(tiny, with_data, tmp_path):
-    config = dataclasses.replace(with_data(workers=1), precision="bf16-mixed", pictures=8, validate_every=8)
+    config = dataclasses.replace(
+        with_data(workers=1), precision="bf16-mixed", pictures=8, validate_every=8
+    )
     fit(config, tmp_path)
     assert [row["pictures"] for row in rows(tmp_path)] == [8]
 
@@ -170,13 +196,17 @@ def learning_rates(monkeypatch) -> list[float]:
 
 def no_progress(monkeypatch) -> None:
     """Let no validation be better than the first."""
-    monkeypatch.setattr(Objective, "pixels", lambda objective, predicted, ab: predicted.square().sum() * 0 + 1)
+    monkeypatch.setattr(
+        Objective, "pixels", lambda objective, predicted, ab: predicted.square().sum() * 0 + 1
+    )
 
 
 def test_the_learning_rate_steps_down_when_the_loss_no_longer_falls(tiny, tmp_path, monkeypatch):
     no_progress(monkeypatch)
     rates = learning_rates(monkeypatch)
-    optim = OptimConfig(lr=1e-2, warmup=8, schedule="plateau", plateau_patience=1, plateau_factor=0.5)
+    optim = OptimConfig(
+        lr=1e-2, warmup=8, schedule="plateau", plateau_patience=1, plateau_factor=0.5
+    )
     fit(dataclasses.replace(tiny, optim=optim, pictures=96), tmp_path)
     # Validations at 16, 32, ... pictures: the first is the best, two more are waited for, and so on.
     assert rates[:3] == pytest.approx([0, 5e-3, 1e-2])
@@ -187,7 +217,9 @@ def test_the_learning_rate_steps_down_when_the_loss_no_longer_falls(tiny, tmp_pa
 
 def test_a_plateau_survives_being_stopped(tiny, tmp_path, monkeypatch):
     no_progress(monkeypatch)
-    optim = OptimConfig(lr=1e-2, warmup=0, schedule="plateau", plateau_patience=1, plateau_factor=0.5)
+    optim = OptimConfig(
+        lr=1e-2, warmup=0, schedule="plateau", plateau_patience=1, plateau_factor=0.5
+    )
     config = dataclasses.replace(tiny, optim=optim, pictures=80)
     whole, parts = learning_rates(monkeypatch), []
     fit(config, tmp_path / "whole")
@@ -195,7 +227,9 @@ def test_a_plateau_survives_being_stopped(tiny, tmp_path, monkeypatch):
     no_progress(monkeypatch)
     parts = learning_rates(monkeypatch)
     for pictures in (40, 56, 80):
-        fit(dataclasses.replace(config, pictures=pictures), tmp_path / "parts", resume=pictures > 40)
+        fit(
+            dataclasses.replace(config, pictures=pictures), tmp_path / "parts", resume=pictures > 40
+        )
     assert parts[:10] == whole[:10]
     assert parts[-1] < whole[0]
 
@@ -207,7 +241,9 @@ def test_a_run_ends_when_patience_does(tiny, tmp_path, monkeypatch, caplog):
     fit(config, tmp_path)
     assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48]
     assert checkpoint(tmp_path)["pictures_seen"] == 48
-    assert any("48 pictures: the run ends early" in record.getMessage() for record in caplog.records)
+    assert any(
+        "48 pictures: the run ends early" in record.getMessage() for record in caplog.records
+    )
 
     fit(config, tmp_path, resume=True)  # it stays ended
     assert checkpoint(tmp_path)["pictures_seen"] == 48
@@ -221,18 +257,22 @@ def test_a_run_that_gets_better_goes_on(tiny, finished, tmp_path):
     assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48]
 
 
-def test_pictures_that_were_skipped_are_named(with_data, tmp_path, write_photograph, write_flat, caplog):
+def test_pictures_that_were_skipped_are_named(
+    with_data, tmp_path, write_photograph, write_flat, caplog
+):
     caplog.set_level("INFO")
     for number in range(10):
         write_photograph(tmp_path / "data" / "train" / f"{number}.png", number)
     write_photograph(tmp_path / "data" / "val" / "0.png")
-    write_flat(tmp_path / "data" / "train" / "grey.png", 99)
+    write_flat(tmp_path / "data" / "train" / "gray.png", 99)
     (tmp_path / "data" / "train" / "cor\nrupt.png").write_bytes(b"no picture")
     screen = Screen(min_side=0, min_colorfulness=12.0, max_tone=1.0)
     fit(with_data(root=str(tmp_path / "data"), screen=screen), tmp_path / "run")
-    skipped = dict(line.split("\t") for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines())
-    assert skipped.keys() == {"train/grey.png", "'train/cor\\nrupt.png'"}
-    assert skipped["train/grey.png"] == "grey: colourfulness 0.0"
+    skipped = dict(
+        line.split("\t") for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines()
+    )
+    assert skipped.keys() == {"train/gray.png", "'train/cor\\nrupt.png'"}
+    assert skipped["train/gray.png"] == "gray: colorfulness 0.0"
     assert any("2 pictures skipped so far" in record.getMessage() for record in caplog.records)
 
 
@@ -243,7 +283,9 @@ class Stop(Exception):
     """What no code expects."""
 
 
-def stop_in(monkeypatch, owner, name: str, call: int, error: BaseException, *, after: bool = False) -> None:
+def stop_in(
+    monkeypatch, owner, name: str, call: int, error: BaseException, *, after: bool = False
+) -> None:
     """Let the call of that number fail, before or after it does what it does."""
     original = getattr(owner, name)
     calls = 0
@@ -264,12 +306,42 @@ def stop_in(monkeypatch, owner, name: str, call: int, error: BaseException, *, a
 @pytest.mark.parametrize(
     ("error", "owner", "name", "call", "after"),
     [
-        (Stop(), Task, "manual_backward", 6, False),  # the batch norms have seen the batch, the weights have not
-        (KeyboardInterrupt(), Task, "update", 5, True),  # the weights have learnt from it, and nobody counted it
-        (Stop(), callbacks.MovingAverage, "on_train_batch_end", 8, False),  # it is counted, and not in the average
-        (KeyboardInterrupt(), callbacks.MovingAverage, "on_train_batch_end", 6, True),  # where a checkpoint is due
+        (
+            Stop(),
+            Task,
+            "manual_backward",
+            6,
+            False,
+        ),  # the batch norms have seen the batch, the weights have not
+        (
+            KeyboardInterrupt(),
+            Task,
+            "update",
+            5,
+            True,
+        ),  # the weights have learned from it, and nobody counted it
+        (
+            Stop(),
+            callbacks.MovingAverage,
+            "on_train_batch_end",
+            8,
+            False,
+        ),  # it is counted, and not in the average
+        (
+            KeyboardInterrupt(),
+            callbacks.MovingAverage,
+            "on_train_batch_end",
+            6,
+            True,
+        ),  # where a checkpoint is due
         (Stop(), callbacks.Last, "on_train_batch_end", 4, True),  # where a validation is due
-        (KeyboardInterrupt(), Task, "validation_step", 2, True),  # with the averaged weights swapped in
+        (
+            KeyboardInterrupt(),
+            Task,
+            "validation_step",
+            2,
+            True,
+        ),  # with the averaged weights swapped in
         (Stop(), callbacks.Watch, "_add_row", 2, True),  # its row is written, and no checkpoint
         (KeyboardInterrupt(), callbacks.Watch, "on_train_epoch_end", 1, False),  # all is done
     ],
@@ -287,7 +359,9 @@ def test_a_run_that_was_stopped_anywhere_and_resumed_is_the_same_run(
 
 def test_a_loader_that_fails_costs_no_step(tiny, finished, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        stop_in(patched, data, "decode", 4 * 4 + 4 + 10, Stop())  # four steps, a validation, and a half
+        stop_in(
+            patched, data, "decode", 4 * 4 + 4 + 10, Stop()
+        )  # four steps, a validation, and a half
         with pytest.raises(Stop):
             fit(tiny, tmp_path)
     assert checkpoint(tmp_path)["pictures_seen"] >= 20
@@ -329,7 +403,8 @@ KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
-from colorizenet.training import config, fit, tasks
+from colorizenet.training import config, fit
+from colorizenet.training.tasks import base as tasks
 learn, steps = tasks.Regression.learn, []
 def dying(*given):
     steps.append(0)
@@ -354,7 +429,9 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(tiny, tmp_path):
     fit(dataclasses.replace(tiny, pictures=4), tmp_path)
     before = (tmp_path / "last.ckpt").read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))  # as a disk that is full in the midst of it
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (len(before) // 2, hard)
+    )  # as a disk that is full in the midst of it
     try:
         with pytest.raises(OSError, match="File too large"):
             fit(dataclasses.replace(tiny, pictures=16), tmp_path, resume=True)
@@ -399,7 +476,11 @@ def test_a_folder_that_holds_a_run_is_left_alone(tiny, finished):
     [
         {"ema": 0.0},
         {"task": RegressionConfig(loss="l2")},
-        {"network": EncoderUNetConfig(encoder="test_efficientnet", pretrained="none", widths=(8, 8, 8, 8))},
+        {
+            "network": EncoderUNetConfig(
+                encoder="test_efficientnet", pretrained="none", widths=(8, 8, 8, 8)
+            )
+        },
     ],
 )
 def test_what_a_run_is_of_stays_in_the_middle_of_it(tiny, finished, settings):
@@ -413,7 +494,9 @@ def test_what_a_run_is_of_stays_in_the_middle_of_it(tiny, finished, settings):
 def test_a_damaged_checkpoint_is_refused_on_one_line(tiny, finished, tmp_path):
     for name in ("config.json", "last.ckpt"):
         content = (finished / name).read_bytes()
-        (tmp_path / name).write_bytes(content if name == "config.json" else content[: len(content) // 2])
+        (tmp_path / name).write_bytes(
+            content if name == "config.json" else content[: len(content) // 2]
+        )
     with pytest.raises(ConfigError, match=r"last\.ckpt") as error:
         fit(tiny, tmp_path, resume=True)
     assert str(error.value).isprintable()

@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from colorizenet import color, metrics
-from colorizenet.training import losses
+from colorizenet import color
+from colorizenet.evaluation import metrics
+from colorizenet.training.losses import pixel as losses
 
 LOSSES = (losses.l1, losses.l2, losses.huber, losses.ciede2000)
 chroma = st.floats(-110, 110).map(lambda ab: ab / color.AB_SCALE)
@@ -44,7 +45,9 @@ def test_nothing_is_wrong_with_the_target_itself(loss, value):
 @pytest.mark.parametrize("loss", LOSSES)
 def test_the_size_of_a_picture_does_not_count(loss):
     predicted, target = torch.rand(1, 2, 4, 6), torch.rand(1, 2, 4, 6)
-    assert torch.allclose(loss(predicted, target), loss(predicted.repeat(3, 1, 2, 5), target.repeat(3, 1, 2, 5)))
+    assert torch.allclose(
+        loss(predicted, target), loss(predicted.repeat(3, 1, 2, 5), target.repeat(3, 1, 2, 5))
+    )
 
 
 @pytest.mark.parametrize(("loss", "expected"), [(losses.l1, 0.25), (losses.l2, 0.125)])
@@ -71,14 +74,17 @@ def test_huber_pulls_like_l2_near_and_like_l1_far():
     assert pull(losses.huber, far, 0.0) == pytest.approx(pull(losses.huber, 2 * far, 0.0))
 
 
-def colours(*ab: tuple[float, float]) -> torch.Tensor:
+def colors(*ab: tuple[float, float]) -> torch.Tensor:
     """A picture of one row, in network units."""
     return torch.tensor(ab).T.reshape(1, 2, 1, -1) / color.AB_SCALE
 
 
 def test_the_ciede2000_loss_is_the_metric_where_lightness_is_kept():
-    one, other = (torch.rand(1, 2, 1, 2000, generator=torch.Generator().manual_seed(seed)) - 0.5 for seed in (0, 1))
-    for share in (1.0, 0.1):  # any two colours, and such as are near each other
+    one, other = (
+        torch.rand(1, 2, 1, 2000, generator=torch.Generator().manual_seed(seed)) - 0.5
+        for seed in (0, 1)
+    )
+    for share in (1.0, 0.1):  # any two colors, and such as are near each other
         near = share * one + (1 - share) * other
 
         def lab(ab):
@@ -86,7 +92,10 @@ def test_the_ciede2000_loss_is_the_metric_where_lightness_is_kept():
 
         expected = metrics.delta_e_2000(lab(near), lab(other))
         for n in range(0, 2000, 100):
-            ours = losses.ciede2000(near[..., n : n + 1], other[..., n : n + 1], corner=0.1).item() * color.AB_SCALE
+            ours = (
+                losses.ciede2000(near[..., n : n + 1], other[..., n : n + 1], corner=0.1).item()
+                * color.AB_SCALE
+            )
             assert ours == pytest.approx(expected[n], abs=0.25)
 
 
@@ -102,15 +111,18 @@ def test_a_step_along_the_slope_of_ciede2000_comes_nearer():
     assert losses.ciede2000(target, target) < 1e-4
 
 
-def test_the_ciede2000_loss_forgives_more_where_colours_are_vivid():
-    pale = losses.ciede2000(colours((5.0, 0.0)), colours((15.0, 0.0)))
-    vivid = losses.ciede2000(colours((60.0, 0.0)), colours((70.0, 0.0)))
+def test_the_ciede2000_loss_forgives_more_where_colors_are_vivid():
+    pale = losses.ciede2000(colors((5.0, 0.0)), colors((15.0, 0.0)))
+    vivid = losses.ciede2000(colors((60.0, 0.0)), colors((70.0, 0.0)))
     assert vivid < pale / 2
 
 
 def test_the_ciede2000_loss_is_square_well_below_its_corner_and_straight_beyond():
     def at(off: float, corner: float) -> float:
-        return losses.ciede2000(colours((20.0, off)), colours((20.0, 0.0)), corner=corner).item() * color.AB_SCALE
+        return (
+            losses.ciede2000(colors((20.0, off)), colors((20.0, 0.0)), corner=corner).item()
+            * color.AB_SCALE
+        )
 
     near, far = (at(off, corner=0.1) + 0.1 for off in (2.0, 80.0))
     assert at(2.0, corner=20.0) == pytest.approx(near**2 / (2 * 20.0), rel=0.05)
@@ -118,33 +130,40 @@ def test_the_ciede2000_loss_is_square_well_below_its_corner_and_straight_beyond(
 
 
 def test_enough_keeps_hues_and_what_is_muted_and_pays_nothing_for_more():
-    ab = colours((3.0, 4.0), (-30.0, 40.0), (-60.0, 80.0)).requires_grad_()
+    ab = colors((3.0, 4.0), (-30.0, 40.0), (-60.0, 80.0)).requires_grad_()
     kept = losses.enough(ab)
     muted, lively, glowing = kept.detach()[0, :, 0].T * color.AB_SCALE
     assert muted.tolist() == pytest.approx([3.0, 4.0], rel=0.01)
     assert (lively / lively.norm()).tolist() == pytest.approx([-0.6, 0.8], rel=1e-5)
     assert 30 < lively.norm() < 40 and lively.norm() < glowing.norm() < 40
     kept.square().sum().sqrt().backward()
-    assert ab.grad[0, :, 0, 2].norm() < 0.1 * ab.grad[0, :, 0, 0].norm() * glowing.norm() / muted.norm()
-    assert torch.isfinite(losses.enough(colours((0.0, 0.0)))).all()
+    assert (
+        ab.grad[0, :, 0, 2].norm()
+        < 0.1 * ab.grad[0, :, 0, 0].norm() * glowing.norm() / muted.norm()
+    )
+    assert torch.isfinite(losses.enough(colors((0.0, 0.0)))).all()
 
 
 def test_the_gradient_loss_sees_a_step_and_not_a_cast():
-    flat, step = (colours((0, 0), (0, 0), last).expand(1, 2, 3, 3) for last in ((0, 0), (64, 0)))
+    flat, step = (colors((0, 0), (0, 0), last).expand(1, 2, 3, 3) for last in ((0, 0), (64, 0)))
     assert losses.gradient(flat + 0.3, flat).item() == pytest.approx(0, abs=1e-7)
     assert losses.gradient(step, flat) > 0
     assert losses.gradient(step + 0.1, step).item() == pytest.approx(0, abs=1e-7)
 
 
-def test_the_greyness_loss_is_one_less_colourfulness_and_pulls_away_from_grey():
+def test_the_grayness_loss_is_one_less_colorfulness_and_pulls_away_from_gray():
     rgb = torch.rand(2, 3, 8, 8, requires_grad=True)
     levels = rgb.detach().movedim(1, -1).numpy() * 255
-    expected = 1 - np.mean([metrics.colorfulness(picture.round().astype(np.uint8)) for picture in levels]) / 100
-    loss = losses.greyness(rgb)
+    expected = (
+        1
+        - np.mean([metrics.colorfulness(picture.round().astype(np.uint8)) for picture in levels])
+        / 100
+    )
+    loss = losses.colorfulness_loss(rgb)
     assert loss.item() == pytest.approx(expected, abs=2e-3)
     loss.backward()
     with torch.no_grad():
-        assert losses.greyness(rgb - 10 * rgb.grad) < loss
+        assert losses.colorfulness_loss(rgb - 10 * rgb.grad) < loss
 
 
 GAMES = [
@@ -163,7 +182,9 @@ def moved(loss, scores=UNDECIDED) -> float:
 
 
 @pytest.mark.parametrize(("judge", "fool"), GAMES)
-def test_one_side_raises_real_scores_and_lowers_fake_ones_and_the_other_raises_fake_ones(judge, fool):
+def test_one_side_raises_real_scores_and_lowers_fake_ones_and_the_other_raises_fake_ones(
+    judge, fool
+):
     assert moved(lambda real: judge(real, UNDECIDED)) > 0
     assert moved(lambda fake: judge(UNDECIDED, fake)) < 0
     assert moved(fool) > 0

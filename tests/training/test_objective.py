@@ -1,4 +1,4 @@
-"""Errors of colour: that each that is asked for is there, counts by its weight and teaches the network."""
+"""Errors of color: that each that is asked for is there, counts by its weight and teaches the network."""
 
 import pytest
 import torch
@@ -6,10 +6,10 @@ from safetensors.torch import save_file
 from torchvision.models import vgg16
 
 from colorizenet.errors import ConfigError
-from colorizenet.training.objective import Objective, ObjectiveConfig
-from colorizenet.training.unet import UNet, UNetConfig
+from colorizenet.training.losses.objective import Objective, ObjectiveConfig
+from colorizenet.training.networks.unet import UNet, UNetConfig
 
-WEIGHTED = ("gradient", "bins", "greyness", "perceptual", "lpips")
+WEIGHTED = ("gradient", "bins", "colorfulness", "perceptual", "lpips")
 
 
 @pytest.fixture(scope="module")
@@ -17,9 +17,14 @@ def vgg(tmp_path_factory) -> str:
     """A file of VGG16's shape, with random weights."""
     torch.manual_seed(0)
     with torch.device("meta"):
-        shapes = {name: value.shape for name, value in vgg16(init_weights=False).features.state_dict().items()}
+        shapes = {
+            name: value.shape
+            for name, value in vgg16(init_weights=False).features.state_dict().items()
+        }
     path = tmp_path_factory.mktemp("weights") / "vgg16.safetensors"
-    save_file({f"features.{name}": 0.05 * torch.randn(shape) for name, shape in shapes.items()}, path)
+    save_file(
+        {f"features.{name}": 0.05 * torch.randn(shape) for name, shape in shapes.items()}, path
+    )
     return str(path)
 
 
@@ -50,14 +55,17 @@ def test_pixels_alone_unless_more_is_asked_for(network, sample):
 @pytest.mark.parametrize("name", WEIGHTED)
 def test_each_error_counts_by_its_weight_and_teaches_the_network(network, sample, vgg, name):
     once, thrice = (
-        (torch.manual_seed(2), errors_of(ObjectiveConfig(**{name: weight}, vgg16=vgg), network, *sample))[1]
+        (
+            torch.manual_seed(2),
+            errors_of(ObjectiveConfig(**{name: weight}, vgg16=vgg), network, *sample),
+        )[1]
         for weight in (1.0, 3.0)
     )
     assert set(once) == {"pixels", name}
     assert once[name].item() > 0
     assert thrice[name].item() == pytest.approx(3 * once[name].item(), rel=1e-5)
     once[name].backward()
-    # What is wrong with features or colour reaches the first convolution of the network.
+    # What is wrong with features or color reaches the first convolution of the network.
     assert next(network.parameters()).grad.abs().sum() > 0
 
 
@@ -72,7 +80,9 @@ def test_the_truth_costs_nothing(network, sample, vgg, name):
 def test_only_a_share_of_the_batch_is_looked_at(network, sample, vgg, name):
     network.eval()  # where a picture does not depend on those beside it
     lightness, ab = sample
-    some = errors_of(ObjectiveConfig(**{name: 1.0}, vgg16=vgg, looked_at=0.5), network, lightness, ab)
+    some = errors_of(
+        ObjectiveConfig(**{name: 1.0}, vgg16=vgg, looked_at=0.5), network, lightness, ab
+    )
     first = errors_of(ObjectiveConfig(**{name: 1.0}, vgg16=vgg), network, lightness[:1], ab[:1])
     assert some[name].item() == pytest.approx(first[name].item(), rel=1e-5)
     both = errors_of(ObjectiveConfig(**{name: 1.0}, vgg16=vgg), network, lightness, ab)

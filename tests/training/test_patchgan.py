@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from colorizenet.errors import ConfigError
-from colorizenet.training.patchgan import PatchGAN, PatchGANConfig
+from colorizenet.training.networks.patchgan import PatchGAN, PatchGANConfig
 
 
-@pytest.mark.parametrize(("widths", "side"), [((64, 128, 256, 512), 70), ((64, 128, 256), 34), ((64, 128), 16)])
+@pytest.mark.parametrize(
+    ("widths", "side"), [((64, 128, 256, 512), 70), ((64, 128, 256), 34), ((64, 128), 16)]
+)
 def test_patches_have_the_sides_of_the_paper(widths, side):
     assert PatchGANConfig(widths=widths).receptive_field == side
 
@@ -21,7 +23,9 @@ def test_a_score_depends_on_its_patch_and_on_nothing_else(widths):
     scores = PatchGAN(config)(picture)
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
     rows, columns = picture.grad.abs().sum((0, 1)).nonzero().unbind(1)
-    assert rows.max() - rows.min() + 1 == columns.max() - columns.min() + 1 == config.receptive_field
+    assert (
+        rows.max() - rows.min() + 1 == columns.max() - columns.min() + 1 == config.receptive_field
+    )
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
@@ -31,7 +35,10 @@ def test_it_answers_with_a_map_and_every_parameter_learns(norm, spectral):
     scores = network(torch.rand(2, 3, 64, 64))
     assert scores.shape == (2, 1, 14, 14)
     scores.square().mean().backward()
-    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0
+        for parameter in network.parameters()
+    )
 
 
 @given(st.floats(0.1, 100))
@@ -42,7 +49,10 @@ def test_spectral_norm_bounds_how_fast_scores_change(scale):
         for module in network.layers[::2]:
             module.parametrizations.weight.original.mul_(scale)
     network.eval()
-    assert all(torch.linalg.matrix_norm(module.weight.flatten(1), 2) < 1.3 for module in network.layers[::2])
+    assert all(
+        torch.linalg.matrix_norm(module.weight.flatten(1), 2) < 1.3
+        for module in network.layers[::2]
+    )
 
 
 @pytest.mark.parametrize("widths", [(), (64,), (64, 0)])

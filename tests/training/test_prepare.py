@@ -18,15 +18,16 @@ from filelock import FileLock
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from colorizenet import cli, metrics
+from colorizenet import cli
 from colorizenet.errors import ConfigError, DataError
-from colorizenet.sources import all_pictures, find_pictures, splits_of
-from colorizenet.training import prepare as preparing
-from colorizenet.training.data import DataConfig, Photographs
-from colorizenet.training.duplicates import Hashes
-from colorizenet.training.prepare import Examined, Preparation, prepare
-from colorizenet.training.screen import Screen
-from colorizenet.training.shrink import Original
+from colorizenet.evaluation import metrics
+from colorizenet.photosets import find_photos, list_photos, split_photos
+from colorizenet.training.data import prepare as preparing
+from colorizenet.training.data.duplicates import Hashes
+from colorizenet.training.data.loader import DataConfig, Photographs
+from colorizenet.training.data.prepare import Examined, Preparation, prepare
+from colorizenet.training.data.screen import Screen
+from colorizenet.training.data.shrink import Original
 
 SPLITS = ("train", "val", "test")
 SMALL = Preparation(size=32, per_shard=3)
@@ -45,7 +46,11 @@ def outcomes(folder: Path) -> dict[str, str]:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def stored(folder: Path, name: str) -> bytes:
@@ -99,11 +104,16 @@ def test_every_picture_is_stored_small_and_with_all_its_chroma(folder, made):
     for name, row in rows(made).items():
         whole, encoded = cv2.imread(str(folder / name)), stored(made, name)
         assert whole is not None
-        rgb, opened = rgb_of(encoded), pyvips.Image.new_from_buffer(encoded, "")
+        rgb, open_for_reading = rgb_of(encoded), pyvips.Image.new_from_buffer(encoded, "")
         scale = 32 / min(whole.shape[:2])
-        assert (opened.width, opened.height) == tuple(round(side * scale) for side in whole.shape[1::-1])
-        assert (row.width, row.height) == (str(opened.width), str(opened.height))
-        assert opened.get("jpeg-chroma-subsample") == "4:4:4"
+        assert (open_for_reading.width, open_for_reading.height) == tuple(
+            round(side * scale) for side in whole.shape[1::-1]
+        )
+        assert (row.width, row.height) == (
+            str(open_for_reading.width),
+            str(open_for_reading.height),
+        )
+        assert open_for_reading.get("jpeg-chroma-subsample") == "4:4:4"
         reference = cv2.resize(whole, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)[..., ::-1]
         assert metrics.psnr(rgb, reference) > 28
 
@@ -114,18 +124,26 @@ def test_a_small_picture_keeps_its_size(tmp_path, write_photograph):
     assert rgb_of(stored(tmp_path / "out", "train/a.png")).shape == (70, 90, 3)
 
 
-def test_a_large_jpeg_is_shrunk_while_decoding_to_what_the_whole_would_give(colour_photograph):
-    large = cv2.resize(colour_photograph, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+def test_a_large_jpeg_is_shrunk_while_decoding_to_what_the_whole_would_give(color_photograph):
+    large = cv2.resize(color_photograph, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
     encoded = cv2.imencode(".jpg", large[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
     for size in (64, 100, 128, 200, 256):
         rgb = Original(encoded).shrunk(size)
         assert min(rgb.shape[:2]) == size
-        assert metrics.psnr(rgb, cv2.resize(large, rgb.shape[1::-1], interpolation=cv2.INTER_AREA)) > 30
+        assert (
+            metrics.psnr(rgb, cv2.resize(large, rgb.shape[1::-1], interpolation=cv2.INTER_AREA))
+            > 30
+        )
 
 
 def test_the_splits_are_those_of_training_on_the_folder_itself(folder, made):
-    expected = {split: {picture.name for picture in pictures} for split, pictures in splits_of(folder).items()}
-    assert {split: {n for n, row in rows(made).items() if row.split == split} for split in SPLITS} == expected
+    expected = {
+        split: {picture.name for picture in pictures}
+        for split, pictures in split_photos(folder).items()
+    }
+    assert {
+        split: {n for n, row in rows(made).items() if row.split == split} for split in SPLITS
+    } == expected
     assert all(row.shard.startswith(row.split) for row in rows(made).values())
 
 
@@ -148,10 +166,14 @@ def test_the_shards_are_webdataset_and_what_training_reads(made):
             members += [f"{shard}/{member.name}" for member in tar]
             assert len(tar.getmembers()) <= 3
     assert len({name.split("/")[1] for name in members}) == len(members) == len(kept)
-    assert {picture.name for picture in all_pictures(made)} == set(members)
+    assert {picture.name for picture in list_photos(made)} == set(members)
     for split in SPLITS:
-        assert len(find_pictures(made, split)) == sum(row.split == split for row in kept)
-    full = [sum(row.shard == shard[:-4] for row in kept) for shard in shards if f"{shard[:-5]}" == "train-00"]
+        assert len(find_photos(made, split)) == sum(row.split == split for row in kept)
+    full = [
+        sum(row.shard == shard[:-4] for row in kept)
+        for shard in shards
+        if f"{shard[:-5]}" == "train-00"
+    ]
     assert full[:-1] == [3] * (len(full) - 1)
 
 
@@ -175,24 +197,26 @@ def test_shards_can_be_prepared_too(tmp_path, folder, made, pack):
     pack(tmp_path / "train-000.tar", folder, files[:5])
     pack(tmp_path / "val-000.tar", folder, files[5:8])
     prepare(str(tmp_path / "{train,val}-000.tar"), tmp_path / "out", SMALL)
-    assert sorted(row.split for row in rows(tmp_path / "out").values()) == ["train"] * 5 + ["val"] * 3
+    assert (
+        sorted(row.split for row in rows(tmp_path / "out").values()) == ["train"] * 5 + ["val"] * 3
+    )
 
 
 # What is left out
 
 
 @pytest.fixture
-def mixed(tmp_path, write_photograph, colour_photograph) -> Path:
+def mixed(tmp_path, write_photograph, color_photograph) -> Path:
     """One good photograph to train on, and one of each that is not."""
     root = tmp_path / "in" / "train"
     good = write_photograph(root / "good.jpg", 1, height=160, width=200).read_bytes()
     write_photograph(root / "tiny.png", 2, height=50, width=300)
-    grey = cv2.cvtColor(colour_photograph, cv2.COLOR_RGB2GRAY)
-    cv2.imwrite(str(root / "grey.jpg"), grey)
-    sepia = grey[..., None] * np.array([0.55, 0.78, 1.0])
+    gray = cv2.cvtColor(color_photograph, cv2.COLOR_RGB2GRAY)
+    cv2.imwrite(str(root / "gray.jpg"), gray)
+    sepia = gray[..., None] * np.array([0.55, 0.78, 1.0])
     cv2.imwrite(str(root / "toned.png"), sepia.astype(np.uint8))
     (root / "cut.jpg").write_bytes(good[: len(good) // 2])
-    (root / "cut.png").write_bytes(cv2.imencode(".png", colour_photograph)[1].tobytes()[:9000])
+    (root / "cut.png").write_bytes(cv2.imencode(".png", color_photograph)[1].tobytes()[:9000])
     (root / "empty.jpg").touch()
     (root / "text.webp").write_text("no picture")
     (root / "folder.jpg").mkdir()
@@ -200,22 +224,32 @@ def mixed(tmp_path, write_photograph, colour_photograph) -> Path:
     return tmp_path / "in"
 
 
-LEFT_OUT = {"tiny.png": "tiny", "grey.jpg": "grey", "toned.png": "toned"} | dict.fromkeys(
+LEFT_OUT = {"tiny.png": "tiny", "gray.jpg": "gray", "toned.png": "toned"} | dict.fromkeys(
     ("cut.jpg", "cut.png", "empty.jpg", "text.webp", "folder.jpg", "lost.jpg"), "unreadable"
 )
 
 
-def test_what_cannot_be_learnt_from_is_left_out_and_said_to_be(tmp_path, mixed):
+def test_what_cannot_be_learned_from_is_left_out_and_said_to_be(tmp_path, mixed):
     told = []
     prepared = prepare(
-        mixed, tmp_path / "out", told=lambda row, examined, total: told.append((row.kind, examined, total))
+        mixed,
+        tmp_path / "out",
+        told=lambda row, examined, total: told.append((row.kind, examined, total)),
     )
-    assert outcomes(tmp_path / "out") == {"train/good.jpg": "kept"} | {f"train/{n}": why for n, why in LEFT_OUT.items()}
-    assert [examined for _, examined, _ in told] == list(range(1, 11)) and {total for *_, total in told} == {10}
+    assert outcomes(tmp_path / "out") == {"train/good.jpg": "kept"} | {
+        f"train/{n}": why for n, why in LEFT_OUT.items()
+    }
+    assert [examined for _, examined, _ in told] == list(range(1, 11)) and {
+        total for *_, total in told
+    } == {10}
     assert prepared.kept == {"train": 1} and prepared.dropped["unreadable"] == 6
     by_name = rows(tmp_path / "out")
     assert by_name["train/tiny.png"].outcome == "tiny: 300 x 50"
-    assert float(by_name["train/grey.jpg"].colorfulness) < 12 < float(by_name["train/good.jpg"].colorfulness)
+    assert (
+        float(by_name["train/gray.jpg"].colorfulness)
+        < 12
+        < float(by_name["train/good.jpg"].colorfulness)
+    )
     assert str(tmp_path) not in (tmp_path / "out" / "manifest.tsv").read_text()
 
 
@@ -223,25 +257,32 @@ def test_the_settings_of_the_screen_let_them_in(tmp_path, mixed):
     everything = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
     prepare(mixed, tmp_path / "out", Preparation(size=64, duplicate_bits=-1, screen=everything))
     kept = {name for name, kind in outcomes(tmp_path / "out").items() if kind == "kept"}
-    assert kept == {"train/good.jpg", "train/tiny.png", "train/grey.jpg", "train/toned.png"}
+    assert kept == {"train/good.jpg", "train/tiny.png", "train/gray.jpg", "train/toned.png"}
 
 
-def test_the_side_that_counts_is_that_of_the_photograph_and_not_of_what_is_stored(tmp_path, write_photograph):
+def test_the_side_that_counts_is_that_of_the_photograph_and_not_of_what_is_stored(
+    tmp_path, write_photograph
+):
     write_photograph(tmp_path / "in" / "train" / "a.png", 1, height=160, width=200)
     prepare(tmp_path / "in", tmp_path / "out", Preparation(size=32, screen=Screen(min_side=150)))
     assert outcomes(tmp_path / "out") == {"train/a.png": "kept"}
 
 
-def test_a_copy_goes_from_the_pictures_to_train_on(tmp_path, write_photograph, colour_photograph):
+def test_a_copy_goes_from_the_pictures_to_train_on(tmp_path, write_photograph, color_photograph):
     source = tmp_path / "in"
     for split, width, quality in (("val", 600, 95), ("test", 450, 90), ("train", 300, 70)):
         (source / split).mkdir(parents=True)
-        copy = cv2.resize(colour_photograph, (width, width * 2 // 3), interpolation=cv2.INTER_AREA)
-        cv2.imwrite(str(source / split / "copy.jpg"), copy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+        copy = cv2.resize(color_photograph, (width, width * 2 // 3), interpolation=cv2.INTER_AREA)
+        cv2.imwrite(
+            str(source / split / "copy.jpg"), copy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
+        )
         write_photograph(source / split / "other.png", width, height=100, width=120)
     prepare(source, tmp_path / "out", Preparation(size=128))
     found = rows(tmp_path / "out")
-    assert {name for name, row in found.items() if row.kind == "duplicate"} == {"test/copy.jpg", "train/copy.jpg"}
+    assert {name for name, row in found.items() if row.kind == "duplicate"} == {
+        "test/copy.jpg",
+        "train/copy.jpg",
+    }
     assert found["train/copy.jpg"].outcome == f"duplicate: of {found['val/copy.jpg'].key}"
     prepare(source, tmp_path / "all", Preparation(size=128, duplicate_bits=-1))
     assert set(outcomes(tmp_path / "all").values()) == {"kept"}
@@ -256,7 +297,9 @@ def test_near_hashes_are_found_as_if_all_were_compared(hashes, data, distance):
     query = data.draw(st.sampled_from(hashes)) if hashes else 0
     for bit in data.draw(st.sets(st.integers(0, 63), max_size=9)):
         query ^= 1 << bit
-    near = [number for number, value in enumerate(hashes) if (value ^ query).bit_count() <= distance]
+    near = [
+        number for number, value in enumerate(hashes) if (value ^ query).bit_count() <= distance
+    ]
     assert seen.find(query) == (near[0] if near else None)
 
 
@@ -264,89 +307,115 @@ def test_where_nothing_is_left_it_says_why_and_leaves_room_to_try_again(tmp_path
     (mixed / "train" / "good.jpg").unlink()
     with pytest.raises(DataError) as error:
         prepare(mixed, tmp_path / "out")
-    assert "9 pictures and none is worth keeping (6 unreadable, 1 grey, 1 tiny, 1 toned)" in one_line(error)
-    assert prepare(mixed, tmp_path / "out", Preparation(screen=Screen(min_side=0))).kept == {"train": 1}
+    assert (
+        "9 pictures and none is worth keeping (6 unreadable, 1 gray, 1 tiny, 1 toned)"
+        in one_line(error)
+    )
+    assert prepare(mixed, tmp_path / "out", Preparation(screen=Screen(min_side=0))).kept == {
+        "train": 1
+    }
 
 
 def test_a_name_stays_on_its_row(tmp_path, write_photograph):
-    names = {"a\tb.png": "a\\tb.png", "c\nd.png": "c\\nd.png", "e\\f.png": "e\\\\f.png", "\udcff.png": "\\udcff.png"}
+    names = {
+        "a\tb.png": "a\\tb.png",
+        "c\nd.png": "c\\nd.png",
+        "e\\f.png": "e\\\\f.png",
+        "\udcff.png": "\\udcff.png",
+    }
     for number, name in enumerate([*names, "Zürich.png"]):
         write_photograph(tmp_path / "in" / "train" / name, number, height=80, width=90)
     prepare(tmp_path / "in", tmp_path / "out")
-    assert outcomes(tmp_path / "out") == {f"train/{name}": "kept" for name in [*names.values(), "Zürich.png"]}
+    assert outcomes(tmp_path / "out") == {
+        f"train/{name}": "kept" for name in [*names.values(), "Zürich.png"]
+    }
 
 
 # Formats
 
 
-def same_as(colour_photograph, encoded: bytes, least: float = 30) -> None:
+def same_as(color_photograph, encoded: bytes, least: float = 30) -> None:
     """It became the photograph, 100 px high."""
     rgb = Original(encoded).shrunk(100)
     assert rgb.dtype == np.uint8 and rgb.shape == (100, 150, 3)
-    assert metrics.psnr(rgb, cv2.resize(colour_photograph, (150, 100), interpolation=cv2.INTER_AREA)) > least
+    assert (
+        metrics.psnr(rgb, cv2.resize(color_photograph, (150, 100), interpolation=cv2.INTER_AREA))
+        > least
+    )
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp"])
-def test_formats(colour_photograph, suffix):
-    same_as(colour_photograph, cv2.imencode(suffix, colour_photograph[..., ::-1])[1].tobytes())
+def test_formats(color_photograph, suffix):
+    same_as(color_photograph, cv2.imencode(suffix, color_photograph[..., ::-1])[1].tobytes())
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
-def test_sixteen_bits(colour_photograph, suffix):
-    deep = colour_photograph[..., ::-1].astype(np.uint16) * 257
-    same_as(colour_photograph, cv2.imencode(suffix, deep)[1].tobytes())
+def test_sixteen_bits(color_photograph, suffix):
+    deep = color_photograph[..., ::-1].astype(np.uint16) * 257
+    same_as(color_photograph, cv2.imencode(suffix, deep)[1].tobytes())
 
 
 @pytest.mark.parametrize(
     ("orientation", "turned"),
-    [(1, None), (3, cv2.ROTATE_180), (6, cv2.ROTATE_90_COUNTERCLOCKWISE), (8, cv2.ROTATE_90_CLOCKWISE)],
+    [
+        (1, None),
+        (3, cv2.ROTATE_180),
+        (6, cv2.ROTATE_90_COUNTERCLOCKWISE),
+        (8, cv2.ROTATE_90_CLOCKWISE),
+    ],
 )
-def test_a_picture_is_turned_upright(colour_photograph, orientation, turned):
-    lying = colour_photograph if turned is None else cv2.rotate(colour_photograph, turned)
+def test_a_picture_is_turned_upright(color_photograph, orientation, turned):
+    lying = color_photograph if turned is None else cv2.rotate(color_photograph, turned)
     image = vips(lying).copy()
     image.set_type(pyvips.GValue.gint_type, "orientation", orientation)
-    same_as(colour_photograph, image.jpegsave_buffer(Q=95))
+    same_as(color_photograph, image.jpegsave_buffer(Q=95))
 
 
-def test_a_profile_is_honoured(colour_photograph):
-    wide = vips(colour_photograph).icc_transform("p3", input_profile="srgb")
-    assert metrics.psnr(wide.numpy(), colour_photograph) < 30
-    same_as(colour_photograph, wide.pngsave_buffer())
-    same_as(colour_photograph, vips(colour_photograph).pngsave_buffer(profile="srgb"))
+def test_a_profile_is_honored(color_photograph):
+    wide = vips(color_photograph).icc_transform("p3", input_profile="srgb")
+    assert metrics.psnr(wide.numpy(), color_photograph) < 30
+    same_as(color_photograph, wide.pngsave_buffer())
+    same_as(color_photograph, vips(color_photograph).pngsave_buffer(profile="srgb"))
 
 
-def test_cmyk_becomes_what_it_shows(colour_photograph):
-    printed = vips(colour_photograph).icc_transform("cmyk", input_profile="srgb")
-    same_as(colour_photograph, printed.jpegsave_buffer(Q=95), least=24)  # paper shows fewer colours
+def test_cmyk_becomes_what_it_shows(color_photograph):
+    printed = vips(color_photograph).icc_transform("cmyk", input_profile="srgb")
+    same_as(color_photograph, printed.jpegsave_buffer(Q=95), least=24)  # paper shows fewer colors
 
 
-def test_a_damaged_profile_does_not_make_the_picture_one(colour_photograph):
-    image = vips(colour_photograph).copy()
+def test_a_damaged_profile_does_not_make_the_picture_one(color_photograph):
+    image = vips(color_photograph).copy()
     profile: Any = b"no profile" * 20
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    same_as(colour_photograph, image.tiffsave_buffer())
+    same_as(color_photograph, image.tiffsave_buffer())
 
 
-def test_transparency_is_shown_on_white(colour_photograph):
+def test_transparency_is_shown_on_white(color_photograph):
     for dtype, full in ((np.uint8, 255), (np.uint16, 65535)):
-        rgba = np.dstack([colour_photograph.astype(dtype) * (full // 255), np.full((400, 600), full, dtype)])
+        rgba = np.dstack(
+            [color_photograph.astype(dtype) * (full // 255), np.full((400, 600), full, dtype)]
+        )
         rgba[:200, :, 3] = 0
-        expected = colour_photograph.copy()
+        expected = color_photograph.copy()
         expected[:200] = 255
         same_as(expected, cv2.imencode(".png", rgba[..., [2, 1, 0, 3]])[1].tobytes(), least=29)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_has_three_equal_channels(colour_photograph, dtype):
-    grey = cv2.cvtColor(colour_photograph, cv2.COLOR_RGB2GRAY).astype(dtype) * (257 if dtype == np.uint16 else 1)
-    rgb = Original(cv2.imencode(".png", grey)[1].tobytes()).shrunk(100)
+def test_gray_has_three_equal_channels(color_photograph, dtype):
+    gray = cv2.cvtColor(color_photograph, cv2.COLOR_RGB2GRAY).astype(dtype) * (
+        257 if dtype == np.uint16 else 1
+    )
+    rgb = Original(cv2.imencode(".png", gray)[1].tobytes()).shrunk(100)
     assert rgb.shape == (100, 150, 3) and np.ptp(rgb, axis=2).max() == 0
 
 
-def test_floating_point_is_not_guessed_at(tmp_path, mixed, colour_photograph):
-    cv2.imwrite(str(mixed / "train" / "float.tif"), colour_photograph.astype(np.float32) / 255)
+def test_floating_point_is_not_guessed_at(tmp_path, mixed, color_photograph):
+    cv2.imwrite(str(mixed / "train" / "float.tif"), color_photograph.astype(np.float32) / 255)
     prepare(mixed, tmp_path / "out")
-    assert rows(tmp_path / "out")["train/float.tif"].outcome.startswith("unreadable: it has float pixels")
+    assert rows(tmp_path / "out")["train/float.tif"].outcome.startswith(
+        "unreadable: it has float pixels"
+    )
 
 
 # Stopped and gone on with
@@ -364,7 +433,7 @@ def test_a_killed_program_goes_on_to_the_same_bytes(folder, made, tmp_path):
     slow = f"""
 import time
 from colorizenet.cli import main
-from colorizenet.training.shrink import Original
+from colorizenet.training.data.shrink import Original
 shrunk = Original.shrunk
 Original.shrunk = lambda *arguments: (time.sleep(0.05), shrunk(*arguments))[1]
 main({["prepare", str(folder), str(target), *map(str, SMALL_FLAGS), "--jobs", "1"]!r})
@@ -377,18 +446,25 @@ main({["prepare", str(folder), str(target), *map(str, SMALL_FLAGS), "--jobs", "1
     assert process.returncode == -signal.SIGKILL
     assert not (target / "manifest.tsv").exists()
     begun = (target / "val-000.tar").stat()
-    done = subprocess.run(command(folder, target, *SMALL_FLAGS), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command(folder, target, *SMALL_FLAGS), capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout) == (0, f"{target}\n"), done.stderr
     assert content(target) == content(made)
     after = (target / "val-000.tar").stat()
-    assert (after.st_ino, after.st_mtime_ns) == (begun.st_ino, begun.st_mtime_ns)  # it was not made again
+    assert (after.st_ino, after.st_mtime_ns) == (
+        begun.st_ino,
+        begun.st_mtime_ns,
+    )  # it was not made again
 
 
 class Killed(BaseException):
     pass
 
 
-def test_it_can_be_stopped_before_and_after_each_file_appears(tmp_path, monkeypatch, write_photograph):
+def test_it_can_be_stopped_before_and_after_each_file_appears(
+    tmp_path, monkeypatch, write_photograph
+):
     folder, rename = tmp_path / "in", Path.replace
     for number, split in enumerate(("val", "test", *4 * ["train"])):
         write_photograph(folder / split / f"{number}.png", number, height=64, width=80)
@@ -447,7 +523,9 @@ def test_other_settings_are_refused_and_named(folder, begun, made):
     for target in (begun, made):
         with pytest.raises(ConfigError) as error:
             prepare(folder, target, other)
-        assert f"begun with size 32 (now 64), max_tone {Screen().max_tone} (now 0.9)" in one_line(error)
+        assert f"begun with size 32 (now 64), max_tone {Screen().max_tone} (now 0.9)" in one_line(
+            error
+        )
 
 
 def test_other_pictures_are_refused(begun, tmp_path, folder, write_photograph):
@@ -476,7 +554,9 @@ def test_a_shard_that_was_lost_is_missed(folder, begun):
     assert "has lost val-000.tar" in one_line(error)
 
 
-def test_a_split_whose_last_pictures_are_all_left_out_ends_without_an_empty_shard(tmp_path, write_photograph):
+def test_a_split_whose_last_pictures_are_all_left_out_ends_without_an_empty_shard(
+    tmp_path, write_photograph
+):
     for split in ("val", "train"):
         for number in range(4):
             write_photograph(tmp_path / "in" / split / f"{number}.png", number, height=80, width=90)
@@ -513,7 +593,11 @@ def test_a_shard_may_not_join_the_photographs(folder, write_photograph, tmp_path
     for source, target, part in (
         (folder, folder / "out", "lies inside"),
         (folder, folder, "lies inside"),
-        (write_photograph(tmp_path / "out" / "in" / "a.png", 1).parent, tmp_path / "out", "contains pictures"),
+        (
+            write_photograph(tmp_path / "out" / "in" / "a.png", 1).parent,
+            tmp_path / "out",
+            "contains pictures",
+        ),
     ):
         with pytest.raises(ConfigError) as error:
             prepare(source, target, SMALL)
@@ -567,7 +651,9 @@ def test_unreadable_pictures_are_named_and_stop_nothing(run, mixed, tmp_path):
     status, out, err = run(mixed, tmp_path / "out")
     assert (status, out, len(err)) == (0, [str(tmp_path / "out")], 7)
     assert "colorizenet: train/empty.jpg is left out: unreadable: it is empty" in err
-    assert err[-1].startswith("1 kept (train 1, val 0, test 0), 6 unreadable, 1 grey, 1 tiny, 1 toned in ")
+    assert err[-1].startswith(
+        "1 kept (train 1, val 0, test 0), 6 unreadable, 1 gray, 1 tiny, 1 toned in "
+    )
 
 
 @pytest.mark.parametrize(
@@ -591,7 +677,9 @@ def test_a_flag_changes_its_setting_alone(run, monkeypatch, tmp_path, flag, valu
 
     monkeypatch.setattr(preparing, "prepare", instead)
     assert run("in", tmp_path, flag, value)[0] == 0
-    default, given = (preparing._flat(preparing.asdict(settings)) for settings in (Preparation(), asked[0]))
+    default, given = (
+        preparing._flat(preparing.asdict(settings)) for settings in (Preparation(), asked[0])
+    )
     assert {name: given[name] for name in given if given[name] != default[name]} == {field: value}
     assert run("in", tmp_path)[0] == 0 and asked[1] == Preparation()
 
@@ -638,5 +726,7 @@ try:
 except SystemExit as ended:
     sys.exit(ended.code or ("torch imported" if "torch" in sys.modules else 0))
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,9 @@ from torch import nn
 
 from colorizenet.errors import ConfigError
 from colorizenet.modelfile import ModelCard
-from colorizenet.training.encoder_unet import EncoderUNet, EncoderUNetConfig
 from colorizenet.training.export import export_network
-from colorizenet.training.queries import ColorQueries
+from colorizenet.training.networks.color_queries import ColorQueries
+from colorizenet.training.networks.encoder_unet import EncoderUNet, EncoderUNetConfig
 
 WIDTHS = (12, 8, 8, 4)
 
@@ -75,7 +75,11 @@ def test_each_pixel_chooses_for_itself():
 def test_every_parameter_learns():
     queries = heard().train()
     queries(levels(2, 2, 3)).square().mean().backward()
-    still = [name for name, it in queries.named_parameters() if it.grad is None or not it.grad.abs().sum() > 0]
+    still = [
+        name
+        for name, it in queries.named_parameters()
+        if it.grad is None or not it.grad.abs().sum() > 0
+    ]
     assert still == []
 
 
@@ -86,8 +90,12 @@ def test_a_network_with_queries_is_exported_for_any_size(tmp_path, weights):
     nn.init.normal_(built.head.weight, std=0.01)
     assert built.queries is not None
     nn.init.normal_(built.queries.mix.weight, std=0.01)
-    export_network(built, ModelCard(name="queries", task="regression"), tmp_path / "out.onnx", weights=weights)
-    session = onnxruntime.InferenceSession(tmp_path / "out.onnx", providers=["CPUExecutionProvider"])
+    export_network(
+        built, ModelCard(name="queries", task="regression"), tmp_path / "out.onnx", weights=weights
+    )
+    session = onnxruntime.InferenceSession(
+        tmp_path / "out.onnx", providers=["CPUExecutionProvider"]
+    )
     for shape in ((1, 1, 32, 32), (2, 1, 96, 160)):
         lightness = torch.rand(shape)
         (exported,) = session.run(None, {"lightness": lightness.numpy()})

@@ -7,10 +7,10 @@ import skimage.data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from colorizenet import metrics
 from colorizenet.errors import ConfigError
-from colorizenet.sources import Picture, decode
-from colorizenet.training.screen import Screen, difference_hash
+from colorizenet.evaluation import metrics
+from colorizenet.photosets import Photo, decode
+from colorizenet.training.data.screen import Screen, difference_hash
 
 OPEN = Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0)
 PHOTOGRAPHS = ("astronaut", "coffee", "cat")
@@ -20,17 +20,17 @@ law = settings(deadline=None, max_examples=60)
 
 @pytest.fixture(scope="module", params=PHOTOGRAPHS)
 def photograph(request) -> np.ndarray:
-    """A real photograph in colour."""
+    """A real photograph in color."""
     return getattr(skimage.data, request.param)()
 
 
-def greyed(rgb: np.ndarray) -> np.ndarray:
+def grayed(rgb: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
 def toned(rgb: np.ndarray, ink: tuple[float, float, float] = (1.07, 0.87, 0.65)) -> np.ndarray:
     """A print of one ink, sepia unless another is given."""
-    return np.clip(greyed(rgb) * np.array(ink), 0, 255).astype(np.uint8)
+    return np.clip(grayed(rgb) * np.array(ink), 0, 255).astype(np.uint8)
 
 
 def noisy(rgb: np.ndarray) -> np.ndarray:
@@ -49,40 +49,44 @@ def as_jpeg(rgb: np.ndarray, quality: int = 75) -> np.ndarray:
 
 
 @pytest.mark.parametrize("side", [64, 100, 128, 400, 512])
-def test_a_photograph_in_colour_stays_at_any_size(side):
+def test_a_photograph_in_color_stays_at_any_size(side):
     rgb = cv2.resize(skimage.data.astronaut(), (side, side), interpolation=cv2.INTER_AREA)
     assert Screen().flaw(rgb) is None
     assert Screen().flaw(as_jpeg(rgb)) is None
 
 
-def test_even_a_brown_photograph_is_not_of_one_ink(colour_photograph):
-    assert Screen().flaw(colour_photograph) is None
+def test_even_a_brown_photograph_is_not_of_one_ink(color_photograph):
+    assert Screen().flaw(color_photograph) is None
 
 
-def test_a_grey_photograph_is_left_out_as_grey(photograph):
-    for rgb in (greyed(photograph), as_jpeg(greyed(photograph)), noisy(greyed(photograph))):
-        assert (Screen().flaw(rgb) or "").startswith("grey: colourfulness ")
+def test_a_gray_photograph_is_left_out_as_gray(photograph):
+    for rgb in (grayed(photograph), as_jpeg(grayed(photograph)), noisy(grayed(photograph))):
+        assert (Screen().flaw(rgb) or "").startswith("gray: colorfulness ")
 
 
-@pytest.mark.parametrize("ink", [(1.07, 0.87, 0.65), (0.7, 0.85, 1.1), (0.8, 1.1, 0.7)], ids=["sepia", "blue", "green"])
+@pytest.mark.parametrize(
+    "ink", [(1.07, 0.87, 0.65), (0.7, 0.85, 1.1), (0.8, 1.1, 0.7)], ids=["sepia", "blue", "green"]
+)
 def test_a_photograph_of_one_ink_is_left_out_as_toned(photograph, ink):
     for rgb in (toned(photograph, ink), as_jpeg(toned(photograph, ink))):
-        assert metrics.colorfulness(rgb) > Screen().min_colorfulness  # so that only its tone can tell
+        assert (
+            metrics.colorfulness(rgb) > Screen().min_colorfulness
+        )  # so that only its tone can tell
         assert (Screen().flaw(rgb) or "").startswith("toned: ")
 
 
-def test_grey_has_no_tone(photograph, samples):
+def test_gray_has_no_tone(photograph, samples):
     """Not even that of the rounding of its Lab."""
-    greys = [greyed(photograph), *(decode(Picture(path.name, path)) for path in samples)]
-    assert all(Screen(min_colorfulness=0.0).flaw(grey) is None for grey in greys)
+    grays = [grayed(photograph), *(decode(Photo(path.name, path)) for path in samples)]
+    assert all(Screen(min_colorfulness=0.0).flaw(gray) is None for gray in grays)
 
 
 def test_old_photographs_are_left_out(samples):
-    assert all(Screen().flaw(decode(Picture(path.name, path))) for path in samples)
+    assert all(Screen().flaw(decode(Photo(path.name, path))) for path in samples)
 
 
 @pytest.mark.parametrize("shape", [(63, 200), (200, 63), (1, 1)])
-def test_a_tiny_picture_is_left_out_whatever_its_colours(shape):
+def test_a_tiny_picture_is_left_out_whatever_its_colors(shape):
     rgb = cv2.resize(skimage.data.astronaut(), shape[::-1], interpolation=cv2.INTER_AREA)
     assert Screen().flaw(rgb) == f"tiny: {shape[1]} x {shape[0]}"
     assert Screen(min_side=min(shape), min_colorfulness=0.0, max_tone=1.0).flaw(rgb) is None
@@ -94,14 +98,14 @@ def test_a_screen_that_is_open_lets_everything_in(height, width, kind, value):
     flat = np.full((height, width, 3), value, np.uint8)
     sepia = (flat * np.array([1, 0.8, 0.6])).astype(np.uint8)
     random = np.random.default_rng(value).integers(0, 256, flat.shape, np.uint8)
-    assert OPEN.flaw((flat, sepia, random, greyed(random))[kind]) is None
+    assert OPEN.flaw((flat, sepia, random, grayed(random))[kind]) is None
 
 
 @pytest.mark.parametrize(
     ("open_to", "rgb"),
     [
         ({"min_side": 0}, SMALL[::2, ::2].copy()),
-        ({"min_colorfulness": 0.0}, greyed(SMALL)),
+        ({"min_colorfulness": 0.0}, grayed(SMALL)),
         ({"max_tone": 1.0}, toned(SMALL)),
     ],
 )
@@ -114,10 +118,12 @@ def test_each_setting_opens_its_own_gate_and_no_other(open_to, rgb):
 
 @law
 @given(st.floats(0, 1), st.floats(0, 100), st.floats(0, 100), st.floats(0.5, 1), st.floats(0.5, 1))
-def test_a_stricter_screen_lets_nothing_more_in(saturation, colorfulness, other_colorfulness, tone, other_tone):
+def test_a_stricter_screen_lets_nothing_more_in(
+    saturation, colorfulness, other_colorfulness, tone, other_tone
+):
     rgb = SMALL.astype(np.float32)
-    grey = rgb.mean(axis=-1, keepdims=True)
-    rgb = (grey + saturation * (rgb - grey)).astype(np.uint8)
+    gray = rgb.mean(axis=-1, keepdims=True)
+    rgb = (gray + saturation * (rgb - gray)).astype(np.uint8)
     low, high = sorted((colorfulness, other_colorfulness))
     strict, loose = sorted((tone, other_tone))
     stricter = Screen(min_side=0, min_colorfulness=high, max_tone=strict)
@@ -128,7 +134,9 @@ def test_a_stricter_screen_lets_nothing_more_in(saturation, colorfulness, other_
 def test_the_flaw_is_told_with_the_figure_that_the_whole_picture_has(photograph):
     told = Screen(min_colorfulness=200.0).flaw(photograph)
     assert told is not None
-    assert float(told.removeprefix("grey: colourfulness ")) == pytest.approx(metrics.colorfulness(photograph), rel=0.05)
+    assert float(told.removeprefix("gray: colorfulness ")) == pytest.approx(
+        metrics.colorfulness(photograph), rel=0.05
+    )
 
 
 def test_judging_leaves_the_picture_as_it_was(photograph):
@@ -139,7 +147,13 @@ def test_judging_leaves_the_picture_as_it_was(photograph):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"min_side": -1}, {"min_colorfulness": -0.1}, {"max_tone": 0.0}, {"max_tone": 1.01}, {"max_tone": -1.0}],
+    [
+        {"min_side": -1},
+        {"min_colorfulness": -0.1},
+        {"max_tone": 0.0},
+        {"max_tone": 1.01},
+        {"max_tone": -1.0},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))) as error:

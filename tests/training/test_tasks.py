@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from colorizenet.errors import ConfigError
-from colorizenet.training import augment
-from colorizenet.training.data import Photographs
+from colorizenet.training.data import augment
+from colorizenet.training.data.loader import Photographs
 from colorizenet.training.fit import build_task
-from colorizenet.training.tasks import OptimConfig, RegressionConfig, learning_rate_share
+from colorizenet.training.tasks.base import OptimConfig, RegressionConfig, learning_rate_share
 
 pictures = st.integers(0, 2000)
 
@@ -41,7 +41,10 @@ def test_the_learning_rate_at_the_ends_and_in_the_middle():
 
 
 def test_a_plateau_stays_at_its_peak():
-    assert [learning_rate_share(seen, warmup=100, total=1000, schedule="plateau") for seen in (50, 100, 5000)] == [
+    assert [
+        learning_rate_share(seen, warmup=100, total=1000, schedule="plateau")
+        for seen in (50, 100, 5000)
+    ] == [
         0.5,
         1,
         1,
@@ -54,7 +57,9 @@ def test_a_step_down_goes_down(factor):
         OptimConfig(plateau_factor=factor)
 
 
-@pytest.mark.parametrize("config", [{"plateau_patience": -1}, {"lr": -1.0}, {"warmup": -1}, {"clip": -0.1}])
+@pytest.mark.parametrize(
+    "config", [{"plateau_patience": -1}, {"lr": -1.0}, {"warmup": -1}, {"clip": -0.1}]
+)
 def test_negative_rates_are_refused(config):
     with pytest.raises(ConfigError, match=rf"optim\.{next(iter(config))}"):
         OptimConfig(**config)
@@ -69,7 +74,9 @@ def trained(config, batch, steps):
     """A task after so many steps on one batch, and the losses on the way."""
     torch.manual_seed(0)
     task = build_task(config)
-    nn.init.normal_(task.network.head.weight, std=0.1)  # a head of zeros would keep the encoder from learning
+    nn.init.normal_(
+        task.network.head.weight, std=0.1
+    )  # a head of zeros would keep the encoder from learning
     before = {name: value.clone() for name, value in task.network.named_parameters()}
     found = []
 
@@ -85,7 +92,11 @@ def trained(config, batch, steps):
     }
     trainer = lightning.Trainer(accelerator="cpu", max_steps=steps, callbacks=[Note()], **quiet)
     trainer.fit(task, itertools.repeat(batch))
-    changed = {name for name, value in task.network.named_parameters() if not torch.equal(value, before[name])}
+    changed = {
+        name
+        for name, value in task.network.named_parameters()
+        if not torch.equal(value, before[name])
+    }
     return task, found, changed
 
 
@@ -100,23 +111,33 @@ class TestRegression:
     @pytest.mark.parametrize("loss", ["huber", "l1", "l2"])
     def test_overfits_one_batch(self, tiny, batch, loss):
         optim = OptimConfig(lr=2e-2, encoder_lr=2e-2, warmup=0)
-        config = dataclasses.replace(tiny, task=RegressionConfig(loss=loss), optim=optim, pictures=4 * 60)
+        config = dataclasses.replace(
+            tiny, task=RegressionConfig(loss=loss), optim=optim, pictures=4 * 60
+        )
         _, found, _ = trained(config, batch, 60)
         assert len(found) == 60
         assert found[-1] < found[0] / (20 if loss == "l2" else 4)
 
     def test_the_encoder_has_its_own_learning_rate(self, tiny, batch):
         for lr, encoder_lr in ((1e-2, 0.0), (0.0, 1e-2)):
-            config = dataclasses.replace(tiny, optim=OptimConfig(lr=lr, encoder_lr=encoder_lr, warmup=0))
+            config = dataclasses.replace(
+                tiny, optim=OptimConfig(lr=lr, encoder_lr=encoder_lr, warmup=0)
+            )
             task, _, changed = trained(config, batch, 2)
             learning = "encoder." if encoder_lr else ("decoder.", "head.")
-            assert changed == {name for name, _ in task.network.named_parameters() if name.startswith(learning)}
+            assert changed == {
+                name for name, _ in task.network.named_parameters() if name.startswith(learning)
+            }
 
     def test_a_step_is_no_longer_than_the_clip(self, tiny, batch):
         def gradient(clip):
             config = dataclasses.replace(tiny, optim=OptimConfig(clip=clip, warmup=0))
             task, _, _ = trained(config, batch, 1)
-            return torch.cat([parameter.grad.flatten() for parameter in task.parameters()]).norm().item()
+            return (
+                torch.cat([parameter.grad.flatten() for parameter in task.parameters()])
+                .norm()
+                .item()
+            )
 
         free = gradient(0.0)
         assert gradient(free / 2) == pytest.approx(free / 2, rel=1e-3)
@@ -137,4 +158,6 @@ def test_smaller_chroma_is_brought_to_the_size_of_the_lightness(batch):
     lightness, ab = augment.to_network(batch)
     shown = augment.to_rgb(lightness, nn.functional.avg_pool2d(ab, 2))
     assert shown.shape == batch.shape
-    assert (augment.to_network(shown)[0] - lightness).abs().max() < 0.01  # whatever the colours, L* is kept
+    assert (
+        augment.to_network(shown)[0] - lightness
+    ).abs().max() < 0.01  # whatever the colors, L* is kept

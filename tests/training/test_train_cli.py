@@ -12,7 +12,6 @@ import time
 import pytest
 
 from colorizenet import cli
-from colorizenet.training import fit as fitting
 from colorizenet.training.config import RunConfig, differences, from_json
 from colorizenet.training.fit import read_checkpoint
 from colorizenet.training.recipes import RECIPES
@@ -51,7 +50,7 @@ OVERRIDES = {
     "task.lpips": 0.4,
     "task.looked_at": 0.5,
     "task.bins": 0.1,
-    "task.greyness": 0.05,
+    "task.colorfulness": 0.05,
     "task.vgg16": "vgg16.safetensors",
     "optim.lr": 1e-4,
     "optim.encoder_lr": 1e-5,
@@ -106,7 +105,7 @@ def configured(run, monkeypatch, tmp_path):
     def configured(*given: str) -> RunConfig:
         asked = []
         with monkeypatch.context() as patched:
-            patched.setattr(fitting, "fit", lambda config, *_, **__: asked.append(config))
+            patched.setattr(fit_module, "fit", lambda config, *_, **__: asked.append(config))
             status, _, told = run("train", *given, "--out", str(tmp_path / "run"))
         assert (status, told) == (0, [])
         return asked[0]
@@ -119,7 +118,9 @@ def tiny_arguments(tiny):
     """What to type for the tiny run, with other settings."""
 
     def typed(**settings) -> list[str]:
-        return arguments(differences(RECIPES["encoder_unet"](), dataclasses.replace(tiny, **settings)))
+        return arguments(
+            differences(RECIPES["encoder_unet"](), dataclasses.replace(tiny, **settings))
+        )
 
     return typed
 
@@ -138,7 +139,11 @@ def test_the_overrides_above_are_all_there_are():
     def settings(config, prefix=""):
         for field in dataclasses.fields(config):
             value = getattr(config, field.name)
-            nested = settings(value, f"{prefix}{field.name}.") if dataclasses.is_dataclass(value) else None
+            nested = (
+                settings(value, f"{prefix}{field.name}.")
+                if dataclasses.is_dataclass(value)
+                else None
+            )
             yield from nested or [prefix + field.name]
 
     assert OVERRIDES.keys() == set(settings(RunConfig()))
@@ -152,7 +157,10 @@ def test_without_settings_the_recipe_is_what_it_says(configured, recipe):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_one_setting_of_any_recipe_changes_one_field(configured, recipe):
     config = configured(recipe, "--network.widths", "8", "8", "8", "8", "--optim.warmup", "3")
-    assert differences(RECIPES[recipe](), config) == {"network.widths": (8, 8, 8, 8), "optim.warmup": 3}
+    assert differences(RECIPES[recipe](), config) == {
+        "network.widths": (8, 8, 8, 8),
+        "optim.warmup": 3,
+    }
 
 
 @pytest.mark.parametrize("name", OVERRIDES)
@@ -162,12 +170,19 @@ def test_one_setting_changes_one_field(configured, name):
 
 
 def test_all_settings_at_once(configured):
-    assert differences(RECIPES["encoder_unet"](), configured("encoder_unet", *arguments(OVERRIDES))) == OVERRIDES
+    assert (
+        differences(RECIPES["encoder_unet"](), configured("encoder_unet", *arguments(OVERRIDES)))
+        == OVERRIDES
+    )
 
 
 def test_the_settings_of_a_resumed_run_are_its_own(run, monkeypatch, finished, tiny):
     asked = []
-    monkeypatch.setattr(fitting, "fit", lambda config, folder, **named: asked.append((config, folder, named["resume"])))
+    monkeypatch.setattr(
+        fit_module,
+        "fit",
+        lambda config, folder, **named: asked.append((config, folder, named["resume"])),
+    )
     run("train", "encoder_unet", "--resume", str(finished), "--pictures", "100")
     assert asked == [(dataclasses.replace(tiny, pictures=100), finished, True)]
 
@@ -203,14 +218,19 @@ def test_a_run_is_resumed_with_its_own_recipe(run, finished):
 def test_help_lists_the_recipes(run):
     status, out, _ = run("train", "--help")
     assert status == 0
-    assert [name for name in RECIPES if not any(name.replace("_", "-") in line or name in line for line in out)] == []
+    assert [
+        name
+        for name in RECIPES
+        if not any(name.replace("_", "-") in line or name in line for line in out)
+    ] == []
 
 
 # What goes wrong
 
 
 @pytest.mark.parametrize(
-    ("typo", "meant"), [("--optim.lrr", "--optim.lr"), ("--picturs", "--pictures"), ("--data.rot", "--data.root")]
+    ("typo", "meant"),
+    [("--optim.lrr", "--optim.lr"), ("--picturs", "--pictures"), ("--data.rot", "--data.root")],
 )
 def test_a_typo_is_answered_with_what_was_meant(run, typo, meant):
     fails(run("train", "encoder_unet", typo, "3"), typo, f"Did you mean {meant}?")
@@ -232,14 +252,33 @@ def test_a_recipe_that_is_none_is_refused(run):
     ],
 )
 def test_a_value_that_cannot_be_is_refused(run, photographs, tmp_path, given, parts):
-    command = ["train", "encoder_unet", "--data.root", str(photographs), "--out", str(tmp_path / "run"), *given]
+    command = [
+        "train",
+        "encoder_unet",
+        "--data.root",
+        str(photographs),
+        "--out",
+        str(tmp_path / "run"),
+        *given,
+    ]
     fails(run(*command), *parts)
 
 
 def test_missing_data_is_named(run, tmp_path):
-    command = ["train", "encoder_unet", "--network.pretrained", "none", "--out", str(tmp_path / "run")]
+    command = [
+        "train",
+        "encoder_unet",
+        "--network.pretrained",
+        "none",
+        "--out",
+        str(tmp_path / "run"),
+    ]
     fails(run(*command), "data.root")
-    fails(run(*command, "--data.root", str(tmp_path / "absent")), str(tmp_path / "absent"), "does not exist")
+    fails(
+        run(*command, "--data.root", str(tmp_path / "absent")),
+        str(tmp_path / "absent"),
+        "does not exist",
+    )
     (tmp_path / "empty").mkdir()
     fails(run(*command, "--data.root", str(tmp_path / "empty")), "holds no photograph")
 
@@ -273,7 +312,10 @@ def test_train_resume_export_info(run, tiny_arguments, tmp_path):
     )
     assert (trained.returncode, trained.stdout) == (0, f"{folder}\n"), trained.stderr
     lines = trained.stderr.splitlines()
-    assert [re.match(r"(\d+) pictures: val/", line) is not None for line in lines] == [True, True], trained.stderr
+    assert [re.match(r"(\d+) pictures: val/", line) is not None for line in lines] == [
+        True,
+        True,
+    ], trained.stderr
 
     status, told, _ = run("train", "encoder_unet", "--resume", str(folder), "--pictures", "24")
     assert (status, told) == (0, [str(folder)])
@@ -281,22 +323,37 @@ def test_train_resume_export_info(run, tiny_arguments, tmp_path):
 
     figures = tmp_path / "figures.json"
     figures.write_text('{"ciede2000": 12.5}')
-    described = ["--name", "mine", "--licence", "CC0", "--figures", str(figures), "--checkpoint", "last"]
+    described = [
+        "--name",
+        "mine",
+        "--license",
+        "CC0",
+        "--figures",
+        str(figures),
+        "--checkpoint",
+        "last",
+    ]
     status, told, err = run("export", str(folder), "--out", str(out), *described)
     assert (status, told, err) == (0, [str(out)], [])
 
     status, told, _ = run("info", str(out))
     card = json.loads("\n".join(told))
     assert status == 0
-    assert (card["name"], card["licence"], card["figures"]) == ("mine", "CC0", {"ciede2000": 12.5})
-    assert (card["recipe"], card["pictures_seen"], card["overrides"]["pictures"]) == ("encoder_unet", 24, 24)
+    assert (card["name"], card["license"], card["figures"]) == ("mine", "CC0", {"ciede2000": 12.5})
+    assert (card["recipe"], card["pictures_seen"], card["overrides"]["pictures"]) == (
+        "encoder_unet",
+        24,
+        24,
+    )
 
 
 def test_ctrl_c_ends_it_on_one_line_and_loses_nothing(tiny, tiny_arguments, tmp_path):
     folder = tmp_path / "run"
     settings = tiny_arguments(data=dataclasses.replace(tiny.data, workers=1), pictures=4_000_000)
     command = program("train", "encoder_unet", *settings, "--out", str(folder))
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
         try:
             while not (folder / "last.ckpt").exists():
                 assert process.poll() is None
@@ -306,5 +363,7 @@ def test_ctrl_c_ends_it_on_one_line_and_loses_nothing(tiny, tiny_arguments, tmp_
         finally:
             process.kill()
     assert process.returncode == 130, stderr
-    assert [line for line in stderr.splitlines() if not re.match(r"\d+ pictures: |colorizenet: ", line)] == []
+    assert [
+        line for line in stderr.splitlines() if not re.match(r"\d+ pictures: |colorizenet: ", line)
+    ] == []
     assert read_checkpoint(folder / "last.ckpt")["pictures_seen"] > 0

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from colorizenet.errors import ConfigError
-from colorizenet.training.unet import UNet, UNetConfig
+from colorizenet.training.networks.unet import UNet, UNetConfig
 
 
 def build(*widths: int, norm="batch", seed: int = 0) -> UNet:
@@ -26,7 +26,7 @@ def test_chroma_has_the_size_of_the_lightness(widths, batch, across, down):
 
 
 @torch.no_grad()
-def test_the_first_guess_is_grey():
+def test_the_first_guess_is_gray():
     assert UNet(UNetConfig(widths=(4, 8, 8)))(torch.rand(2, 1, 16, 16)).abs().max() == 0
 
 
@@ -34,14 +34,22 @@ def test_the_first_guess_is_grey():
 def test_every_parameter_learns(norm):
     network = build(4, 8, 12, 16, norm=norm)
     network(torch.rand(2, 1, 32, 32)).square().mean().backward()
-    still = [name for name, it in network.named_parameters() if it.grad is None or not it.grad.abs().sum() > 0]
+    still = [
+        name
+        for name, it in network.named_parameters()
+        if it.grad is None or not it.grad.abs().sum() > 0
+    ]
     assert still == []
 
 
-def test_each_level_has_its_width_and_sees_its_neighbour():
+def test_each_level_has_its_width_and_sees_its_neighbor():
     network = build(4, 6, 8, 10)
     assert [level[-3].out_channels for level in network.down] == [4, 6, 8, 10]
-    assert [(level[0].in_channels, level[-3].out_channels) for level in network.up] == [(18, 8), (14, 6), (10, 4)]
+    assert [(level[0].in_channels, level[-3].out_channels) for level in network.up] == [
+        (18, 8),
+        (14, 6),
+        (10, 4),
+    ]
 
 
 @pytest.mark.parametrize("level", range(3))

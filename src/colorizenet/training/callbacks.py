@@ -18,8 +18,8 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from colorizenet.errors import quoted
-from colorizenet.images import write_atomically
+from colorizenet.errors import quote
+from colorizenet.files import write_atomically
 
 __all__ = ["Last", "MovingAverage", "Patience", "Watch", "WholeFiles"]
 
@@ -53,7 +53,11 @@ class Patience(EarlyStopping):
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
         super().on_validation_end(trainer, task)
         if trainer.should_stop and trainer.is_global_zero and self.stopping_reason_message:
-            _log.info("%d pictures: the run ends early. %s", task.pictures_seen, self.stopping_reason_message)
+            _log.info(
+                "%d pictures: the run ends early. %s",
+                task.pictures_seen,
+                self.stopping_reason_message,
+            )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """All but the patience itself, which may be changed while resuming."""
@@ -63,7 +67,9 @@ class Patience(EarlyStopping):
 class WholeFiles(TorchCheckpointIO):
     """Checkpoints that are there whole or not at all; Lightning's own may be cut short."""
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
         write_atomically(Path(path), buffer.getvalue())
@@ -83,7 +89,9 @@ class Last(Checkpoint):
     def on_train_batch_start(self, *_: Any) -> None:
         self._saved = self._whole = False
 
-    def on_train_batch_end(self, trainer: lightning.Trainer, _task: Any, _out: Any, _batch: Any, index: int) -> None:
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, _task: Any, _out: Any, _batch: Any, index: int
+    ) -> None:
         self._whole = not (trainer.should_stop or (index + 1) % trainer.val_check_interval == 0)
         if self._whole and (index + 1) % self.every == 0:
             self._save(trainer)
@@ -136,7 +144,9 @@ class Watch(Callback):
             kept = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
             write_atomically(path, "".join([header, *kept]).encode())
 
-    def on_train_batch_end(self, _trainer: lightning.Trainer, task: Any, logged: Any, *_: Any) -> None:
+    def on_train_batch_end(
+        self, _trainer: lightning.Trainer, task: Any, logged: Any, *_: Any
+    ) -> None:
         self._sums = {name: self._sums.get(name, 0) + value for name, value in logged.items()}
         self._steps += 1
         now, seen = time.perf_counter(), task.pictures_seen
@@ -154,8 +164,8 @@ class Watch(Callback):
     ) -> None:
         for picture, truth in zip(shown.cpu().numpy(), batch.cpu().numpy(), strict=True):
             if len(self._shown) < self.PICTURES:
-                grey = cv2.cvtColor(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-                self._shown.append(np.hstack([grey, picture, truth]))
+                gray = cv2.cvtColor(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+                self._shown.append(np.hstack([gray, picture, truth]))
 
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
         self._since = None  # the time of validating is not the time of training
@@ -164,7 +174,11 @@ class Watch(Callback):
         self._sums, self._steps = {}, 0
         if not trainer.is_global_zero:
             return
-        validated = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val/")}
+        validated = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
         self._add_row({"pictures": task.pictures_seen} | trained | validated)
         self._add_grid(trainer, task.pictures_seen)
         told = ", ".join(f"{name} {value:.4g}" for name, value in validated.items())
@@ -181,7 +195,9 @@ class Watch(Callback):
                 skipped.corrupt |= corrupt
         if trainer.is_global_zero and len(skipped.reasons) > self._told:
             self._told = len(skipped.reasons)
-            rows = "".join(f"{quoted(name)}\t{quoted(why)}\n" for name, why in sorted(skipped.reasons.items()))
+            rows = "".join(
+                f"{quote(name)}\t{quote(why)}\n" for name, why in sorted(skipped.reasons.items())
+            )
             write_atomically(self.folder / "skipped.tsv", rows.encode())
             _log.info("%d pictures skipped so far: %s; see skipped.tsv", self._told, skipped)
 
@@ -202,7 +218,9 @@ class Watch(Callback):
         cv2.imwrite(str(self.folder / "grids" / f"{pictures_seen:09d}.png"), grid[..., ::-1])
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("grey | predicted | true", grid, pictures_seen, dataformats="HWC")
+                logger.experiment.add_image(
+                    "gray | predicted | true", grid, pictures_seen, dataformats="HWC"
+                )
 
     def state_dict(self) -> dict[str, Any]:
         return {"sums": self._sums, "steps": self._steps}

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from colorizenet.errors import ConfigError, quoted
-from colorizenet.training.augment import AugmentConfig
-from colorizenet.training.data import DataConfig
-from colorizenet.training.encoder_unet import EncoderUNetConfig
-from colorizenet.training.tasks import OptimConfig, Pix2PixConfig, RegressionConfig
-from colorizenet.training.unet import UNetConfig
+from colorizenet.errors import ConfigError, quote
+from colorizenet.training.data.augment import AugmentConfig
+from colorizenet.training.data.loader import DataConfig
+from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.base import OptimConfig, Pix2PixConfig, RegressionConfig
 
 __all__ = ["RunConfig", "as_dict", "differences", "from_json", "offered", "plain", "to_json"]
 
@@ -49,9 +49,13 @@ class RunConfig:
     def __post_init__(self) -> None:
         for name in ("pictures", "batch_size", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; give a number of pictures of at least 1")
+                raise ConfigError(
+                    f"{name} is {getattr(self, name)}; give a number of pictures of at least 1"
+                )
         if self.patience < 0:
-            raise ConfigError(f"patience is {self.patience}; give a number of validations, or 0 to go on to the end")
+            raise ConfigError(
+                f"patience is {self.patience}; give a number of validations, or 0 to go on to the end"
+            )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; give a decay from 0 to below 1")
 
@@ -80,7 +84,10 @@ def plain(config: Any) -> RunConfig:
 
 def as_dict(config: Any) -> dict[str, Any]:
     """The settings by name, nested; where there are several kinds of a thing, with its kind."""
-    return {name: as_dict(value) if is_dataclass(value) else value for name, value in _settings(config).items()}
+    return {
+        name: as_dict(value) if is_dataclass(value) else value
+        for name, value in _settings(config).items()
+    }
 
 
 def to_json(config: RunConfig) -> str:
@@ -94,7 +101,7 @@ def from_json(path: Path) -> RunConfig:
         return _build(RunConfig, json.loads(path.read_text()))
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
         raise ConfigError(
-            f"{quoted(path)} is not a run configuration of this version ({quoted(error)}); "
+            f"{quote(path)} is not a run configuration of this version ({quote(error)}); "
             "use the version that wrote it, or train again"
         ) from error
 
@@ -105,7 +112,9 @@ def differences(before: Any, after: Any, prefix: str = "") -> dict[str, Any]:
     for name, new in _settings(after).items():
         old = _settings(before).get(name)
         if is_dataclass(new):
-            known = old if is_dataclass(old) else type(new)()  # another kind may have no such settings
+            known = (
+                old if is_dataclass(old) else type(new)()
+            )  # another kind may have no such settings
             found |= differences(known, new, f"{prefix}{name}.")
         elif old != new:
             found[prefix + name] = new
@@ -115,7 +124,9 @@ def differences(before: Any, after: Any, prefix: str = "") -> dict[str, Any]:
 def _settings(config: Any) -> dict[str, Any]:
     """Each setting and its value, the kind first where there are several."""
     kind = {"kind": config.kind} if hasattr(config, "kind") else {}
-    return kind | {setting.name: getattr(config, setting.name) for setting in dataclasses.fields(config)}
+    return kind | {
+        setting.name: getattr(config, setting.name) for setting in dataclasses.fields(config)
+    }
 
 
 def _build(hint: Any, value: Any) -> Any:

@@ -13,12 +13,12 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from colorizenet import color
-from colorizenet.errors import ConfigError, ModelFileError, quoted
-from colorizenet.images import write_atomically
+from colorizenet.errors import ConfigError, ModelFileError, quote
+from colorizenet.files import write_atomically
 from colorizenet.modelfile import METADATA_KEY, ModelCard
 from colorizenet.training.config import RunConfig, differences, from_json
 from colorizenet.training.fit import network_weights, read_checkpoint, told_of
-from colorizenet.training.queries import silent
+from colorizenet.training.networks.color_queries import silent
 from colorizenet.training.recipes import RECIPES
 
 __all__ = ["export_network", "export_run"]
@@ -50,7 +50,7 @@ def export_run(
     ``blend`` is a run that this one started from, or that started where it did, and ``share`` how much of each weight
     is to be that run's: between two such there is often a better network than either (Wortsman et al. 2022).
 
-    ``described`` are fields of the card that no run knows: name, licence, figures, limits.
+    ``described`` are fields of the card that no run knows: name, license, figures, limits.
     """
     config = from_json(run / "config.json")
     state = read_checkpoint(run / f"{checkpoint}.ckpt")
@@ -59,27 +59,35 @@ def export_run(
     if blend:
         other = read_checkpoint(blend / f"{checkpoint}.ckpt")
         own = _blended(own, network_weights(other), blend, share)
-        described["blend"] = {"share": share, "with": _stage(told_of(blend, other))}
+        described["average_with"] = {"share": share, "with": _stage(told_of(blend, other))}
     network.load_state_dict(own)
     card = _card_of(run, config, network, told_of(run, state), described)
     export_network(network, card, out, weights=weights)
     return card
 
 
-def _blended(own: dict[str, Tensor], other: dict[str, Tensor], run: Path, share: float) -> dict[str, Tensor]:
+def _blended(
+    own: dict[str, Tensor], other: dict[str, Tensor], run: Path, share: float
+) -> dict[str, Tensor]:
     """Weights between a network's own and those of another ``run`` of it."""
     if not 0 < share < 1:
-        raise ConfigError(f"the share of the other run's weights is {share}; give a number between 0 and 1")
+        raise ConfigError(
+            f"the share of the other run's weights is {share}; give a number between 0 and 1"
+        )
     other = silent(own) | other
-    if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in other.items()}:
-        raise ConfigError(f"{quoted(run)} trained another network; blend runs of the same one")
+    if {name: value.shape for name, value in own.items()} != {
+        name: value.shape for name, value in other.items()
+    }:
+        raise ConfigError(f"{quote(run)} trained another network; blend runs of the same one")
     return {
         name: torch.lerp(value, other[name], share) if value.is_floating_point() else value
         for name, value in own.items()
     }
 
 
-def export_network(network: nn.Module, card: ModelCard, out: Path, *, weights: str = "half") -> None:
+def export_network(
+    network: nn.Module, card: ModelCard, out: Path, *, weights: str = "half"
+) -> None:
     """Write a network as an ONNX file that anyone can run, after comparing the two."""
     network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     exact = _exported(network)
@@ -118,7 +126,13 @@ def _exported(network: nn.Module) -> onnx.ModelProto:
 
 def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same model without the exporter's notes, which name files of this machine."""
-    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.input, *model.graph.output):
+    for part in (
+        model.graph,
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.input,
+        *model.graph.output,
+    ):
         part.ClearField("doc_string")
         part.ClearField("metadata_props")
     return model
@@ -133,7 +147,9 @@ def _in_half(name: str, values: np.ndarray) -> Stored:
     with np.errstate(over="ignore"):  # the proof tells what was too large
         half = values.astype(np.float16)
     stored = f"{name}.half"
-    return [numpy_helper.from_array(half, stored)], [helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT)]
+    return [numpy_helper.from_array(half, stored)], [
+        helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT)
+    ]
 
 
 def _in_bytes(name: str, values: np.ndarray) -> Stored:
@@ -141,7 +157,10 @@ def _in_bytes(name: str, values: np.ndarray) -> Stored:
     largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     levels = np.round(values / scale).astype(np.int8)
-    tensors = [numpy_helper.from_array(levels, f"{name}.byte"), numpy_helper.from_array(scale, f"{name}.scale")]
+    tensors = [
+        numpy_helper.from_array(levels, f"{name}.byte"),
+        numpy_helper.from_array(scale, f"{name}.scale"),
+    ]
     return tensors, [
         # Not DequantizeLinear, which onnxruntime would do again for every picture.
         helper.make_node("Cast", [f"{name}.byte"], [f"{name}.levels"], to=TensorProto.FLOAT),
@@ -149,7 +168,9 @@ def _in_bytes(name: str, values: np.ndarray) -> Stored:
     ]
 
 
-def _with_weights(model: onnx.ModelProto, store: Callable[[str, np.ndarray], Stored]) -> onnx.ModelProto:
+def _with_weights(
+    model: onnx.ModelProto, store: Callable[[str, np.ndarray], Stored]
+) -> onnx.ModelProto:
     """The same model with its large weights stored otherwise, and restored when it is loaded."""
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
@@ -170,7 +191,9 @@ def _with_weights(model: onnx.ModelProto, store: Callable[[str, np.ndarray], Sto
 @torch.no_grad()
 def _prove(network: nn.Module, model: onnx.ModelProto, tolerance: float) -> None:
     """Raise where the file and the network differ, at shapes that the exporter never saw."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     generator = torch.Generator().manual_seed(0)
     for batch, height, width in _PROVEN:
         lightness = torch.rand((batch, 1, height, width), generator=generator)
@@ -185,7 +208,11 @@ def _prove(network: nn.Module, model: onnx.ModelProto, tolerance: float) -> None
 
 
 def _card_of(
-    run: Path, config: RunConfig, network: nn.Module, told: dict[str, Any], described: dict[str, Any]
+    run: Path,
+    config: RunConfig,
+    network: nn.Module,
+    told: dict[str, Any],
+    described: dict[str, Any],
 ) -> ModelCard:
     recipe = told["recipe"]
     return ModelCard(
@@ -202,7 +229,7 @@ def _card_of(
             "data": told["data"],
             "commit": told["commit"],
             "versions": told["versions"],
-            "start": _stage(told["start"]) if "start" in told else {},
+            "init_from": _stage(told["start"]) if "start" in told else {},
         }
         | described
     )
@@ -212,8 +239,12 @@ def _stage(told: dict[str, Any]) -> dict[str, Any]:
     """A run that this one started from, as a card tells of it: as little as ``_overrides`` says where files lay."""
     settings = told["settings"]
     kept = {name: told[name] for name in ("recipe", "pictures_seen", "data", "commit", "versions")}
-    kept["settings"] = {name: settings[name] for name in ("task", "optim", "pictures", "batch_size", "ema", "seed")}
-    kept["settings"]["task"] = settings["task"] | {"vgg16": Path(settings["task"].get("vgg16", "")).name}
+    kept["settings"] = {
+        name: settings[name] for name in ("task", "optim", "pictures", "batch_size", "ema", "seed")
+    }
+    kept["settings"]["task"] = settings["task"] | {
+        "vgg16": Path(settings["task"].get("vgg16", "")).name
+    }
     return kept | ({"start": _stage(told["start"])} if "start" in told else {})
 
 

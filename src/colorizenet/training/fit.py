@@ -3,7 +3,7 @@
 A run folder holds ``config.json`` (the whole configuration), ``made-with.json`` (versions, data
 by name and SHA-256), ``metrics.csv`` with a row for each validation, TensorBoard events,
 ``last.ckpt`` to resume from, ``best.ckpt`` of the lowest validation loss, ``grids/`` with
-grey | predicted | true, and ``skipped.tsv`` with each picture that was skipped, and why.
+gray | predicted | true, and ``skipped.tsv`` with each picture that was skipped, and why.
 
 A run that was stopped, at any moment and in any way, and resumed ends with the weights and the
 ``metrics.csv`` of one that was not, bit for bit, on the same machine.
@@ -28,13 +28,13 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
-from colorizenet.errors import ConfigError, quoted
-from colorizenet.images import write_atomically
+from colorizenet.errors import ConfigError, quote
+from colorizenet.files import write_atomically
 from colorizenet.training.callbacks import Last, MovingAverage, Patience, Watch, WholeFiles
 from colorizenet.training.config import RunConfig, differences, from_json, to_json
-from colorizenet.training.data import Photographs
-from colorizenet.training.queries import silent
-from colorizenet.training.tasks import Pix2Pix, Pix2PixConfig, Regression, Task
+from colorizenet.training.data.loader import Photographs
+from colorizenet.training.networks.color_queries import silent
+from colorizenet.training.tasks.base import Pix2Pix, Pix2PixConfig, Regression, Task
 
 __all__ = ["build_task", "fit", "network_weights", "read_checkpoint"]
 
@@ -67,10 +67,12 @@ def fit(
     last = folder / "last.ckpt"
     if resume and not last.is_file():
         raise ConfigError(
-            f"{quoted(folder)} has no last.ckpt to resume from; name the folder of a run that was stopped"
+            f"{quote(folder)} has no last.ckpt to resume from; name the folder of a run that was stopped"
         )
     if not resume and last.exists():
-        raise ConfigError(f"{quoted(folder)} holds a run already; resume it with --resume, or name another folder")
+        raise ConfigError(
+            f"{quote(folder)} holds a run already; resume it with --resume, or name another folder"
+        )
 
     if resume:
         _check_resumable(from_json(folder / "config.json"), config, folder)
@@ -110,24 +112,30 @@ def fit(
 def _start_from(run: Path, task: Task) -> dict[str, Any]:
     """Give the network a run's best weights, or those of one of its checkpoints, and tell what is to be known of them.
 
-    Colour queries may be new to it.
+    Color queries may be new to it.
     """
     folder, file = (run.parent, run) if run.suffix == ".ckpt" else (run, run / "best.ckpt")
     checkpoint = read_checkpoint(file)
     try:
-        task.network.load_state_dict(silent(task.network.state_dict()) | network_weights(checkpoint))
+        task.network.load_state_dict(
+            silent(task.network.state_dict()) | network_weights(checkpoint)
+        )
     except RuntimeError as error:
         raise ConfigError(
-            f"the network of {quoted(run)} is another than this run's ({quoted(error)}); "
+            f"the network of {quote(run)} is another than this run's ({quote(error)}); "
             "start with the same settings of network, or leave start out"
         ) from error
     return told_of(folder, checkpoint)
 
 
 def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Those of the network that is exported, of everything that learnt in a run."""
+    """Those of the network that is exported, of everything that learned in a run."""
     weights = checkpoint["state_dict"].items()
-    return {name.removeprefix("network."): value for name, value in weights if name.startswith("network.")}
+    return {
+        name.removeprefix("network."): value
+        for name, value in weights
+        if name.startswith("network.")
+    }
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -137,22 +145,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         # A foreign border: a missing file, a cut archive and a refused pickle share no base.
         raise ConfigError(
-            f"{quoted(path)} cannot be read as a checkpoint ({quoted(error)}); name the folder of a run"
+            f"{quote(path)} cannot be read as a checkpoint ({quote(error)}); name the folder of a run"
         ) from error
 
 
 def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
     """What the weights are of, where they began, and what they are punished for, stays in the middle of a run."""
-    changed = [name for name in differences(before, now) if name.startswith(("network.", "task.", "ema", "start"))]
+    changed = [
+        name
+        for name in differences(before, now)
+        if name.startswith(("network.", "task.", "ema", "start"))
+    ]
     if changed:
         raise ConfigError(
-            f"{quoted(folder)} was trained with another {' and '.join(changed)}, which a run keeps; "
+            f"{quote(folder)} was trained with another {' and '.join(changed)}, which a run keeps; "
             "resume it without, or start a new run"
         )
 
 
 @rank_zero_only
-def _describe(config: RunConfig, folder: Path, recipe: str, data: Photographs, start: dict[str, Any] | None) -> None:
+def _describe(
+    config: RunConfig, folder: Path, recipe: str, data: Photographs, start: dict[str, Any] | None
+) -> None:
     """Leave in the run's folder what it is made with; of a run that is resumed, what it started from stays there."""
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "config.json", to_json(config).encode())
@@ -175,7 +189,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{quoted(path.parent)} does not say how it was made ({quoted(error)}); name the whole folder of a run"
+            f"{quote(path.parent)} does not say how it was made ({quote(error)}); name the whole folder of a run"
         ) from error
 
 
@@ -187,7 +201,11 @@ def _callbacks(
         Watch(folder),
         *([Patience(monitor, config.patience)] if config.patience else []),
         ModelCheckpoint(folder, "best", monitor=monitor, enable_version_counter=False),
-        Last(folder / "last.ckpt", every=_steps(config.checkpoint_every, config, world), interrupted=interrupted),
+        Last(
+            folder / "last.ckpt",
+            every=_steps(config.checkpoint_every, config, world),
+            interrupted=interrupted,
+        ),
     ]
 
 
@@ -230,7 +248,10 @@ def _interruptible() -> Iterator[threading.Event]:
         asked.set()
 
     handler = signal.getsignal(signal.SIGINT)
-    ours = handler is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    ours = (
+        handler is signal.default_int_handler
+        and threading.current_thread() is threading.main_thread()
+    )
     try:
         if ours:
             signal.signal(signal.SIGINT, note)

@@ -2,29 +2,38 @@
 
 from collections.abc import Callable
 
-from colorizenet.training.augment import AugmentConfig
 from colorizenet.training.config import RunConfig
-from colorizenet.training.data import DataConfig
-from colorizenet.training.encoder_unet import EncoderUNetConfig
-from colorizenet.training.patchgan import PatchGANConfig
-from colorizenet.training.tasks import OptimConfig, Pix2PixConfig, RegressionConfig
-from colorizenet.training.unet import UNetConfig
+from colorizenet.training.data.augment import AugmentConfig
+from colorizenet.training.data.loader import DataConfig
+from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.networks.patchgan import PatchGANConfig
+from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.base import OptimConfig, Pix2PixConfig, RegressionConfig
 
-__all__ = ["RECIPES", "encoder_queries", "encoder_unet", "pix2pix", "pix2pix_encoder", "tiny", "unet", "unet256"]
+__all__ = [
+    "RECIPES",
+    "encoder_queries",
+    "encoder_unet",
+    "pix2pix",
+    "pix2pix_encoder",
+    "tiny",
+    "unet",
+    "unet256",
+]
 
 
 def encoder_unet() -> RunConfig:
-    """A U-Net on a pretrained encoder, trained by regression: safe colours, small and quick."""
+    """A U-Net on a pretrained encoder, trained by regression: safe colors, small and quick."""
     return RunConfig(network=EncoderUNetConfig())
 
 
 def encoder_queries() -> RunConfig:
-    """The same with colour queries, punished by what the eye sees and paid for colour: as the model that ships."""
+    """The same with color queries, punished by what the eye sees and paid for color: as the model that ships."""
     return RunConfig(
         data=DataConfig(min_crop=1.0),
         augment=AugmentConfig(film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05),
         network=EncoderUNetConfig(queries=20),
-        task=RegressionConfig(loss="ciede2000", greyness=0.03),
+        task=RegressionConfig(loss="ciede2000", colorfulness=0.03),
         pictures=300_000,
         validate_every=15_000,
     )
@@ -82,7 +91,7 @@ def pix2pix_encoder() -> RunConfig:
 
 
 def tiny() -> RunConfig:
-    """Ends within a minute on two cores: for tests and first tries, not for colours."""
+    """Ends within a minute on two cores: for tests and first tries, not for colors."""
     return RunConfig(
         data=DataConfig(size=64, val_size=128, val_pictures=64),
         network=UNetConfig(widths=(16, 32, 64)),
@@ -96,5 +105,6 @@ def tiny() -> RunConfig:
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    run.__name__: run for run in (encoder_unet, encoder_queries, unet, unet256, pix2pix, pix2pix_encoder, tiny)
+    run.__name__: run
+    for run in (encoder_unet, encoder_queries, unet, unet256, pix2pix, pix2pix_encoder, tiny)
 }
