@@ -8,29 +8,31 @@ BIN := .venv/bin
 .DELETE_ON_ERROR:
 .PHONY: colorize serve test lint check docs model-table clean
 
-# The core only: no torch. The samples are always colored anew; of your own, what is there is kept.
+# Installs the core only, without torch. Results of your own photos are kept; those of the samples
+# are redone each time.
 colorize: .venv/core.installed
 	@mkdir -p "$(OUT)"
-	@$(BIN)/colorizenet colorize "$(PHOTOS)" --out "$(OUT)" --sheet "$(OUT)/contact-sheet.png" \
+	@$(BIN)/colorizenet colorize "$(PHOTOS)" --out "$(OUT)" --contact-sheet "$(OUT)/contact-sheet.png" \
 		$(if $(filter samples,$(PHOTOS)),--overwrite); status=$$?; \
-	[ $$status -gt 1 ] || echo "The results are in $(OUT); gray and color side by side: $(OUT)/contact-sheet.png"; \
+	[ $$status -gt 1 ] || echo "The results are in $(OUT); before and after: $(OUT)/contact-sheet.png"; \
 	exit $$status
 
-# The page and the API, on this machine only; `make serve SERVE="--port 9000 --no-ui"` changes how.
+# The web page and the HTTP API, on this machine only. `make serve SERVE="--port 9000 --no-page"`
+# passes flags.
 SERVE ?=
 serve: .venv/serve.installed
 	@$(BIN)/colorizenet serve $(SERVE)
 
-# The page of the command line, and the picture at the top of the README.
-SHOWN := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
+# The command line reference, and the picture at the top of the README.
+README_SAMPLES := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
 docs: .venv/dev.installed
-	$(BIN)/colorizenet colorize $(SHOWN:%=samples/%.jpg) --out build/shown --overwrite --sheet docs/before-after.jpg
-	$(BIN)/python docs/write_cli.py
-	$(BIN)/python docs/draw_augmentations.py
+	$(BIN)/colorizenet colorize $(README_SAMPLES:%=samples/%.jpg) --out build/readme --overwrite --contact-sheet docs/before-after.jpg
+	$(BIN)/python scripts/write_cli_reference.py
+	$(BIN)/python scripts/draw_augmentations.py
 
-# The README's table of models, measured on PICTURES=...; without it, from the figures that are kept.
+# The README's table of models, measured on PICTURES=...; without it, from the stored figures.
 model-table: .venv/dev.installed
-	$(BIN)/python tools/model_table.py $(PICTURES)
+	$(BIN)/python scripts/model_table.py $(PICTURES)
 
 test: .venv/dev.installed
 	$(BIN)/python -m pytest
@@ -51,11 +53,11 @@ clean:
 	$(PYTHON) -m venv .venv
 
 .venv/core.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable .
+	$(BIN)/python -m pip install --quiet --editable '.[cpu]'
 	@touch $@
 
 .venv/serve.installed: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --editable '.[serve]'
+	$(BIN)/python -m pip install --quiet --editable '.[cpu,serve]'
 	@touch $@ .venv/core.installed
 
 .venv/dev.installed: pyproject.toml | .venv/bin/python

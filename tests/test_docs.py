@@ -16,7 +16,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("samp
 
 def test_the_page_of_the_command_line_is_what_make_docs_writes(tmp_path):
     subprocess.run(
-        [sys.executable, ROOT / "docs" / "write_cli.py", tmp_path / "cli.md"], check=True
+        [sys.executable, ROOT / "scripts" / "write_cli_reference.py", tmp_path / "cli.md"], check=True
     )
     assert (ROOT / "docs" / "cli.md").read_text() == (tmp_path / "cli.md").read_text(), (
         "run `make docs`"
@@ -38,8 +38,8 @@ def test_every_sample_is_credited():
 
 @pytest.fixture
 def tool(monkeypatch):
-    """Import one of the programs in tools/."""
-    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    """Import one of the programs in scripts/."""
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     return importlib.import_module
 
 
@@ -47,7 +47,7 @@ def test_the_table_of_ablations_is_that_of_the_figures_that_are_kept(tool):
     ablations = tool("ablations")
     measured = json.loads(ablations.MEASURED.read_text())
     page = ablations.PAGE.read_text(encoding="utf-8")
-    assert page == ablations.with_table(page, measured), "run `python tools/ablations.py`"
+    assert page == ablations.with_table(page, measured), "run `python scripts/ablations.py`"
     assert {run["seen"] for run in measured["runs"].values()} == {
         measured["runs"][measured["baseline"]]["seen"]
     }

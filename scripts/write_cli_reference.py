@@ -1,6 +1,6 @@
 """Write the page of the command line from the command line itself: `make docs`.
 
-python docs/write_cli.py [FILE]
+python scripts/write_cli_reference.py [FILE]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Put the network of a run into the package: export, measure through the command line, describe, list.
 
-    python tools/ship_model.py RUN PICTURES [--name default] [--checkpoint best|last] [--weights half|byte]
+    python scripts/ship_model.py RUN PICTURES [--name default] [--checkpoint best|last] [--weights half|byte]
                                             [--blend RUN --share S]
 
 PICTURES is the validation set the card's figures are measured on. License, limits, size and

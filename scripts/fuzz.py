@@ -1,6 +1,6 @@
 """Color mutated photographs, and see that nothing crashes, hangs or is half-written.
 
-    python tools/fuzz.py [--cases 20000] [--seed 0] [--seconds 3600]
+    python scripts/fuzz.py [--cases 20000] [--seed 0] [--seconds 3600]
 
 Small real photographs of each format (and with profiles, EXIF, alpha, pages and 16 bits) are
 damaged at random: bits flipped, bytes overwritten, cut, doubled, spliced with another's, numbers of

@@ -1,7 +1,7 @@
 """Write the table of ablations in docs/experiments.md: runs of one length, each with one thing changed.
 
-    python tools/ablations.py BASELINE RUN... --pictures PICTURES [--limit N] [--size 128]
-    python tools/ablations.py
+    python scripts/ablations.py BASELINE RUN... --pictures PICTURES [--limit N] [--size 128]
+    python scripts/ablations.py
 
 The first measures the last weights of each run folder on PICTURES (what `colorizenet evaluate` takes), keeps the
 figures in docs/ablations.json and writes the table; the second writes it from the figures that are kept.
@@ -31,7 +31,7 @@ ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "ablations.json"
 PAGE = ROOT / "docs" / "experiments.md"
 BEGIN, END = (
-    "<!-- The table below is written by tools/ablations.py. -->\n",
+    "<!-- The table below is written by scripts/ablations.py. -->\n",
     "<!-- End of the table. -->",
 )
 DISTANCE = "frechet_efficientnet_lite0"

@@ -1,7 +1,7 @@
 """Write the README's table of shipped models from an evaluation of them.
 
-    python tools/model_table.py PICTURES      measure, keep the figures in docs/models/measured.json, write the table
-    python tools/model_table.py               write the table from the figures that are kept
+    python scripts/model_table.py PICTURES      measure, keep the figures in docs/models/measured.json, write the table
+    python scripts/model_table.py               write the table from the figures that are kept
 
 PICTURES is what `colorizenet evaluate` takes: the set that the figures are about.
 """

@@ -1,6 +1,6 @@
 """Draw docs/augmentations.jpg: what each change of a photograph does, three draws of each. Needs the extra dev.
 
-    python docs/draw_augmentations.py
+    python scripts/draw_augmentations.py
 
 Above, what the network sees; below, what it is to predict.
 """
