@@ -1,10 +1,11 @@
-"""What two processes over gloo are worth against one with as many threads.
+"""Measure training with two processes over gloo against one with as many threads.
 
     python benchmarks/distributed.py SHARDS [--pictures 1024] [--repeat 3]
 
-`encoder_unet` at 128 px with 32 pictures a step: one process with two threads, or two under torchrun with one
-thread and 16 pictures each. Starting and the one validation at the end are taken out: what is
-measured is the time that twice as many pictures take longer.
+Trains `encoder_unet` at 128 px with 32 pictures a step: in one process with two
+threads, or in two under torchrun with one thread and 16 pictures each. Startup and the
+validation at the end are subtracted: the figure is the extra time that twice as many
+pictures take.
 """
 
 import argparse
@@ -17,8 +18,8 @@ import time
 from pathlib import Path
 
 
-def seconds(source: str, processes: int, pictures: int) -> float:
-    """How long a run of so many pictures takes, from its start to its end."""
+def measure_run(source: str, processes: int, pictures: int) -> float:
+    """Seconds that a run of this many pictures takes, including its start."""
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     with tempfile.TemporaryDirectory() as folder:
         command = [
@@ -63,15 +64,17 @@ def main() -> None:
     rates: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(options.repeat):
         for processes, found in rates.items():
-            short, long = (seconds(options.shards, processes, n * options.pictures) for n in (1, 2))
+            short, long = (
+                measure_run(options.shards, processes, n * options.pictures) for n in (1, 2)
+            )
             found.append(options.pictures / (long - short))
     for processes, found in rates.items():
         print(
-            f"{processes} process{'es' * (processes > 1)}: {statistics.median(found):.1f} pictures/s ({found})"
+            f"{processes} process{'es' * (processes > 1)}: "
+            f"{statistics.median(found):.1f} pictures/s ({found})"
         )
-    print(
-        f"two over one: {statistics.median(two / one for one, two in zip(*rates.values(), strict=True)):.2f}"
-    )
+    ratios = [two / one for one, two in zip(*rates.values(), strict=True)]
+    print(f"two processes are {statistics.median(ratios):.2f} times as fast as one")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a person downloads to color a photograph: the wheels of the core, without extras.
+"""Measure the download that colorizing a photo needs: the wheels of the extra `cpu`.
 
 python benchmarks/install_size.py
 """
@@ -22,13 +22,13 @@ def main() -> None:
             "--no-cache-dir",
             "--dest",
             folder,
-            str(ROOT),
+            f"{ROOT}[cpu]",
         ]
         subprocess.run(command, check=True)
         sizes = {path.name: path.stat().st_size / 1e6 for path in Path(folder).iterdir()}
     for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
         print(f"{size:8.1f} MB  {name}")
-    print(f"{sum(sizes.values()):8.1f} MB  in all")
+    print(f"{sum(sizes.values()):8.1f} MB  in total")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
-"""What measuring many photographs takes of memory: the peak at 5,000 and at 50,000, of a process each.
+"""Measure the peak memory of evaluating 5,000 and 50,000 photos, in a process each.
 
     python benchmarks/memory.py [--size 64] [--counts 5000 50000]
 
-The rows are `gray` and `truth`, the source a tar shard of small JPEGs, and a JSON report is written.
-What grows: a name and a place in the shard for each picture, and eight bytes for each figure.
+The rows are `gray` and `truth`, the source is a tar shard of small JPEGs, and a JSON
+report is written. Per photo, memory holds a name, a position in the shard, and eight
+bytes per figure.
 """
 
 import argparse
@@ -21,9 +22,9 @@ PROGRAM = """
 import resource, sys
 from pathlib import Path
 from colorizenet.evaluation.protocol import evaluate_rows, standard_rows
-from colorizenet.photosets import all_pictures
+from colorizenet.photosets import list_photos
 
-pictures = all_pictures(sys.argv[1])[: int(sys.argv[3])]
+pictures = list_photos(sys.argv[1])[: int(sys.argv[3])]
 listed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 report = evaluate_rows(standard_rows()[:2], pictures, size=int(sys.argv[4]))
 measured = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -33,12 +34,12 @@ print(*(round(kib / 1024) for kib in (listed, measured, written)))
 """
 
 
-def shard(path: Path, count: int) -> None:
+def write_shard(path: Path, count: int) -> None:
     generator = np.random.default_rng(0)
-    kinds = []
+    encoded = []
     for _ in range(32):
         small = generator.integers(0, 256, (5, 5, 3), np.uint8)
-        kinds.append(
+        encoded.append(
             cv2.imencode(".jpg", cv2.resize(small, (96, 80), interpolation=cv2.INTER_CUBIC))[
                 1
             ].tobytes()
@@ -46,8 +47,8 @@ def shard(path: Path, count: int) -> None:
     with tarfile.open(path, "w") as tar:
         for number in range(count):
             member = tarfile.TarInfo(f"{number:06}.jpg")
-            member.size = len(kinds[number % len(kinds)])
-            tar.addfile(member, io.BytesIO(kinds[number % len(kinds)]))
+            member.size = len(encoded[number % len(encoded)])
+            tar.addfile(member, io.BytesIO(encoded[number % len(encoded)]))
 
 
 def main() -> None:
@@ -60,12 +61,13 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         source, report = Path(folder, "many.tar"), Path(folder, "report.json")
-        shard(source, max(options.counts))
+        write_shard(source, max(options.counts))
         print("peak MiB after  listing  measuring  writing")
         for count in options.counts:
             words = [sys.executable, "-c", PROGRAM, source, report, str(count), str(options.size)]
-            told = subprocess.run(words, check=True, capture_output=True, text=True).stdout.split()
-            print(f"{count:>12,}    {told[0]:>7}  {told[1]:>9}  {told[2]:>7}", flush=True)
+            result = subprocess.run(words, check=True, capture_output=True, text=True)
+            listed, measured, written = result.stdout.split()
+            print(f"{count:>12,}    {listed:>7}  {measured:>9}  {written:>7}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""What the metrics cost a pair of pictures of 256 px, beside scikit-image and plain NumPy in the same run.
+"""Measure the metrics on a pair of 256 px pictures, against scikit-image and plain
+NumPy.
 
     python benchmarks/metrics.py [--rounds N]
 
-Milliseconds of processor time of one thread, the least of all rounds; the ratio is that of the
-plain way to ours. ``measure`` is every metric at once, its plain way the sum of those above.
+Milliseconds of CPU time of one thread, the minimum over all rounds. The ratio is the
+time of the reference over that of this package. `measure` computes every metric at
+once; its reference is the sum of those above.
 """
 
 import argparse
@@ -21,8 +23,8 @@ from colorizenet.evaluation import metrics
 SIDE = 256
 
 
-def pair() -> tuple[np.ndarray, np.ndarray]:
-    """A photograph whose chroma was brought up from an eighth of its size, and the photograph."""
+def make_pair() -> tuple[np.ndarray, np.ndarray]:
+    """A photograph with chroma upsampled from 1/8 of its size, and the photograph."""
     truth = cv2.resize(skimage.data.astronaut(), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     luma, *chroma = cv2.split(cv2.cvtColor(truth, cv2.COLOR_RGB2YCrCb))
     small = cv2.resize(np.dstack(chroma), None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA)
@@ -87,7 +89,7 @@ def plain_glow(picture: np.ndarray, truth: np.ndarray) -> object:
     return 100 * np.mean((chroma > 60) & (chroma > true_chroma + 25))
 
 
-def milliseconds(rounds: int, run: Callable[[], object]) -> float:
+def measure_milliseconds(rounds: int, run: Callable[[], object]) -> float:
     least = float("inf")
     for _ in range(rounds):
         start = time.thread_time()
@@ -102,8 +104,8 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=50)
     rounds = parser.parse_args().rounds
-    cv2.setNumThreads(1)  # or a part of the work would be another thread's
-    picture, truth = pair()
+    cv2.setNumThreads(1)  # thread_time() counts one thread
+    picture, truth = make_pair()
 
     ways: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "psnr": (
@@ -130,13 +132,17 @@ def main() -> None:
         ),
         "glow": (lambda: metrics.glow(picture, truth), lambda: plain_glow(picture, truth)),
     }
-    print(f"ms a pair of {SIDE} x {SIDE}, one thread\n{'':24}{'ours':>8}{'plain':>9}{'ratio':>8}")
+    print(f"ms per pair of {SIDE} x {SIDE}, one thread")
+    print(f"{'':24}{'this':>8}{'plain':>9}{'ratio':>8}")
     total = 0.0
     for name, (ours, plain) in ways.items():
-        quick, slow = milliseconds(rounds, ours), milliseconds(max(1, rounds // 5), plain)
+        quick, slow = (
+            measure_milliseconds(rounds, ours),
+            measure_milliseconds(max(1, rounds // 5), plain),
+        )
         total += slow
         print(f"{name:24}{quick:8.2f}{slow:9.2f}{slow / quick:7.1f}x")
-    quick = milliseconds(rounds, lambda: metrics.measure(picture, truth))
+    quick = measure_milliseconds(rounds, lambda: metrics.measure(picture, truth))
     print(f"{'measure':24}{quick:8.2f}{total:9.2f}{total / quick:7.1f}x")
 
 

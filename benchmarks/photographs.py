@@ -1,16 +1,19 @@
-"""What coloring photographs costs beside what must be done anyway: the figures to reach, each with its baseline.
+"""Measure colorizing photographs against the work that cannot be avoided.
 
     python benchmarks/photographs.py [--folder] [--cold] [--large 300] [--rounds 3]
 
     folder   20 gray JPEGs of 8 MP with natural grain, folder to folder,
-             against libvips decoding and re-encoding them as color JPEGs, a picture a core
+             against libvips decoding and re-encoding them as color JPEGs, one thread
+             per core
     cold     one JPEG of 1 MP, a whole process,
-             against a process that imports NumPy and ONNX Runtime and loads the same model
-    large    a 16-bit gray TIFF of so many megapixels, and its peak of resident memory,
+             against a process that imports NumPy and ONNX Runtime and loads the same
+             model
+    large    a 16-bit gray TIFF of so many megapixels, and the peak of resident memory,
              against libvips copying it to a TIFF of three channels
 
-Whole processes, in turns, the best of each, so that a busy machine is unkind to both alike. The
-photograph is made of a sample of this repository, enlarged and with grain.
+Whole processes run in alternation and the best of each counts, so that other load on
+the machine affects both alike. The photograph is a sample of this repository, enlarged,
+with added grain.
 """
 
 import argparse
@@ -57,8 +60,8 @@ gray.bandjoin([gray, gray]).copy(interpretation="rgb16").tiffsave(sys.argv[2])
 """
 
 
-def photograph(width: int, height: int, *, top: int, grain: float) -> pyvips.Image:
-    """A sample, enlarged, with grain, 0 to ``top``."""
+def make_photograph(width: int, height: int, *, top: int, grain: float) -> pyvips.Image:
+    """An enlarged sample with grain, 0 to ``top``."""
     sample = pyvips.Image.new_from_file(str(SAMPLE)).extract_band(0)
     large = sample.resize(width / sample.width, vscale=height / sample.height, kernel="cubic")
     noisy = large * (top / 255) + pyvips.Image.gaussnoise(
@@ -69,8 +72,8 @@ def photograph(width: int, height: int, *, top: int, grain: float) -> pyvips.Ima
     )
 
 
-def seconds(*command: object) -> tuple[float, int]:
-    """How long a process took, and the most resident memory it had, in MB."""
+def run(*command: object) -> tuple[float, int]:
+    """Seconds that a process took, and its peak of resident memory in MB."""
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -82,8 +85,10 @@ def seconds(*command: object) -> tuple[float, int]:
     return time.perf_counter() - started, usage.ru_maxrss // 1024
 
 
-def compare(name: str, baseline: tuple[object, ...], ours: tuple[object, ...], rounds: int) -> None:
-    turns = [(seconds(*baseline), seconds(*ours)) for _ in range(rounds)]
+def compare(
+    name: str, baseline: tuple[object, ...], colorize: tuple[object, ...], rounds: int
+) -> None:
+    turns = [(run(*baseline), run(*colorize)) for _ in range(rounds)]
     base, took = min(turn[0][0] for turn in turns), min(turn[1][0] for turn in turns)
     memory = max(turn[1][1] for turn in turns)
     print(f"{name:36} {base:7.2f} s  {took:7.2f} s  {took / base:5.2f}x  {memory:5} MB", flush=True)
@@ -98,17 +103,17 @@ def main() -> None:
     parser.add_argument("--large", type=int, metavar="MEGAPIXELS")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--scratch", type=Path, help="where the pictures are made (default: the system's)"
+        "--scratch", type=Path, help="folder for the test pictures (default: the system's)"
     )
     options = parser.parse_args()
-    print(f"{'':36}  baseline       ours         peak")
+    print(f"{'':36}  baseline   colorize         peak")
     with tempfile.TemporaryDirectory(dir=options.scratch) as name:
         scratch = Path(name)
         colorize = ("-m", "colorizenet", "colorize")
         if options.folder:
             folder = scratch / "in"
             folder.mkdir()
-            large = photograph(3264, 2448, top=255, grain=8)
+            large = make_photograph(3264, 2448, top=255, grain=8)
             for i in range(20):
                 large.jpegsave(str(folder / f"{i:02}.jpg"), Q=88)
             size = sum(path.stat().st_size for path in folder.iterdir()) / 20e6
@@ -120,7 +125,7 @@ def main() -> None:
             )
         if options.cold:
             one = scratch / "one.jpg"
-            photograph(1152, 864, top=255, grain=5.5).jpegsave(str(one), Q=85)
+            make_photograph(1152, 864, top=255, grain=5.5).jpegsave(str(one), Q=85)
             from colorizenet.modelfile import model_path
 
             compare(
@@ -132,7 +137,7 @@ def main() -> None:
         if options.large:
             height = round((options.large * 1e6 * 3 / 4) ** 0.5)
             source = scratch / "large.tif"
-            photograph(height * 4 // 3, height, top=65535, grain=2).tiffsave(str(source))
+            make_photograph(height * 4 // 3, height, top=65535, grain=2).tiffsave(str(source))
             compare(
                 f"16-bit TIFF of {options.large} MP",
                 ("-c", COPY, source, scratch / "copy.tif"),

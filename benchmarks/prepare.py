@@ -1,11 +1,12 @@
-"""How many photographs a second become training pictures: `prepare` against Pillow in as many processes.
+"""Measure `prepare` against Pillow in as many processes: photographs per second.
 
     python benchmarks/prepare.py FOLDER [--size 256] [--jobs 2] [--rounds 5] [--pictures 200]
 
-Both do all of it: read, turn upright, shrink, encode as JPEG 4:4:4 of quality 92, write. Ours also
-computes what it screens by, with limits that let every picture in. Pillow's processes are started before
-they are timed. The rounds take turns, so that a busy machine is unkind to all alike; each ratio is the
-median over the rounds. Photographs are repeated until there are enough to time.
+Both read, rotate, shrink, encode as JPEG 4:4:4 of quality 92, and write. `prepare` also
+computes the figures it screens by, with limits that let every picture pass. Pillow's
+processes are started beforehand. The rounds alternate, so that other load affects all
+alike; each ratio is the median over the rounds. Photographs are repeated until there
+are enough to time.
 """
 
 import argparse
@@ -29,7 +30,7 @@ EVERYTHING = Screen(min_side=0, min_colorfulness=0, max_tone=1)
 FILTERS = {"Pillow, box": Image.Resampling.BOX, "Pillow, Lanczos": Image.Resampling.LANCZOS}
 
 
-def with_pillow(path: Path, *, target: Path, size: int, resample: Image.Resampling) -> None:
+def convert_with_pillow(path: Path, *, target: Path, size: int, resample: Image.Resampling) -> None:
     image = ImageOps.exif_transpose(Image.open(path).convert("RGB"))
     scale = min(1, size / min(image.size))
     small = image.resize((round(image.width * scale), round(image.height * scale)), resample)
@@ -63,18 +64,18 @@ def main() -> None:
         paths = sorted(source.iterdir())
         settings = Preparation(size=options.size, duplicate_bits=-1, screen=EVERYTHING)
 
-        def ours(target: Path) -> None:
+        def run_prepare(target: Path) -> None:
             kept = prepare(source, target, settings, workers=options.jobs).kept.total()
             assert kept == len(paths), f"{kept} of {len(paths)} could be read"
 
-        def pillow(resample: Image.Resampling, target: Path) -> None:
+        def run_pillow(resample: Image.Resampling, target: Path) -> None:
             target.mkdir()
-            work = partial(with_pillow, target=target, size=options.size, resample=resample)
+            work = partial(convert_with_pillow, target=target, size=options.size, resample=resample)
             for _ in pool.imap_unordered(work, paths, chunksize=4):
                 pass
 
-        ways = {"prepare": ours} | {
-            name: partial(pillow, resample) for name, resample in FILTERS.items()
+        ways = {"prepare": run_prepare} | {
+            name: partial(run_pillow, resample) for name, resample in FILTERS.items()
         }
         for turn in range(options.rounds + 1):  # the first warms the disk and the processes
             for name, way in ways.items():
@@ -83,7 +84,8 @@ def main() -> None:
                 seconds.setdefault(name, []).append(time.perf_counter() - started)
 
     print(
-        f"{len(paths)} photographs ({len(found)} different) to {options.size} px, {options.jobs} at once"
+        f"{len(paths)} photographs ({len(found)} different) to {options.size} px, "
+        f"{options.jobs} at once"
     )
     for name, times in seconds.items():
         ratio = statistics.median(

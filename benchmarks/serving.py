@@ -1,10 +1,12 @@
-"""What the server carries: as many pictures as the command line, steadily, and what it cannot carry it says.
+"""Measure the server's throughput against the command line's, and its behavior under
+overload.
 
     python benchmarks/serving.py [--seconds 60] [--folder 160]
 
-Files: the samples, brought to 1 megapixel. Each figure is of one run on this machine, server and clients on the same
-cores. `colorize` is `colorizenet colorize` of a folder of them, without its start. Then 8 clients for so many
-seconds; then 64, of which the surplus is to be refused; then a good request once more.
+The files are the samples at 1 megapixel. Server and clients share the cores of this
+machine. `colorize` is `colorizenet colorize` of a folder of the files, without its
+startup. Then 8 clients run for the given time; then 64, of which the surplus must be
+refused; then one request once more.
 """
 
 import argparse
@@ -26,8 +28,8 @@ SAMPLES = Path(__file__).parents[1] / "samples"
 COLORIZENET = [sys.executable, "-m", "colorizenet"]
 
 
-def megapixel_files(folder: Path, number: int) -> list[Path]:
-    """So many gray JPEGs of 1 megapixel."""
+def write_megapixel_files(folder: Path, number: int) -> list[Path]:
+    """Write gray JPEGs of 1 megapixel."""
     made = []
     for path in sorted(SAMPLES.glob("*.jpg")):
         picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -43,12 +45,12 @@ def megapixel_files(folder: Path, number: int) -> list[Path]:
     return files
 
 
-def of_the_command_line(number: int) -> float:
-    """Pictures a second of `colorizenet colorize`, without its start."""
+def measure_command_line(number: int) -> float:
+    """Pictures per second of `colorizenet colorize`, without its startup."""
 
     def seconds(count: int) -> float:
         with tempfile.TemporaryDirectory() as name:
-            megapixel_files(Path(name), count)
+            write_megapixel_files(Path(name), count)
             started = time.perf_counter()
             command = [*COLORIZENET, "colorize", name, "--out", f"{name}/out"]
             subprocess.run(command, check=True, capture_output=True)
@@ -59,12 +61,12 @@ def of_the_command_line(number: int) -> float:
 
 
 class Clients:
-    """Threads that post one picture after the other until told to stop."""
+    """Threads that post one picture after another until they are stopped."""
 
     def __init__(self, port: int, bodies: list[bytes], number: int) -> None:
         self.port, self.bodies = port, bodies
-        self.told: list[tuple[int | str, float, float]] = []
-        """Status or fault, when it was sent, and how long it took."""
+        self.answers: list[tuple[int | str, float, float]] = []
+        """Status or name of the error, time of sending, seconds taken."""
         self.stop = threading.Event()
         self.threads = [threading.Thread(target=self.work, args=(i,)) for i in range(number)]
 
@@ -72,7 +74,7 @@ class Clients:
         while not self.stop.is_set():
             started = time.perf_counter()
             status, wait = self.post(self.bodies[i % len(self.bodies)])
-            self.told.append((status, started, time.perf_counter() - started))
+            self.answers.append((status, started, time.perf_counter() - started))
             i += 1
             self.stop.wait(min(wait, 1.0))
 
@@ -94,15 +96,15 @@ class Clients:
         for _ in range(round(seconds)):
             time.sleep(1)
             if each_second is not None:
-                each_second.append(resident(self.port))
+                each_second.append(read_resident_memory(self.port))
         self.stop.set()
         for thread in self.threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in self.threads), "a client hangs"
 
 
-def resident(port: int) -> float:
-    """The server's memory, in MB, by its own figures."""
+def read_resident_memory(port: int) -> float:
+    """Resident memory of the server in MB, from its metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics")
     found = re.search(
@@ -122,20 +124,21 @@ def main() -> None:
     parser.add_argument("--queue", type=int, default=32)
     options = parser.parse_args()
 
-    rate = of_the_command_line(options.folder)
+    rate = measure_command_line(options.folder)
     print(f"colorize: {rate:.2f} pictures/s", flush=True)
     with tempfile.TemporaryDirectory() as name:
-        bodies = [path.read_bytes() for path in megapixel_files(Path(name), 10)]
-    command = [*COLORIZENET, "serve", "--port", "0", "--no-ui", "--queue", str(options.queue)]
+        bodies = [path.read_bytes() for path in write_megapixel_files(Path(name), 10)]
+    command = [*COLORIZENET, "serve", "--port", "0", "--no-page", "--queue", str(options.queue)]
     started = time.perf_counter()
     with subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
     ) as process:
         assert process.stderr
         port = int(process.stderr.readline().rpartition(":")[2])
-        resident(port)
+        read_resident_memory(port)
         print(
-            f"the API answers {time.perf_counter() - started:.2f} s after its start, imports included"
+            f"the API answers {time.perf_counter() - started:.2f} s after its start, "
+            "imports included"
         )
         try:
             alone = Clients(port, bodies, 1)
@@ -145,35 +148,37 @@ def main() -> None:
                 assert alone.post(body)[0] == 200
                 took.append(time.perf_counter() - begun)
             unloaded = statistics.median(took)
-            print(f"one client: {unloaded:.3f} s a picture", flush=True)
+            print(f"one client: {unloaded:.3f} s per picture", flush=True)
 
             memory: list[float] = []
             eight = Clients(port, bodies, 8)
             begun = time.perf_counter()
             eight.run(options.seconds, memory)
             lasted = time.perf_counter() - begun
-            served = [took for status, _, took in eight.told if status == 200]
+            served = [took for status, _, took in eight.answers if status == 200]
             print(
                 f"8 clients, {lasted:.0f} s: {len(served) / lasted:.2f} pictures/s, "
-                f"{len(served) / lasted / rate:.2f} of colorize; {len(eight.told) - len(served)} errors; "
+                f"{len(served) / lasted / rate:.2f} of colorize; "
+                f"{len(eight.answers) - len(served)} errors; "
                 f"p95 {np.quantile(served, 0.95):.2f} s"
             )
             tenth, last = memory[min(9, len(memory) - 1)], memory[-1]
             print(
-                f"memory at 10 s {tenth:.0f} MB, at the end {last:.0f} MB, at most {max(memory):.0f} MB",
+                f"memory at 10 s {tenth:.0f} MB, at the end {last:.0f} MB, "
+                f"peak {max(memory):.0f} MB",
                 flush=True,
             )
 
             many = Clients(port, bodies, 64)
             many.run(15)
-            served = [took for status, _, took in many.told if status == 200]
-            refused = [took for status, _, took in many.told if status == 503]
+            served = [took for status, _, took in many.answers if status == 200]
+            refused = [took for status, _, took in many.answers if status == 503]
             allowed = 3 * unloaded * options.queue
             print(
                 f"64 clients, 15 s: {len(served)} served, p95 {np.quantile(served, 0.95):.2f} s "
                 f"(allowed {allowed:.1f} s); "
                 f"{len(refused)} refused with 503, p95 {np.quantile(refused, 0.95):.2f} s; "
-                f"{len(many.told) - len(served) - len(refused)} others"
+                f"{len(many.answers) - len(served) - len(refused)} others"
             )
             begun = time.perf_counter()
             assert alone.post(bodies[0])[0] == 200

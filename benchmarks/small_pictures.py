@@ -1,10 +1,11 @@
-"""What coloring small pictures costs beside the network itself.
+"""Measure colorizing small pictures against the network alone.
 
     python benchmarks/small_pictures.py [--pictures 1000] [--size 256]
 
-The same pictures, on every core, one network run each: the network alone on planes that are
-ready, of the size that the model prefers; a Colorizer on arrays; and files of them, from folder to
-folder in this process (decoding, encoding and writing included). Best of several rounds, in turns.
+The same pictures on every core, one network run each: the network alone on prepared
+planes of the model's preferred size; a Colorizer on arrays; and files, from folder to
+folder in this process (decoding, encoding and writing included). Best of several
+rounds, in alternation.
 """
 
 import argparse
@@ -20,8 +21,8 @@ import numpy as np
 
 from colorizenet import batch, color
 from colorizenet.colorizer import Colorizer
-from colorizenet.imaging.resampling import network_shape, resize
 from colorizenet.imaging.reading import read_image
+from colorizenet.imaging.resampling import network_shape, resize
 from colorizenet.modelfile import load_model
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -36,7 +37,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     cores = os.cpu_count() or 1
-    cv2.setNumThreads(1)  # as `colorizenet colorize` has it for folders
+    cv2.setNumThreads(1)  # as in `colorizenet colorize` of a folder
     batch.configure_libvips(1)
 
     photographs = [read_image(path).pixels for path in sorted(SAMPLES.glob("*.jpg"))]
@@ -50,16 +51,16 @@ def main() -> None:
     ]
     session = load_model("default", threads=1).session
     colorizer = Colorizer(threads=1)
-    seen = network_shape(
+    shape = network_shape(
         (options.size, options.size), colorizer.card.size, colorizer.card.size_multiple
     )
     planes = [
-        color.lightness(resize(picture, *seen))[None, None] / np.float32(colorizer.card.l_scale)
+        color.lightness(resize(picture, *shape))[None, None] / np.float32(colorizer.card.l_scale)
         for picture in pictures
     ]
     pool = ThreadPoolExecutor(cores)
 
-    def everywhere(work: Callable[..., object], items: list[np.ndarray]) -> float:
+    def time_on_all_cores(work: Callable[..., object], items: list[np.ndarray]) -> float:
         started = time.perf_counter()
         for _ in pool.map(work, items):
             pass
@@ -79,10 +80,10 @@ def main() -> None:
             return time.perf_counter() - started
 
         ways: dict[str, Callable[[], float]] = {
-            "the network alone": lambda: everywhere(
+            "the network alone": lambda: time_on_all_cores(
                 lambda plane: session.run(None, {"lightness": plane}), planes
             ),
-            "a Colorizer on arrays": lambda: everywhere(colorizer, pictures),
+            "a Colorizer on arrays": lambda: time_on_all_cores(colorizer, pictures),
             "folder to folder": files,
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -91,11 +92,12 @@ def main() -> None:
                 seconds[name].append(way())
     baseline = min(seconds["the network alone"])
     print(
-        f"{options.pictures} pictures of {options.size} px, {cores} cores; the network sees {seen[0]} x {seen[1]}"
+        f"{options.pictures} pictures of {options.size} px, {cores} cores; "
+        f"network input {shape[0]} x {shape[1]}"
     )
     for name, of in seconds.items():
         each = 1000 * min(of) / options.pictures
-        print(f"{name:24} {min(of):6.2f} s  {each:6.2f} ms a picture  {min(of) / baseline:5.2f}x")
+        print(f"{name:24} {min(of):6.2f} s  {each:6.2f} ms per picture  {min(of) / baseline:5.2f}x")
 
 
 if __name__ == "__main__":

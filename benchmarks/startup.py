@@ -1,8 +1,8 @@
-"""How long a person waits before anything happens: `colorizenet --help` against importing NumPy.
+"""Measure the time to the first output: `colorizenet --help` against importing NumPy.
 
     python benchmarks/startup.py [--rounds 10]
 
-Whole processes, in turns, so that a busy machine is unkind to both alike.
+Whole processes in alternation, so that other load on the machine affects all alike.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""How well true chroma survives being small: CIEDE2000 of each way to bring it up.
+"""Measure upsampling of true chroma: CIEDE2000 by method and factor.
 
     python benchmarks/upsampling.py FOLDER [--sweep]
 
-For each photograph the true chroma is reduced by area to 1/2, 1/4 and 1/8, brought up again
-with the full-size lightness, and compared with the photograph. Lower is better; every way
-sees the same small chroma.
+The true chroma of each photograph is reduced by area to 1/2, 1/4 and 1/8, upsampled
+with the full-size lightness, and compared with the photograph. Lower is better. Every
+method gets the same small chroma.
 """
 
 import argparse
@@ -19,23 +19,23 @@ from colorizenet import color
 from colorizenet.evaluation import metrics
 from colorizenet.upsample import EdgeUpsampler
 
-Way = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+Method = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
-def resize(interpolation: int) -> Way:
+def interpolate(interpolation: int) -> Method:
     return lambda ab, l_small, l_star: cv2.resize(
         ab, l_star.shape[::-1], interpolation=interpolation
     )
 
 
-def edges(gain: float, ridge: float) -> Way:
-    def way(ab: np.ndarray, l_small: np.ndarray, l_star: np.ndarray) -> np.ndarray:
+def upsample_with(gain: float, ridge: float) -> Method:
+    def upsample(ab: np.ndarray, l_small: np.ndarray, l_star: np.ndarray) -> np.ndarray:
         return EdgeUpsampler(ab, l_small, l_star.shape, gain=gain, ridge=ridge).rows(l_star, 0)
 
-    return way
+    return upsample
 
 
-def ours(ab: np.ndarray, l_small: np.ndarray, l_star: np.ndarray) -> np.ndarray:
+def follow_edges(ab: np.ndarray, l_small: np.ndarray, l_star: np.ndarray) -> np.ndarray:
     return EdgeUpsampler(ab, l_small, l_star.shape).rows(l_star, 0)
 
 
@@ -47,15 +47,15 @@ def main() -> None:
     parser.add_argument("--sweep", action="store_true", help="try gains and ridges instead")
     options = parser.parse_args()
 
-    ways: dict[str, Way] = {
-        "nearest": resize(cv2.INTER_NEAREST_EXACT),
-        "bilinear": resize(cv2.INTER_LINEAR),
-        "cubic": resize(cv2.INTER_CUBIC),
-        "ours": ours,
+    methods: dict[str, Method] = {
+        "nearest": interpolate(cv2.INTER_NEAREST_EXACT),
+        "bilinear": interpolate(cv2.INTER_LINEAR),
+        "cubic": interpolate(cv2.INTER_CUBIC),
+        "edges": follow_edges,
     }
     if options.sweep:
-        ways |= {
-            f"{g} {r}": edges(g, r)
+        methods |= {
+            f"{g} {r}": upsample_with(g, r)
             for g in (0.5, 0.6, 0.7, 0.8, 0.9)
             for r in (10.0, 20.0, 30.0, 50.0)
         }
@@ -79,15 +79,15 @@ def main() -> None:
             small = cv2.resize(
                 lab, None, fx=1 / factor, fy=1 / factor, interpolation=cv2.INTER_AREA
             )
-            for name, way in ways.items():
-                ab = way(small[..., 1:].copy(), small[..., 0].copy(), l_star)
-                shown = color.compose(l_star, ab, np.dtype(np.uint8))
-                scores.setdefault((name, factor), []).append(metrics.ciede2000(shown, truth))
+            for name, method in methods.items():
+                ab = method(small[..., 1:].copy(), small[..., 0].copy(), l_star)
+                result = color.compose(l_star, ab, np.dtype(np.uint8))
+                scores.setdefault((name, factor), []).append(metrics.ciede2000(result, truth))
     print(
         f"mean CIEDE2000 over {len(paths)} photographs\n{'':12}"
         + "".join(f"{f'{f}x':>8}" for f in (2, 4, 8))
     )
-    for name in ways:
+    for name in methods:
         print(f"{name:12}" + "".join(f"{np.mean(scores[name, f]):8.3f}" for f in (2, 4, 8)))
 
 

@@ -1,4 +1,5 @@
-"""Draw docs/augmentations.jpg: what each change of a photograph does, three draws of each. Needs the extra dev.
+"""Draw docs/augmentations.jpg: what each change of a photograph does, three draws of
+each. Needs the extra dev.
 
     python scripts/draw_augmentations.py
 

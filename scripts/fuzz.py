@@ -2,12 +2,12 @@
 
     python scripts/fuzz.py [--cases 20000] [--seed 0] [--seconds 3600]
 
-Small real photographs of each format (and with profiles, EXIF, alpha, pages and 16 bits) are
-damaged at random: bits flipped, bytes overwritten, cut, doubled, spliced with another's, numbers of
-headers made large. Each is opened, decoded, colored without a network and encoded again, whole
-and in strips, in processes that are watched: one that dies, says something other than an
-ImageError, or takes longer than a minute is a finding, and its case is kept beside. Exit status 1
-where there was one.
+Small real photographs of each format (and with profiles, EXIF, alpha, pages and 16
+bits) are damaged at random: bits flipped, bytes overwritten, cut, doubled, spliced with
+another's, numbers of headers made large. Each is opened, decoded, colored without a
+network and encoded again, whole and in strips, in processes that are watched: one that
+dies, says something other than an ImageError, or takes longer than a minute is a
+finding, and its case is kept beside. Exit status 1 where there was one.
 """
 
 import argparse
