@@ -1,8 +1,10 @@
-"""What measuring costs: one model's row of every torch-free metric, against decoding and the network alone.
+"""Measure the cost of an evaluation, relative to decoding and the network alone.
 
     python benchmarks/evaluation.py PICTURES [--pictures 400] [--repeat 3]
 
-Both go through the same photographs at 256 px in as many threads. Goal: at most 2.0 times as long.
+Both process the same photographs at 256 px in as many threads, for one model. Goal: a
+ratio of at most 2.0. The third line is the search of the strength for a colorfulness,
+with the evaluation at it.
 """
 
 import argparse
@@ -12,14 +14,15 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
-
 from colorizenet.colorizer import Colorizer
-from colorizenet.evaluation.protocol import SIZE, Row, evaluate_rows, truth_of
+from colorizenet.evaluation.protocol import evaluate, evaluate_rows
+from colorizenet.evaluation.rows import ModelRow
+from colorizenet.evaluation.truth import PICTURE_SIZE, read_truth
+from colorizenet.parallel import limit_opencv_threads
 from colorizenet.photosets import Photo, list_photos
 
 
-def seconds(work: Callable[[], object]) -> float:
+def measure_seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
@@ -32,33 +35,47 @@ def main() -> None:
     parser.add_argument("pictures")
     parser.add_argument("--pictures", dest="count", type=int, default=400)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--match-colorfulness", type=float, default=28)
     options = parser.parse_args()
 
     found = list_photos(options.pictures)
-    pictures = (found * (options.count // len(found) + 1))[: options.count]
-    model, workers = Colorizer(threads=1), os.cpu_count() or 1
+    photos = (found * (options.count // len(found) + 1))[: options.count]
+    model, jobs = Colorizer(threads=1), os.cpu_count() or 1
 
-    def alone(picture: Photo) -> None:
-        model.chroma(truth_of(picture, SIZE).gray)
+    def predict(photo: Photo) -> None:
+        model.predict(read_truth(photo, PICTURE_SIZE).gray)
 
-    def network() -> None:
-        threads = cv2.getNumThreads()
-        cv2.setNumThreads(1)
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(alone, pictures):
+    def run_network() -> None:
+        with limit_opencv_threads(), ThreadPoolExecutor(jobs) as pool:
+            for _ in pool.map(predict, photos):
                 pass
-        cv2.setNumThreads(threads)
 
-    def measured() -> None:
-        evaluate_rows([Row("default", lambda truth: model(truth.gray))], pictures)
+    def run_evaluation() -> None:
+        evaluate_rows([ModelRow("default", model)], photos)
 
-    network()  # warms the disk's cache
-    times = [(seconds(network), seconds(measured)) for _ in range(options.repeat)]
-    for name, own in zip(
-        ("decoding and network", "with all metrics"), zip(*times, strict=True), strict=True
-    ):
-        print(f"{name:22}{1000 * statistics.median(own) / len(pictures):7.1f} ms a picture")
-    print(f"{'ratio':22}{statistics.median(b / a for a, b in times):7.2f}")
+    def run_matched() -> None:
+        evaluate(
+            model,
+            options.pictures,
+            limit=options.count,
+            match_colorfulness=options.match_colorfulness,
+        )
+
+    run_network()  # fills the disk cache
+    works = {
+        "decoding and network": run_network,
+        "with all metrics": run_evaluation,
+        "matched, with references": run_matched,
+    }
+    times = {name: [] for name in works}
+    for _ in range(options.repeat):
+        for name, work in works.items():
+            times[name].append(measure_seconds(work))
+    for name, seconds in times.items():
+        print(f"{name:26}{1000 * statistics.median(seconds) / len(photos):7.1f} ms per picture")
+    network, evaluation = times["decoding and network"], times["with all metrics"]
+    ratio = statistics.median(b / a for a, b in zip(network, evaluation, strict=True))
+    print(f"{'ratio':26}{ratio:7.2f}")
 
 
 if __name__ == "__main__":

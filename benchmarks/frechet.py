@@ -1,15 +1,17 @@
-"""What a Fréchet distance can say of so many pictures: that of true colors from which something was taken.
+"""Fréchet distances of true colors that were changed in known ways.
 
-    python benchmarks/frechet.py PICTURES [--model NAME|FILE]... [--limit N] [--size 256]
+    python benchmarks/frechet.py PICTURES [--model NAME|FILE]... [--limit N]
+                                 [--picture-size 256]
 
-PICTURES is what `colorizenet evaluate` takes. For each row: CIEDE2000, the distance (EfficientNet-Lite0), and which
-part of it is the difference of means. The rest is that of covariances, which over fewer pictures than the features
-have dimensions can hardly be small unless each picture is like its truth.
+PICTURES is a source as of `colorizenet evaluate`. The table has a line per row:
+CIEDE2000, the Fréchet distance (EfficientNet-Lite0), and the part of it that is the
+difference of the means. The other part is the difference of the covariances. With fewer
+pictures than features it is small only where every picture is close to its photograph.
 
     muted    the true chroma times 0.66
-    1/N      the true chroma reduced N-fold by area and brought up again by cubic interpolation: its small detail lost
-    coarse   of a model, its chroma so reduced 16-fold, with the truth's detail
-    fine     of a model, its detail, with the truth's chroma so reduced
+    1/N      the true chroma, reduced N times by area and enlarged by cubic filter
+    coarse   a model's chroma at 1/16 of the size, with the detail of the true chroma
+    fine     the detail of a model's chroma, with the true chroma at 1/16 of the size
 """
 
 import argparse
@@ -23,33 +25,34 @@ import numpy as np
 from colorizenet import Colorizer
 from colorizenet.color import rgb_to_lab
 from colorizenet.evaluation import metrics
-from colorizenet.evaluation.protocol import Truth, truth_of
+from colorizenet.evaluation.truth import PICTURE_SIZE, Truth, read_truth
 from colorizenet.photosets import list_photos
-from colorizenet.training.losses.perceptual import Moments, frechet_distance, set_metrics
+from colorizenet.training.metrics import Moments, build_set_metrics, frechet_distance
 
 METRIC = "frechet_efficientnet_lite0"
 
 
-def coarse(ab: np.ndarray, times: int = 16) -> np.ndarray:
+def blur(ab: np.ndarray, factor: int = 16) -> np.ndarray:
+    """Reduce chroma ``factor`` times by area, and enlarge it again."""
     height, width = ab.shape[:2]
-    small = cv2.resize(ab, (width // times, height // times), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(ab, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
-def shown(truth: Truth, models: Mapping[str, Colorizer]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each row's picture, by the row's name."""
+def render_rows(truth: Truth, models: Mapping[str, Colorizer]) -> Iterator[tuple[str, np.ndarray]]:
+    """The name of each row, and its picture."""
     yield "truth", truth.rgb
     yield "muted", truth.with_chroma(0.66 * truth.ab)
-    for times in (4, 8, 16, 32, 64):
-        yield f"1/{times}", truth.with_chroma(coarse(truth.ab, times))
+    for factor in (4, 8, 16, 32, 64):
+        yield f"1/{factor}", truth.with_chroma(blur(truth.ab, factor))
     yield "gray", truth.with_chroma(np.zeros_like(truth.ab))
     for name, model in models.items():
         rgb = model(truth.gray)
         ab = rgb_to_lab(rgb.astype(np.float32) / 255)[..., 1:]
-        off = coarse(ab) - coarse(truth.ab)
+        error = blur(ab) - blur(truth.ab)
         yield name, rgb
-        yield f"{name}, coarse", truth.with_chroma(truth.ab + off)
-        yield f"{name}, fine", truth.with_chroma(ab - off)
+        yield f"{name}, coarse", truth.with_chroma(truth.ab + error)
+        yield f"{name}, fine", truth.with_chroma(ab - error)
 
 
 def main() -> None:
@@ -57,20 +60,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pictures", type=Path)
-    parser.add_argument(
-        "--model", action="append", default=[], help="once for each model; default: default"
-    )
+    parser.add_argument("--model", action="append", default=[], help="repeat it for more models")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--picture-size", type=int, default=PICTURE_SIZE)
     options = parser.parse_args()
 
     models = {name: Colorizer(name) for name in options.model or ["default"]}
-    metric = set_metrics([METRIC])[METRIC]
+    metric = build_set_metrics([METRIC])[METRIC]
     features: dict[str, list[np.ndarray]] = defaultdict(list)
     errors: dict[str, list[float]] = defaultdict(list)
-    for picture in list_photos(options.pictures)[: options.limit]:
-        truth = truth_of(picture, options.size)
-        for name, rgb in shown(truth, models):
+    for photo in list_photos(options.pictures)[: options.limit]:
+        truth = read_truth(photo, options.picture_size)
+        for name, rgb in render_rows(truth, models):
             features[name].append(metric.features(rgb[None])[0])
             errors[name].append(metrics.ciede2000(rgb, truth.rgb))
 
@@ -80,9 +81,9 @@ def main() -> None:
         moments[name].add(np.stack(vectors))
     print(f"{len(errors['truth'])} pictures      CIEDE2000  distance  of the means")
     for name, own in moments.items():
-        apart = float(np.square(own.mean - moments["truth"].mean).sum())
+        means = float(np.square(own.mean - moments["truth"].mean).sum())
         distance = frechet_distance(own, moments["truth"])
-        print(f"{name:18} {np.mean(errors[name]):9.2f} {distance:9.2f} {apart:13.2f}")
+        print(f"{name:18} {np.mean(errors[name]):9.2f} {distance:9.2f} {means:13.2f}")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""How quickly pictures come from shards, against the loader that people copy and against not loading.
+"""Measure the loader against a commonly copied loader, and against not loading at all.
 
-    python benchmarks/loading.py SHARDS [--size 128] [--repeats 5] [--batches 20] [--skip loader|feeding]
+    python benchmarks/loading.py SHARDS [--size 128] [--repeats 5] [--batches 20]
+                                        [--skip loader|feeding]
 
-SHARDS is what ``data.root`` may be: a folder of tar shards, a pattern, addresses; without pictures
-that are corrupt, as `colorizenet prepare` leaves them. Two ratios:
+SHARDS is what ``data.root`` takes: a folder of tar shards, a pattern, or addresses,
+without corrupt photos, as `colorizenet prepare` writes them. Two ratios:
 
-    loader    pictures/s as (L, ab) tensors: ours, against a Dataset that takes one picture at a
-              time through Pillow and scikit-image, from the same shards with as many workers
-              and one thread beside them. Goal: at least 2.5
-    feeding   pictures/s of training steps of ``encoder_unet``: fed by our loader, nothing cached,
-              against fed the same batch again and again. Goal: at least 0.90
+    loader    pictures/s as (L, ab) tensors, against a Dataset that takes one picture at
+              a time through Pillow and scikit-image, from the same shards, with as many
+              workers and one more thread. Goal: at least 2.5
+    feeding   pictures/s of training steps of ``encoder_unet`` fed by this loader
+    without
+              a cache, against steps fed with the same batch again and again.
+              Goal: at least 0.90
 
-The two sides take turns, so that what else the machine does strikes both; medians over the turns.
+The two sides alternate, so that other load affects both; the figures are medians.
 """
 
 import argparse
@@ -36,15 +39,16 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 from colorizenet.photosets import Photo
 from colorizenet.training.data import augment
 from colorizenet.training.data.loader import DataConfig, Photographs
-from colorizenet.training.fit import build_task
+from colorizenet.training.fit import build_task, choose_precision
 from colorizenet.training.recipes import RECIPES
 
-SETTLING = 4
-"""Batches at the start of a turn that are not timed: they were made ready before it, or start a process."""
+UNTIMED = 4
+"""Batches at the start of a turn that are not timed: they may have been prepared before
+it."""
 
 
-class Copied(Dataset):
-    """What people copy: one picture at a time, in three libraries, to float tensors."""
+class CopiedDataset(Dataset):
+    """The common loader: one picture at a time, through three libraries, to floats."""
 
     def __init__(self, pictures: list[Photo], size: int) -> None:
         self.pictures, self.size = pictures, size
@@ -59,12 +63,12 @@ class Copied(Dataset):
         return planes[:1] / 100, planes[1:] / 128
 
 
-def ours(data: Photographs) -> Iterator[Any]:
+def load_with_this_package(data: Photographs) -> Iterator[Any]:
     return map(augment.to_network, data.train_dataloader())
 
 
-def copied(data: Photographs) -> Iterator[Any]:
-    dataset = Copied(data.train, data.config.size)
+def load_with_copied_dataset(data: Photographs) -> Iterator[Any]:
+    dataset = CopiedDataset(data.train, data.config.size)
     order = RandomSampler(
         dataset, num_samples=10**9, generator=torch.Generator().manual_seed(data.seed)
     )
@@ -75,7 +79,7 @@ def copied(data: Photographs) -> Iterator[Any]:
 
 def rate(batches: Iterator[Any], count: int, batch_size: int) -> float:
     """Pictures a second, once the first batches have come."""
-    for _ in itertools.islice(batches, SETTLING):
+    for _ in itertools.islice(batches, UNTIMED):
         pass
     started = time.perf_counter()
     for _ in itertools.islice(batches, count):
@@ -91,14 +95,14 @@ def compare_loaders(data: Photographs, repeats: int, batches: int) -> tuple[list
     )  # more would take the workers' cores, and here nothing is learned with them
     for turn in range(repeats):
         data.seed = turn  # other pictures each time
-        for side, loader in enumerate((ours, copied)):
+        for side, loader in enumerate((load_with_this_package, load_with_copied_dataset)):
             rates[side].append(rate(loader(data), batches, data.batch_size))
     torch.set_num_threads(threads)
     return rates
 
 
-class TakingTurns:
-    """Batches of a loader, then one of them as often, and so on: what a Trainer is fed."""
+class AlternatingBatches:
+    """Batches of a loader, then one batch as many times, and so on."""
 
     def __init__(self, data: Photographs, repeats: int, steps: int) -> None:
         self.data, self.repeats, self.steps = data, repeats, steps
@@ -112,7 +116,7 @@ class TakingTurns:
 
 
 class Clock(Callback):
-    """When each step had ended."""
+    """The time at which each step ended."""
 
     def __init__(self) -> None:
         self.times: list[float] = []
@@ -125,9 +129,9 @@ class Clock(Callback):
 
 def compare_feeding(data: Photographs, repeats: int, batches: int) -> tuple[list[float], ...]:
     config = dataclasses.replace(RECIPES["encoder_unet"](), pictures=10**9)
-    task, clock, steps = build_task(config, pretrained=False), Clock(), SETTLING + batches
+    task, clock, steps = build_task(config, pretrained=False), Clock(), UNTIMED + batches
     trainer = lightning.Trainer(
-        precision=config.precision,
+        precision=choose_precision(config.precision),  # type: ignore[arg-type]
         max_epochs=1,
         limit_val_batches=0,
         enable_progress_bar=False,
@@ -137,20 +141,23 @@ def compare_feeding(data: Photographs, repeats: int, batches: int) -> tuple[list
         callbacks=[clock],
         use_distributed_sampler=False,
     )
-    trainer.fit(task, TakingTurns(data, repeats, steps))
+    trainer.fit(task, AlternatingBatches(data, repeats, steps))
     rates: tuple[list[float], ...] = ([], [])
     for turn in range(2 * repeats):
         times = clock.times[turn * steps :][:steps]
-        rates[turn % 2].append(batches * data.batch_size / (times[-1] - times[SETTLING - 1]))
+        rates[turn % 2].append(batches * data.batch_size / (times[-1] - times[UNTIMED - 1]))
     return rates
 
 
-def show(name: str, rates: tuple[list[float], ...], sides: tuple[str, str], goal: float) -> None:
+def print_ratio(
+    name: str, rates: tuple[list[float], ...], sides: tuple[str, str], goal: float
+) -> None:
     medians = [statistics.median(side) for side in rates]
     ratios = [a / b for a, b in zip(*rates, strict=True)]
     print(
         f"{name:8} {medians[0]:8.1f} pictures/s {sides[0]}, {medians[1]:8.1f} {sides[1]}: "
-        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), goal {goal:.2f}",
+        f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}), "
+        f"goal {goal:.2f}",
         flush=True,
     )
 
@@ -171,14 +178,15 @@ def main() -> None:
     config = DataConfig(root=options.shards, val=options.shards, size=options.size)
     data = Photographs(config, batch_size=RECIPES["encoder_unet"]().batch_size, seed=0)
     print(
-        f"{len(data.train)} pictures at {config.size} px, {config.workers} workers, batches of {data.batch_size}"
+        f"{len(data.train)} pictures at {config.size} px, {config.workers} workers, "
+        f"batches of {data.batch_size}"
     )
     if options.skip != "loader":
         rates = compare_loaders(data, options.repeats, options.batches)
-        show("loader", rates, ("ours", "copied"), 2.5)
+        print_ratio("loader", rates, ("this loader", "copied"), 2.5)
     if options.skip != "feeding":
         rates = compare_feeding(data, options.repeats, options.batches)
-        show("feeding", rates, ("fed", "of one batch"), 0.9)
+        print_ratio("feeding", rates, ("fed", "of one batch"), 0.9)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 The rows are `gray` and `truth`, the source is a tar shard of small JPEGs, and a JSON
 report is written. Per photo, memory holds a name, a position in the shard, and eight
-bytes per figure.
+bytes per value.
 """
 
 import argparse
@@ -21,12 +21,13 @@ import numpy as np
 PROGRAM = """
 import resource, sys
 from pathlib import Path
-from colorizenet.evaluation.protocol import evaluate_rows, standard_rows
+from colorizenet.evaluation.protocol import evaluate_rows
+from colorizenet.evaluation.rows import build_reference_rows
 from colorizenet.photosets import list_photos
 
 pictures = list_photos(sys.argv[1])[: int(sys.argv[3])]
 listed = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-report = evaluate_rows(standard_rows()[:2], pictures, size=int(sys.argv[4]))
+report = evaluate_rows(build_reference_rows()[:2], pictures, picture_size=int(sys.argv[4]))
 measured = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 report.to_json(sys.argv[2])
 written = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

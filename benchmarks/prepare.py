@@ -1,6 +1,6 @@
 """Measure `prepare` against Pillow in as many processes: photographs per second.
 
-    python benchmarks/prepare.py FOLDER [--size 256] [--jobs 2] [--rounds 5] [--pictures 200]
+    python benchmarks/prepare.py FOLDER [--size 256] [--jobs 2] [--rounds 5]
 
 Both read, rotate, shrink, encode as JPEG 4:4:4 of quality 92, and write. `prepare` also
 computes the figures it screens by, with limits that let every picture pass. Pillow's
@@ -23,10 +23,10 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 from colorizenet.photosets import list_photos
-from colorizenet.training.data.prepare import Preparation, prepare
+from colorizenet.training.data.prepare import PrepareConfig, prepare
 from colorizenet.training.data.screen import Screen
 
-EVERYTHING = Screen(min_side=0, min_colorfulness=0, max_tone=1)
+EVERYTHING = Screen(min_side=0, min_colorfulness=0, max_hue_concentration=1)
 FILTERS = {"Pillow, box": Image.Resampling.BOX, "Pillow, Lanczos": Image.Resampling.LANCZOS}
 
 
@@ -62,7 +62,7 @@ def main() -> None:
         for number, path in enumerate(itertools.islice(itertools.cycle(found), copies)):
             (source / f"{number:06}{path.suffix}").symlink_to(path.resolve())
         paths = sorted(source.iterdir())
-        settings = Preparation(size=options.size, duplicate_bits=-1, screen=EVERYTHING)
+        settings = PrepareConfig(size=options.size, duplicate_bits=-1, screen=EVERYTHING)
 
         def run_prepare(target: Path) -> None:
             kept = prepare(source, target, settings, workers=options.jobs).kept.total()

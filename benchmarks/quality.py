@@ -1,10 +1,11 @@
-"""How good the colors are, through the command line as a user runs it.
+"""Quality of the command `colorizenet colorize`, measured on its output files.
 
-    python benchmarks/quality.py PICTURES [--model NAME|FILE] [--size 256] [--limit N] [--json FILE] [--sheet FILE]
+    python benchmarks/quality.py PICTURES [--model NAME|FILE] [--picture-size 256]
+                                 [--limit N] [--json FILE] [--contact-sheet FILE]
 
-PICTURES is a folder or an uncompressed tar of color photographs. Each is cut to its center
-square, brought to SIZE by area, turned gray by its own L*, written as 8-bit PNG, colored by
-`colorizenet colorize`, and compared with the photograph as 8-bit sRGB.
+PICTURES is a source of color photographs as of `colorizenet evaluate`. Each is prepared
+as docs/protocol.md says, written as a gray 8-bit PNG, colorized by the command, and
+compared with the photograph.
 """
 
 import argparse
@@ -19,15 +20,15 @@ import cv2
 import numpy as np
 
 from colorizenet.evaluation import metrics
-from colorizenet.evaluation.protocol import truth_of
+from colorizenet.evaluation.truth import PICTURE_SIZE, read_truth
 from colorizenet.photosets import list_photos
 
 
-def scores(shown: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def measure(picture: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     return {
-        "ciede2000": metrics.ciede2000(shown, truth),
-        "psnr": metrics.psnr(shown, truth),
-        "colorfulness": metrics.colorfulness(shown),
+        "ciede2000": metrics.ciede2000(picture, truth),
+        "psnr": metrics.psnr(picture, truth),
+        "colorfulness": metrics.colorfulness(picture),
     }
 
 
@@ -37,11 +38,13 @@ def main() -> None:
     )
     parser.add_argument("pictures", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--picture-size", type=int, default=PICTURE_SIZE)
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--json", type=Path, help="write the model's mean figures here")
+    parser.add_argument("--json", type=Path, help="write the means of the model to this file")
     parser.add_argument(
-        "--sheet", type=Path, help="write gray | colored | true of 24 pictures here"
+        "--contact-sheet",
+        type=Path,
+        help="write gray | colorized | photograph of 24 pictures to this file",
     )
     options = parser.parse_args()
 
@@ -49,8 +52,8 @@ def main() -> None:
         gray_folder, out = Path(folder) / "gray", Path(folder) / "out"
         gray_folder.mkdir()
         truths = {}
-        for i, picture in enumerate(list_photos(options.pictures)[: options.limit]):
-            truths[f"{i:06d}.png"] = truth = truth_of(picture, options.size)
+        for i, photo in enumerate(list_photos(options.pictures)[: options.limit]):
+            truths[f"{i:06d}.png"] = truth = read_truth(photo, options.picture_size)
             cv2.imwrite(str(gray_folder / f"{i:06d}.png"), truth.gray)
         command = [
             sys.executable,
@@ -70,35 +73,32 @@ def main() -> None:
         for name, truth in truths.items():
             bgr = cv2.imread(str(out / name))
             assert bgr is not None
-            colored = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+            colorized = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
             gray = cv2.cvtColor(truth.gray, cv2.COLOR_GRAY2RGB)
-            for row, shown in (("gray", gray), ("model", colored), ("truth", truth.rgb)):
-                rows[row].append(scores(shown, truth.rgb))
-            triples.append(np.hstack([gray, colored, truth.rgb]))
+            for row, picture in (("gray", gray), ("model", colorized), ("truth", truth.rgb)):
+                rows[row].append(measure(picture, truth.rgb))
+            triples.append(np.hstack([gray, colorized, truth.rgb]))
 
     print(
-        f"{len(truths)} pictures of {options.size} px, {1000 * seconds / len(truths):.0f} ms a picture"
+        f"{len(truths)} pictures of {options.picture_size} px, "
+        f"{1000 * seconds / len(truths):.0f} ms per picture"
     )
     print(f"{'':8}{'CIEDE2000':>12}{'PSNR dB':>12}{'colorfulness':>16}")
-    mean = {
-        row: {key: float(np.mean([s[key] for s in of])) for key in of[0]}
-        for row, of in rows.items()
+    means = {
+        row: {name: float(np.mean([each[name] for each in values])) for name in values[0]}
+        for row, values in rows.items()
     }
-    for row, figures in mean.items():
-        print(
-            f"{row:8}{figures['ciede2000']:12.3f}{figures['psnr']:12.2f}{figures['colorfulness']:16.2f}"
-        )
+    for row, mean in means.items():
+        print(f"{row:8}{mean['ciede2000']:12.3f}{mean['psnr']:12.2f}{mean['colorfulness']:16.2f}")
     if options.json:
-        options.json.write_text(
-            json.dumps({key: round(value, 3) for key, value in mean["model"].items()})
-        )
-    if options.sheet:
-        shown = triples[:: max(1, len(triples) // 24)][:24]
-        columns = [np.vstack(shown[i::3]) for i in range(3)]
+        rounded = {name: round(value, 3) for name, value in means["model"].items()}
+        options.json.write_text(json.dumps(rounded))
+    if options.contact_sheet:
+        some = triples[:: max(1, len(triples) // 24)][:24]
+        columns = [np.vstack(some[i::3]) for i in range(3)]
         shortest = min(len(column) for column in columns)
-        cv2.imwrite(
-            str(options.sheet), np.hstack([column[:shortest] for column in columns])[..., ::-1]
-        )
+        sheet = np.hstack([column[:shortest] for column in columns])
+        cv2.imwrite(str(options.contact_sheet), sheet[..., ::-1])
 
 
 if __name__ == "__main__":

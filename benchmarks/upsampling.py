@@ -64,7 +64,8 @@ def main() -> None:
     )
     if not paths:
         sys.exit(
-            f"{options.folder} holds no photograph; give a folder of .jpg, .png, .webp or .tif files"
+            f"{options.folder} holds no photograph; "
+            "give a folder of .jpg, .png, .webp or .tif files"
         )
     scores: dict[tuple[str, int], list[float]] = {}
     for path in paths:

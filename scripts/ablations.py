@@ -1,31 +1,28 @@
-"""Write the table of ablations in docs/experiments.md: runs of one length, each with one thing changed.
+"""Write the table of ablations in docs/experiments.md.
 
-    python scripts/ablations.py BASELINE RUN... --pictures PICTURES [--limit N] [--size 128]
+    python scripts/ablations.py BASELINE RUN... --photos PHOTOS [--limit N] [--size 128]
     python scripts/ablations.py
 
-The first measures the last weights of each run folder on PICTURES (what `colorizenet evaluate` takes), keeps the
-figures in docs/ablations.json and writes the table; the second writes it from the figures that are kept.
+An ablation is a run that differs from the baseline in one thing. The first form
+measures the last weights of each run folder on PHOTOS (what `colorizenet evaluate`
+takes), stores the measurements in docs/ablations.json and writes the table. The second
+form writes the table from the stored measurements.
 
-What makes colors stronger makes most errors larger, so that runs are compared twice: as they are, and with the
-chroma of each multiplied so that all are as colorful as the baseline.
+Stronger colors increase most errors. So runs are compared twice: as they are, and with
+the chroma of each run scaled to the colorfulness of the baseline.
 """
 
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import page_table
-from colorizenet import Colorizer
-from colorizenet.errors import DataError
-from colorizenet.evaluation.protocol import Row, evaluate_rows, row_of_model, strength_for
-from colorizenet.evaluation.report import Report
-from colorizenet.photosets import Photo, list_photos
-from colorizenet.training.config import RunConfig, differences, from_json
-from colorizenet.training.export import export_run
-from colorizenet.training.losses.perceptual import set_metrics
+
+if TYPE_CHECKING:  # only measuring needs PyTorch
+    from colorizenet.evaluation.results import Results
+    from colorizenet.photosets import Photo
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "ablations.json"
@@ -37,35 +34,53 @@ BEGIN, END = (
 DISTANCE = "frechet_efficientnet_lite0"
 
 
-def measure(runs: list[Path], pictures: list[Photo], size: int) -> dict[str, Any]:
-    """The figures of each run, the first of which is the baseline."""
-    baseline = from_json(runs[0] / "config.json")
+def measure(runs: list[Path], photos: "list[Photo]", size: int) -> dict[str, Any]:
+    """Metrics of each run. The first run is the baseline."""
+    from colorizenet import Colorizer
+    from colorizenet.errors import DataError
+    from colorizenet.evaluation.matching import find_strength
+    from colorizenet.evaluation.protocol import evaluate_rows
+    from colorizenet.evaluation.rows import ModelRow
+    from colorizenet.options import Options
+    from colorizenet.training.export import export_run
+    from colorizenet.training.metrics import build_set_metrics
+
+    baseline = runs[0].name
     with tempfile.TemporaryDirectory() as folder:
-        models, lengths = {}, {}
+        models, pictures_seen = {}, {}
         for run in runs:
             file = Path(folder) / f"{run.name}.onnx"
-            card = export_run(
-                run, file, checkpoint="last", weights="half", name=run.name, size=size
-            )
-            models[run.name], lengths[run.name] = Colorizer(file, threads=1), card.pictures_seen
-        as_is = evaluate_rows(rows(models, {}), pictures, set_metrics=set_metrics([DISTANCE]))
-        wanted = as_is.means[runs[0].name]["colorfulness"]
+            card = export_run(run, file, checkpoint="last", name=run.name, size=size)
+            models[run.name] = Colorizer(file, threads=1)
+            pictures_seen[run.name] = card.pictures_seen
+        unscaled = evaluate_rows(
+            [ModelRow(name, model) for name, model in models.items()],
+            photos,
+            set_metrics=build_set_metrics([DISTANCE]),
+        )
+        target = unscaled.means[baseline]["colorfulness"]
         strengths = {}
         for name, model in models.items():
             try:
-                strengths[name] = strength_for(name, model, pictures, wanted)
-            except DataError:  # too pale for it: as near as it gets
+                strengths[name] = find_strength(name, model, photos, target)
+            except DataError:  # the colorfulness is out of reach: use the largest strength
                 strengths[name] = 2.0
-        equal = evaluate_rows(rows(models, strengths), pictures)
+        equal = evaluate_rows(
+            [
+                ModelRow(name, model, Options(strength=strengths[name]))
+                for name, model in models.items()
+            ],
+            photos,
+        )
     return {
-        "pictures": len(as_is.pictures),
-        "baseline": runs[0].name,
+        "pictures": len(unscaled.pictures),
+        "baseline": baseline,
         "runs": {
             run.name: {
-                "changed": changed(baseline, from_json(run / "config.json")),
-                "seen": lengths[run.name],
-                "as it is": figures(as_is, run.name, runs[0].name),
-                "equally colorful": figures(equal, run.name, runs[0].name)
+                "changed": list_changes(runs[0], run),
+                "pictures_seen": pictures_seen[run.name],
+                "unscaled": summarize(unscaled, run.name, baseline),
+                "equal colorfulness": summarize(equal, run.name, baseline)
                 | {"strength": strengths[run.name]},
             }
             for run in runs
@@ -73,68 +88,68 @@ def measure(runs: list[Path], pictures: list[Photo], size: int) -> dict[str, Any
     }
 
 
-def rows(models: Mapping[str, Colorizer], strengths: Mapping[str, float]) -> list[Row]:
-    """A row for each model, with its chroma multiplied."""
-    return [row_of_model(name, model, strengths.get(name, 1.0)) for name, model in models.items()]
+def list_changes(baseline: Path, run: Path) -> dict[str, Any]:
+    """Settings of a run that differ from the baseline's, except paths and intervals."""
+    from colorizenet.training.config import differences, read_json
 
-
-def changed(baseline: RunConfig, run: RunConfig) -> dict[str, Any]:
-    """The settings that a run does not share with the baseline, but for where things lie."""
+    changes = differences(read_json(baseline / "config.json"), read_json(run / "config.json"))
+    left_out = ("validate_every", "checkpoint_every", "loss.vgg16")
     return {
         name: value
-        for name, value in differences(baseline, run).items()
-        if not name.startswith("data.")
-        and name not in ("validate_every", "checkpoint_every", "task.vgg16")
+        for name, value in changes.items()
+        if not name.startswith("data.") and name not in left_out
     }
 
 
-def figures(report: Report, run: str, baseline: str) -> dict[str, Any]:
+def summarize(report: "Results", run: str, baseline: str) -> dict[str, Any]:
+    """Mean metrics of a run and its comparison with the baseline."""
     mean = report.means[run]
     kept = {
         name: mean[name] for name in ("ciede2000", "psnr", "colorfulness", DISTANCE) if name in mean
     }
-    against = report.compare(run, baseline)
+    comparison = report.compare(run, baseline)
     return kept | {
-        "difference": against.difference,
-        "interval": list(against.difference_interval),
-        "wins": against.wins,
+        "difference": comparison.difference,
+        "interval": list(comparison.difference_interval),
+        "share_better": comparison.wins,
     }
 
 
-def table(measured: dict[str, Any]) -> str:
-    """The figures as Markdown, a line a run."""
+def render_runs(measured: dict[str, Any]) -> str:
+    """A Markdown table with one line per run."""
     titles = ["run", "changed", "pictures", "CIEDE2000", "colorfulness", "Fréchet"]
-    titles += ["CIEDE2000 less the baseline's, equally colorful", "pictures won"]
+    titles += ["CIEDE2000 minus the baseline's, at equal colorfulness", "photos better"]
     lines = [titles]
     for name, run in measured["runs"].items():
         is_baseline = name == measured["baseline"]
         settings = ", ".join(
-            f"`{setting} {_short(value)}`" for setting, value in run["changed"].items()
+            f"`{setting.replace('_', '-')} {_format_value(value)}`"
+            for setting, value in run["changed"].items()
         )
-        own, equal = run["as it is"], run["equally colorful"]
+        own, equal = run["unscaled"], run["equal colorfulness"]
         low, high = equal["interval"]
         lines.append(
             [
                 f"`{name}`",
                 "" if is_baseline else settings or "nothing",
-                f"{run['seen']:,}",
+                f"{run['pictures_seen']:,}",
                 f"{own['ciede2000']:.2f}",
                 f"{own['colorfulness']:.1f}",
                 f"{own[DISTANCE]:.1f}",
                 "" if is_baseline else f"{equal['difference']:+.2f} ({low:+.2f} to {high:+.2f})",
-                "" if is_baseline else f"{equal['wins']:.0%}",
+                "" if is_baseline else f"{equal['share_better']:.0%}",
             ]
         )
-    return page_table.markdown(lines)
+    return page_table.render_table(lines)
 
 
-def _short(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def with_table(page: str, measured: dict[str, Any]) -> str:
-    """A page whose table is that of these figures."""
-    return page_table.between(page, BEGIN, END, table(measured))
+def update_page(page: str, measured: dict[str, Any]) -> str:
+    """The text of the page with the table of these measurements."""
+    return page_table.replace_between(page, BEGIN, END, render_runs(measured))
 
 
 def main() -> None:
@@ -142,19 +157,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="*", type=Path)
-    parser.add_argument("--pictures")
+    parser.add_argument("--photos")
     parser.add_argument("--limit", type=int)
-    parser.add_argument("--size", type=int, default=128, help="short side of what the networks see")
+    parser.add_argument(
+        "--size", type=int, default=128, help="short side of the network input in pixels"
+    )
     options = parser.parse_args()
-    if bool(options.runs) != bool(options.pictures):
-        parser.error("give run folders and --pictures, or neither")
+    if bool(options.runs) != bool(options.photos):
+        parser.error("give run folders and --photos, or neither")
     if options.runs:
-        pictures = list_photos(options.pictures)[: options.limit]
+        from colorizenet.photosets import list_photos
+
+        photos = list_photos(options.photos)[: options.limit]
         MEASURED.write_text(
-            json.dumps(measure(options.runs, pictures, options.size), indent=1) + "\n"
+            json.dumps(measure(options.runs, photos, options.size), indent=1) + "\n"
         )
     PAGE.write_text(
-        with_table(PAGE.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())),
+        update_page(PAGE.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())),
         encoding="utf-8",
     )
 

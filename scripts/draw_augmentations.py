@@ -1,9 +1,9 @@
-"""Draw docs/augmentations.jpg: what each change of a photograph does, three draws of
-each. Needs the extra dev.
+"""Draw docs/augmentations.jpg: three examples of each augmentation. Needs the extra
+``dev``.
 
     python scripts/draw_augmentations.py
 
-Above, what the network sees; below, what it is to predict.
+Above, the network input; below, the target.
 """
 
 import dataclasses
@@ -15,37 +15,35 @@ import numpy as np
 import skimage.data
 import torch
 
-from colorizenet.training.data.augment import AugmentConfig, augmented, to_rgb
+from colorizenet.training.data.augment import AugmentConfig, augment_batch, to_rgb
 
 SIDE, SEED = 112, 11
-STRENGTHS = {"zoom": 0.4, "stretch": 0.2, "saturation": 0.6}
+STRENGTHS = {"zoom": 0.4}
 
 
 def main() -> None:
     photograph = cv2.resize(skimage.data.astronaut(), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     batch = torch.from_numpy(np.stack([photograph] * 3))
-    rows = [row("none", augmented(batch, AugmentConfig(), SEED))]
+    rows = [row("none", augment_batch(batch, AugmentConfig(), SEED))]
     for field in dataclasses.fields(AugmentConfig):
-        if field.name == "sizes":  # which changes how large all of them are, not what they show
-            continue
         strength: dict[str, Any] = {field.name: STRENGTHS.get(field.name, 1.0)}
         config = AugmentConfig(**strength)
-        rows.append(row(field.name, augmented(batch, config, SEED)))
+        rows.append(row(field.name, augment_batch(batch, config, SEED)))
     half = (len(rows) + 1) // 2
-    make_blank = np.full_like(rows[0], 255)
-    columns = [np.vstack([*rows[start : start + half], make_blank][:half]) for start in (0, half)]
+    blank = np.full_like(rows[0], 255)
+    columns = [np.vstack([*rows[start : start + half], blank][:half]) for start in (0, half)]
     picture = np.hstack(columns)
     cv2.imwrite(
-        str(Path(__file__).with_name("augmentations.jpg")),
+        str(Path(__file__).parents[1] / "docs" / "augmentations.jpg"),
         picture[..., ::-1],
         [cv2.IMWRITE_JPEG_QUALITY, 85],
     )
 
 
 def row(name, sample) -> np.ndarray:
-    seen = to_rgb(sample.seen, torch.zeros_like(sample.ab)).numpy()
-    wanted = to_rgb(sample.lightness, sample.ab).numpy()
-    tiles = np.vstack([np.hstack(list(seen)), np.hstack(list(wanted))])
+    condition = to_rgb(sample.condition, torch.zeros_like(sample.ab)).numpy()
+    target = to_rgb(sample.lightness, sample.ab).numpy()
+    tiles = np.vstack([np.hstack(list(condition)), np.hstack(list(target))])
     label = np.full((len(tiles), 120, 3), 255, np.uint8)
     cv2.putText(
         label, name, (8, len(tiles) // 2), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA

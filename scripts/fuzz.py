@@ -1,13 +1,13 @@
-"""Color mutated photographs, and see that nothing crashes, hangs or is half-written.
+"""Colorize damaged photos and check that nothing crashes, hangs or is written in half.
 
-    python scripts/fuzz.py [--cases 20000] [--seed 0] [--seconds 3600]
+    python scripts/fuzz.py [--cases 20000] [--seed 0] [--timeout 3600]
 
-Small real photographs of each format (and with profiles, EXIF, alpha, pages and 16
-bits) are damaged at random: bits flipped, bytes overwritten, cut, doubled, spliced with
-another's, numbers of headers made large. Each is opened, decoded, colored without a
-network and encoded again, whole and in strips, in processes that are watched: one that
-dies, says something other than an ImageError, or takes longer than a minute is a
-finding, and its case is kept beside. Exit status 1 where there was one.
+Small photos of each format (also with profiles, EXIF, alpha, pages and 16 bits) are
+damaged at random: bits flipped, bytes overwritten, removed, repeated, spliced with
+another file's, numbers in headers made large. Each is opened, decoded, colorized
+without a network and encoded again, whole and in strips, in supervised processes. A
+process that dies, raises anything other than an ImageError, or takes longer than a
+minute is a finding, and its file is kept. The exit status is 1 if there was one.
 """
 
 import argparse
@@ -20,31 +20,35 @@ import time
 from collections import Counter
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
 
 from colorizenet import batch
+from colorizenet.colorizer import Reduced
 from colorizenet.errors import ImageError
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile, open_image, read_image
 from colorizenet.imaging.writing import encode_image
+from colorizenet.options import Options
+from colorizenet.planning import plan_jobs
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "cat.jpg"
 LIMIT = 4_000_000
-"""Pixels: a header that claims more is refused, as --max-pixels has it."""
+"""Maximum number of pixels, as with --max-pixels."""
 
 
-def seeds() -> list[tuple[str, bytes]]:
-    """A small sound file of each kind."""
+def make_seed_files() -> list[tuple[str, bytes]]:
+    """Make a small valid file of each kind."""
     gray = np.ascontiguousarray(read_image(SAMPLE).pixels[:96:2, :128:2])
     color = np.dstack([gray, 255 - gray, gray // 2])
     deep = gray.astype(np.uint16) * 257
     exif = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
     images = {
-        "gray": Image(gray, carried=exif),
-        "color": Image(color, gray, carried=exif, note="noted"),
+        "gray": Image(gray, metadata=exif),
+        "color": Image(color, gray, metadata=exif, note="note"),
     }
     images |= {"deep": Image(deep), "pages": Image(np.tile(deep, (3, 1)), pages=3)}
     images["float"] = Image((gray / 255).astype(np.float32))
@@ -70,26 +74,26 @@ def seeds() -> list[tuple[str, bytes]]:
     return found
 
 
-def mutated(content: bytes, other: bytes, rng: random.Random) -> bytes:
-    """A damaged copy; mostly a little, in the header as often as anywhere."""
+def mutate(content: bytes, other: bytes, rng: random.Random) -> bytes:
+    """Damage a copy in a few places, in the header as often as anywhere."""
     damaged = bytearray(content)
     for _ in range(rng.choice((1, 1, 1, 2, 4, 16))):
         reach = rng.choice((64, 512, len(damaged)))
         at = rng.randrange(max(1, min(reach, len(damaged))))
-        way = rng.randrange(7)
-        if way == 0 and damaged:
+        kind = rng.randrange(7)
+        if kind == 0 and damaged:
             damaged[at] ^= 1 << rng.randrange(8)
-        elif way == 1:
+        elif kind == 1:
             damaged[at : at + rng.choice((1, 2, 4))] = rng.randbytes(rng.choice((1, 2, 4)))
-        elif way == 2:
+        elif kind == 2:
             damaged[at : at + 4] = rng.choice(
                 (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\1\x86\xa0")
             )
-        elif way == 3:
+        elif kind == 3:
             del damaged[at:]
-        elif way == 4:
+        elif kind == 4:
             del damaged[at : at + rng.randrange(1, 64)]
-        elif way == 5:
+        elif kind == 5:
             damaged[at:at] = damaged[at : at + rng.randrange(1, 256)]
         else:
             start = rng.randrange(max(1, len(other)))
@@ -97,42 +101,54 @@ def mutated(content: bytes, other: bytes, rng: random.Random) -> bytes:
     return bytes(damaged)
 
 
-def in_red(image: Image) -> Image:
-    pixels = image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0]
-    return image.with_pixels(
-        np.dstack([pixels, pixels // 2, pixels // 2] if pixels.dtype.kind == "u" else [pixels] * 3)
-    )
+class RedColorizer:
+    """Stands for a ``Colorizer`` without a network."""
+
+    provenance_note = "note"
+
+    def reduce(self, picture: Image | ImageFile, options: Options) -> Reduced:
+        return Reduced(())
+
+    def predict(self, picture: Reduced, options: Options, *, count: int) -> list[None]:
+        return [None] * count
+
+    def apply(self, image: Image, chroma: None, options: Options) -> Image:
+        pixels = image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0]
+        half = pixels // 2 if pixels.dtype.kind == "u" else pixels
+        return image.with_pixels(np.dstack([pixels, half, half]))
+
+    def apply_strips(self, file: ImageFile, chroma: None, options: Options, *, rows: int):
+        for _, _, pixels, alpha in file.read_strips(rows):
+            gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+            yield np.dstack([gray] * 3 if alpha is None else [gray, gray, gray, alpha])
 
 
-def strips_in_red(picture: ImageFile, rows: int):
-    for _, pixels, alpha in picture.strips(rows):
-        gray = pixels if pixels.ndim == 2 else pixels[..., 0]
-        yield np.dstack([gray] * 3 if alpha is None else [gray, gray, gray, alpha])
+class RedWorker(batch.Worker):
+    @property
+    def colorizer(self) -> Any:
+        return RedColorizer()
 
 
-def worker(pipe: Connection, folder: Path) -> None:
-    """Color the file at each path that comes, and say what became of it."""
+def run_cases(pipe: Connection, folder: Path) -> None:
+    """Colorize each file named on the pipe and send back the outcome."""
     faulthandler.enable()
     batch.configure_libvips(1)
     while True:
         name, streamed = pipe.recv()
         source, target = folder / name, folder / "out" / name
-        batch.STREAMED = 0 if streamed else LIMIT
         try:
-            (job,) = batch.plan([source], folder / "out", max_pixels=LIMIT)
-            (done,) = batch.colorize_all(
-                [job], in_red, stream=strips_in_red, max_pixels=LIMIT, note="noted"
-            )
-            said = "refused" if done.error else "colored"
+            (job,) = plan_jobs([source], folder / "out", max_pixels=LIMIT)
+            done = RedWorker(max_pixels=LIMIT, stream_above=0 if streamed else LIMIT)(job)
+            outcome = "refused" if done.error else "colored"
             if not done.error:
-                with open_image(job.target) as picture:  # what was written is whole
-                    picture.whole()
+                with open_image(job.target) as picture:  # raises if the result is incomplete
+                    picture.read()
                 job.target.unlink()
             if any((folder / "out").iterdir()):
-                said = f"left {[path.name for path in (folder / 'out').iterdir()]}"
+                outcome = f"left {[path.name for path in (folder / 'out').iterdir()]}"
         except BaseException as error:
-            said = f"raised {error!r} for {target.name}"
-        pipe.send(said)
+            outcome = f"raised {error!r} for {target.name}"
+        pipe.send(outcome)
 
 
 def main() -> None:
@@ -141,50 +157,47 @@ def main() -> None:
     )
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--seconds", type=float, default=3600, help="stop after so long, whatever is left"
-    )
+    parser.add_argument("--timeout", type=float, default=3600, help="stop after this many seconds")
     options = parser.parse_args()
     rng, started = random.Random(options.seed), time.monotonic()
-    files, told, findings, tried = seeds(), Counter[str](), 0, 0
-    kept = Path(tempfile.mkdtemp(prefix="colorizenet-fuzz-"))
-    (kept / "out").mkdir()
+    files, outcomes, findings, tried = make_seed_files(), Counter[str](), 0, 0
+    folder = Path(tempfile.mkdtemp(prefix="colorizenet-fuzz-"))
+    (folder / "out").mkdir()
     context = multiprocessing.get_context("spawn")
 
     def start() -> tuple[multiprocessing.Process, Connection]:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=worker, args=(theirs, kept), daemon=True)
+        parent, child = context.Pipe()
+        process = context.Process(target=run_cases, args=(child, folder), daemon=True)
         process.start()
-        theirs.close()
-        return process, ours  # type: ignore[return-value]
+        child.close()
+        return process, parent  # type: ignore[return-value]
 
     process, pipe = start()
-    while tried < options.cases and time.monotonic() - started < options.seconds:
+    while tried < options.cases and time.monotonic() - started < options.timeout:
         (name, content), (_, other) = rng.choice(files), rng.choice(files)
-        path = kept / f"case-{tried}-{name}"
-        path.write_bytes(mutated(content, other, rng))
+        path = folder / f"case-{tried}-{name}"
+        path.write_bytes(mutate(content, other, rng))
         tried += 1
         try:
             pipe.send((path.name, rng.random() < 0.3))
-            said = pipe.recv() if pipe.poll(60) else "hung"
+            outcome = pipe.recv() if pipe.poll(60) else "hung"
         except (EOFError, BrokenPipeError, ConnectionError):
             process.join()
-            said = f"died with status {process.exitcode}"
-        told[said if said in ("colored", "refused") else "FINDING"] += 1
-        if said in ("colored", "refused"):
+            outcome = f"died with status {process.exitcode}"
+        outcomes[outcome if outcome in ("colored", "refused") else "FINDING"] += 1
+        if outcome in ("colored", "refused"):
             path.unlink()
             continue
         findings += 1
-        print(f"{path}: {said}", flush=True)
-        for left in (kept / "out").iterdir():
-            left.unlink()
-        if not said.startswith(("raised", "left")):
+        print(f"{path}: {outcome}", flush=True)
+        for leftover in (folder / "out").iterdir():
+            leftover.unlink()
+        if not outcome.startswith(("raised", "left")):
             process.kill()
             process, pipe = start()
     process.kill()
-    print(
-        f"{tried} cases of {len(files)} files in {time.monotonic() - started:.0f} s: {dict(told)}"
-    )
+    seconds = time.monotonic() - started
+    print(f"{tried} cases of {len(files)} files in {seconds:.0f} s: {dict(outcomes)}")
     sys.exit(findings > 0)
 
 

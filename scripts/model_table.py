@@ -1,9 +1,10 @@
-"""Write the README's table of shipped models from an evaluation of them.
+"""Write the README's table of the models inside the package.
 
-    python scripts/model_table.py PICTURES      measure, keep the figures in docs/models/measured.json, write the table
-    python scripts/model_table.py               write the table from the figures that are kept
+    python scripts/model_table.py PHOTOS    evaluate, then write the table
+    python scripts/model_table.py           write the table from the stored measurements
 
-PICTURES is what `colorizenet evaluate` takes: the set that the figures are about.
+PHOTOS is what `colorizenet evaluate` takes. The measurements are stored in
+docs/models/measured.json.
 """
 
 import argparse
@@ -32,8 +33,8 @@ COLUMNS = {
 }
 
 
-def measure(pictures: str) -> dict[str, Any]:
-    """What `colorizenet evaluate` says of every shipped model, without the single pictures."""
+def measure(photos: str) -> dict[str, Any]:
+    """Evaluate the models of the package. The values of single photos are left out."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         models = [word for name in shipped_models() for word in ("--model", name)]
@@ -42,7 +43,7 @@ def measure(pictures: str) -> dict[str, Any]:
             "-m",
             "colorizenet",
             "evaluate",
-            pictures,
+            photos,
             *models,
             "--report-json",
             report,
@@ -50,15 +51,15 @@ def measure(pictures: str) -> dict[str, Any]:
         subprocess.run(command, check=True)
         found = json.loads(report.read_text())
     kept = ("protocol", "colorizenet", "pictures", "rows", "mean", "interval", "photographs")
-    return {"set": Path(pictures).name} | {name: found[name] for name in kept}
+    return {"set": Path(photos).name} | {name: found[name] for name in kept}
 
 
-def table(measured: dict[str, Any]) -> str:
-    """The figures as Markdown: a line a row, means with the half width of their 95 % intervals."""
+def render_rows(measured: dict[str, Any]) -> str:
+    """A Markdown table of means, each with half the width of its 95 % interval."""
     titles = [
         "",
         *COLUMNS.values(),
-        f"colorfulness (the photographs: {measured['photographs']['colorfulness']:.1f})",
+        f"colorfulness (photos: {measured['photographs']['colorfulness']:.1f})",
     ]
     lines = [titles]
     for row, mean in measured["mean"].items():
@@ -72,24 +73,24 @@ def table(measured: dict[str, Any]) -> str:
             half = (float(interval[1]) - float(interval[0])) / 2
             cells.append(f"{value:.{digits}f} ± {half:.{digits}f}")
         lines.append(cells)
-    return page_table.markdown(lines)
+    return page_table.render_table(lines)
 
 
-def with_table(readme: str, measured: dict[str, Any]) -> str:
-    """A README whose table is that of these figures."""
-    return page_table.between(readme, BEGIN, END, table(measured))
+def update_page(readme: str, measured: dict[str, Any]) -> str:
+    """The text of the README with the table of these measurements."""
+    return page_table.replace_between(readme, BEGIN, END, render_rows(measured))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pictures", nargs="?")
+    parser.add_argument("photos", nargs="?")
     options = parser.parse_args()
-    if options.pictures:
-        MEASURED.write_text(json.dumps(measure(options.pictures), indent=1) + "\n")
+    if options.photos:
+        MEASURED.write_text(json.dumps(measure(options.photos), indent=1) + "\n")
     README.write_text(
-        with_table(README.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())),
+        update_page(README.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())),
         encoding="utf-8",
     )
 

@@ -1,16 +1,17 @@
-"""What the programs here write into pages: a table between two marks."""
+"""Write Markdown tables, and put them between two markers of a page."""
 
 from collections.abc import Sequence
 
 
-def markdown(lines: Sequence[Sequence[str]]) -> str:
-    """Lines of cells, the first of which are the titles."""
-    titles, *rest = lines
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in (titles, ["---"] * len(titles), *rest))
+def render_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table. The first row holds the titles of the columns."""
+    titles, *rest = rows
+    lines = (titles, ["---"] * len(titles), *rest)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
-def between(page: str, begin: str, end: str, text: str) -> str:
-    """A page with another text between its marks."""
+def replace_between(page: str, begin: str, end: str, text: str) -> str:
+    """The page with ``text`` in place of what stands between two markers."""
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
     return before + begin + "\n" + text + "\n" + end + after

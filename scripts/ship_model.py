@@ -1,10 +1,12 @@
-"""Put the network of a run into the package: export, measure through the command line, describe, list.
+"""Put the network of a run into the package: export it, measure it, and list it.
 
-    python scripts/ship_model.py RUN PICTURES [--name default] [--checkpoint best|last] [--weights half|byte]
-                                            [--blend RUN --share S]
+    python scripts/ship_model.py RUN PHOTOS [--name default] [--checkpoint best|last]
+        [--dtype fp16|int8] [--average-with RUN --alpha A]
 
-PICTURES is the validation set the card's figures are measured on. License, limits, size and
-strength come from docs/models/NAME.json. Commit the result only when it ships: every model stays in the history.
+PHOTOS is the set on which the metrics of the model card are measured, through the
+command line. License, limitations, input size and strength come from
+docs/models/NAME.json. Commit the result only when it ships, because every committed
+model stays in the history.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from colorizenet.training.export import export_run
 
@@ -21,41 +24,48 @@ ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "src" / "colorizenet" / "models"
 
 
+def measure(model: Path, photos: Path, file: Path) -> dict[str, float]:
+    """Mean metrics of a model file, measured by benchmarks/quality.py."""
+    command = [sys.executable, ROOT / "benchmarks" / "quality.py", photos]
+    subprocess.run([*command, "--model", model, "--json", file], check=True)
+    return json.loads(file.read_text())
+
+
+def list_model(name: str, path: Path) -> None:
+    """Add the model file and its SHA-256 to the index of the package."""
+    index = MODELS / "index.json"
+    listed = json.loads(index.read_text()) if index.exists() else {}
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    listed[name] = {"file": path.name, "sha256": sha256}
+    index.write_text(json.dumps(listed, indent=2) + "\n")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("pictures", type=Path)
+    parser.add_argument("photos", type=Path)
     parser.add_argument("--name", default="default")
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
-    parser.add_argument("--weights", choices=("half", "byte"), default="half")
-    parser.add_argument("--blend", type=Path)
-    parser.add_argument("--share", type=float, default=0.5)
+    parser.add_argument("--dtype", choices=("fp16", "int8"), default="fp16")
+    parser.add_argument("--average-with", type=Path)
+    parser.add_argument("--alpha", type=float, default=0.5)
     options = parser.parse_args()
 
-    described = json.loads(
-        (ROOT / "docs" / "models" / f"{options.name}.json").read_text(encoding="utf-8")
-    )
-    described["name"] = options.name
-    stored = {"checkpoint": options.checkpoint, "weights": options.weights}
-    stored |= {"blend": options.blend, "share": options.share}
-    with tempfile.TemporaryDirectory() as folder:
-        plain, figures = Path(folder) / "plain.onnx", Path(folder) / "figures.json"
-        export_run(options.run, plain, **stored, **described)
-        command = [sys.executable, ROOT / "benchmarks" / "quality.py", options.pictures]
-        subprocess.run([*command, "--model", plain, "--json", figures], check=True)
-        described["figures"] = json.loads(figures.read_text())
-    path = MODELS / f"{options.name}.onnx"
-    export_run(options.run, path, **stored, **described)
-
-    index = MODELS / "index.json"
-    listed = json.loads(index.read_text()) if index.exists() else {}
-    listed[options.name] = {
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    description = ROOT / "docs" / "models" / f"{options.name}.json"
+    fields: dict[str, Any] = json.loads(description.read_text(encoding="utf-8"))
+    fields["name"] = options.name
+    settings: dict[str, Any] = {
+        name: getattr(options, name) for name in ("checkpoint", "dtype", "average_with", "alpha")
     }
-    index.write_text(json.dumps(listed, indent=2) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        unmeasured = Path(folder) / "unmeasured.onnx"
+        export_run(options.run, unmeasured, **settings, **fields)
+        fields["metrics"] = measure(unmeasured, options.photos, Path(folder) / "metrics.json")
+    path = MODELS / f"{options.name}.onnx"
+    export_run(options.run, path, **settings, **fields)
+    list_model(options.name, path)
     print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 
 

@@ -1,4 +1,4 @@
-"""Write the page of the command line from the command line itself: `make docs`.
+"""Write docs/cli.md from the help texts of the command line: `make docs`.
 
 python scripts/write_cli_reference.py [FILE]
 """
@@ -8,17 +8,18 @@ from pathlib import Path
 
 from colorizenet import cli
 
+ROOT = Path(__file__).parents[1]
 
-def text() -> str:
-    """The page as it should be."""
-    cli.mount_recipes()
+
+def render_reference() -> str:
+    """The text of docs/cli.md."""
+    cli.train.mount_recipes()
     return (
-        "<!-- Written by `make docs`; a test says when it is stale. -->\n\n"
+        "<!-- Written by `make docs`; a test fails when it is out of date. -->\n\n"
         + cli.app.generate_docs(output_format="markdown")
     )
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1] if sys.argv[1:] else Path(__file__).with_name("cli.md")).write_text(
-        text(), encoding="utf-8"
-    )
+    path = Path(sys.argv[1]) if sys.argv[1:] else ROOT / "docs" / "cli.md"
+    path.write_text(render_reference(), encoding="utf-8")

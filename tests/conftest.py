@@ -4,6 +4,7 @@ import signal
 import tarfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from colorizenet.modelfile import METADATA_KEY, ModelCard
 
 Write = Callable[..., Path]
 
-# What is started in the background ignores Ctrl-C, and so do the programs that it starts.
+# Programs in the background ignore Ctrl-C, and so do the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SAMPLES = Path(__file__).parents[1] / "samples"
@@ -45,12 +46,12 @@ def color(gray: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.dstack([hue, saturation, gray]), cv2.COLOR_HSV2RGB)
 
 
-@pytest.fixture
-def make_model(tmp_path: Path) -> Callable[..., Path]:
-    """Write a model file whose network is a = ``slope_a`` * L and b = ``slope_b`` * L, halved in size."""
+@pytest.fixture(scope="session")
+def write_model() -> Write:
+    """Write a model: a = ``slope_a`` * L and b = ``slope_b`` * L at half the size."""
 
-    def make(
-        name: str = "tiny.onnx",
+    def write(
+        path: Path,
         *,
         slope_a: float = 0.3,
         slope_b: float = -0.2,
@@ -63,11 +64,13 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
             ),
             helper.make_node("Conv", ["halved", "weight"], ["ab"]),
         ]
-        given = helper.make_tensor_value_info("lightness", TensorProto.FLOAT, ["n", 1, "h", "w"])
-        told = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h2", "w2"])
+        lightness = helper.make_tensor_value_info(
+            "lightness", TensorProto.FLOAT, ["n", 1, "h", "w"]
+        )
+        ab = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h2", "w2"])
         opset = [helper.make_opsetid("", 17)]
         model = helper.make_model(
-            helper.make_graph(nodes, "tiny", [given], [told], [weight]), opset_imports=opset
+            helper.make_graph(nodes, "tiny", [lightness], [ab], [weight]), opset_imports=opset
         )
         model.ir_version = 10
         text = (
@@ -77,9 +80,18 @@ def make_model(tmp_path: Path) -> Callable[..., Path]:
         )
         if text:
             helper.set_model_props(model, {METADATA_KEY: text})
-        path = tmp_path / name
         onnx.save(model, path)
         return path
+
+    return write
+
+
+@pytest.fixture
+def make_model(tmp_path: Path, write_model: Write) -> Callable[..., Path]:
+    """As ``write_model``, into the test's own folder."""
+
+    def make(name: str = "tiny.onnx", **settings: Any) -> Path:
+        return write_model(tmp_path / name, **settings)
 
     return make
 

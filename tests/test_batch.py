@@ -1,8 +1,12 @@
-"""Many pictures: where results go, and that one bad file does not stop the rest."""
+"""Many photos: a result is whole or absent, and a bad file does not stop the others."""
 
+import json
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,23 +14,20 @@ import pytest
 import pyvips
 import tifffile
 
-from colorizenet import batch
-from colorizenet.batch import Job, colorize_all, contact_sheet, open_journal, plan
+from colorizenet.batch import Engine, Worker, run_threads
 from colorizenet.colorizer import Colorizer
-from colorizenet.errors import ConfigError
-from colorizenet.imaging import metadata as saving
+from colorizenet.errors import DeviceError, ModelFileError
+from colorizenet.imaging import writing
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.writing import encode_image, write_image
-
-
-def in_red(image: Image) -> Image:
-    """A colorizer that needs no network."""
-    return image.with_pixels(np.dstack([image.pixels, image.pixels // 2, image.pixels // 2]))
+from colorizenet.journal import lock_results
+from colorizenet.options import Hint, Options, Output, choices
+from colorizenet.planning import Job, plan_jobs
 
 
 @pytest.fixture
-def photograph(gray):
+def save_photo(gray):
     def save(path: Path, format: str = "jpeg") -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode_image(Image(gray), format))
@@ -35,173 +36,248 @@ def photograph(gray):
     return save
 
 
-def targets(jobs, out):
-    return {job.source.name: job.target.relative_to(out).as_posix() for job in jobs}
+@pytest.fixture
+def worker(make_model) -> Worker:
+    """A worker with a tiny network that replaces nothing."""
+    return Worker(model=make_model(slope_a=0.5, slope_b=-0.5), threads=2)
 
 
-def test_a_folder_is_mirrored_and_names_are_kept(tmp_path, photograph):
-    for name in ("a.jpg", "deep/er/b.JPG", "deep/c.jpeg"):
-        photograph(tmp_path / "in" / name)
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
-    photograph(tmp_path / "in" / ".hidden.jpg")
-    jobs = plan([tmp_path / "in"], tmp_path / "out")
-    assert targets(jobs, tmp_path / "out") == {
-        "a.jpg": "a.jpg",
-        "b.JPG": "deep/er/b.JPG",
-        "c.jpeg": "deep/c.jpeg",
-    }
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
 
 
-def test_several_folders_keep_their_own_names(tmp_path, photograph):
-    one, two = photograph(tmp_path / "one" / "a.jpg"), photograph(tmp_path / "two" / "a.jpg")
-    jobs = plan([one.parent, two.parent], tmp_path / "out")
-    assert [job.target.relative_to(tmp_path / "out").as_posix() for job in jobs] == [
-        "one/a.jpg",
-        "two/a.jpg",
-    ]
-
-
-def test_no_two_results_share_a_name(tmp_path, photograph):
-    folder = tmp_path / "in"
-    for name in ("a.jpg", "a.jpeg", "a.png", "A.JPG", "a.jpg.png"):
-        photograph(folder / name, "png" if name.endswith(".png") else "jpeg")
-    jobs = plan([folder], tmp_path / "out", format="png")
-    names = [str(job.target).casefold() for job in jobs]
-    assert len(names) == 5 == len(set(names))
-    assert all(job.target.suffix == ".png" for job in jobs)
-
-
-def test_a_result_is_never_put_over_its_input(tmp_path, photograph):
-    path = photograph(tmp_path / "a.jpg")
-    (job,) = plan([path], tmp_path)
-    assert job.target != path
-    before = path.read_bytes()
-    assert [done.error for done in colorize_all([job], in_red)] == [None]
-    assert path.read_bytes() == before and job.target.exists()
-
-
-def test_a_result_is_never_put_over_another_input(tmp_path, photograph):
-    """a.png is an input of the same call, and the result of a.jpg as PNG would have its name."""
-    first, second = photograph(tmp_path / "a.jpg"), photograph(tmp_path / "a.png", "png")
-    jobs = plan([first, second], tmp_path, format="png")
-    assert not {job.target for job in jobs} & {first, second}
-
-
-def test_results_inside_the_input_folder_are_not_read_again(tmp_path, photograph):
-    photograph(tmp_path / "a.jpg")
-    out = tmp_path / "colorized"
-    for _ in range(2):
-        jobs = plan([tmp_path], out)
-        assert targets(jobs, out) == {"a.jpg": "a.jpg"}
-        list(colorize_all(jobs, in_red, overwrite=True))
-
-
-def test_the_ending_is_that_of_the_format_it_really_is(tmp_path, photograph):
-    photograph(tmp_path / "in" / "really-a-png.jpg", "png")
-    (job,) = plan([tmp_path / "in"], tmp_path / "out")
-    assert job.target.name == "really-a-png.png"
-
-
-def test_one_bad_file_does_not_stop_the_rest(tmp_path, photograph):
+def test_one_bad_file_does_not_stop_the_others(tmp_path, save_photo, worker):
     folder = tmp_path / "in"
     for name in "abcde":
-        photograph(folder / f"{name}.jpg")
+        save_photo(folder / f"{name}.jpg")
     (folder / "b.jpg").write_bytes((folder / "b.jpg").read_bytes()[:4000])
     (folder / "d.jpg").write_bytes(b"")
     (folder / "e.jpg").unlink()
     (folder / "e.jpg").symlink_to(folder / "nowhere")
     out = tmp_path / "out"
-    done = list(colorize_all(plan([folder], out), in_red, workers=3))
-    assert [Path(d.job.source).name for d in done] == [
-        "a.jpg",
-        "b.jpg",
-        "c.jpg",
-        "d.jpg",
-        "e.jpg",
-    ], "in order"
-    assert [bool(d.error) for d in done] == [False, True, False, True, True]
-    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "c.jpg"], "nothing half-written"
-    assert "b.jpg" in done[1].error and "cut short" in done[1].error
+    done = list(run_threads(plan_jobs([folder], out), worker, workers=3))
+    assert [each.job.source.name for each in done] == [f"{name}.jpg" for name in "abcde"]
+    assert [bool(each.error) for each in done] == [False, True, False, True, True]
+    assert sorted(path.name for path in out.iterdir()) == ["a.jpg", "c.jpg"]
+    assert done[1].error and "b.jpg" in done[1].error and "cut short" in done[1].error
 
 
-def test_results_that_are_there_are_left_alone_unless_told(tmp_path, photograph):
-    jobs = plan([photograph(tmp_path / "a.jpg")], tmp_path / "out")
-    list(colorize_all(jobs, in_red))
+def test_files_that_exist_are_skipped_without_overwrite(tmp_path, save_photo, worker):
+    jobs = plan_jobs([save_photo(tmp_path / "a.jpg")], tmp_path / "out")
+    list(run_threads(jobs, worker))
     jobs[0].target.write_bytes(b"mine")
-    (done,) = colorize_all(jobs, in_red)
-    assert done.skipped and jobs[0].target.read_bytes() == b"mine"
-    (done,) = colorize_all(jobs, in_red, overwrite=True)
+    (done,) = run_threads(jobs, worker)
+    assert done.skipped == "exists" and jobs[0].target.read_bytes() == b"mine"
+    (done,) = run_threads(jobs, replace(worker, overwrite=True))
     assert not done.skipped and read_image(jobs[0].target).pixels.ndim == 3
 
 
-def test_a_place_that_cannot_be_written_fails_that_picture_only(tmp_path, photograph):
-    jobs = plan(
-        [photograph(tmp_path / "in" / "deep" / "a.jpg"), photograph(tmp_path / "b.jpg")],
+def test_a_source_is_not_changed_when_the_results_are_in_its_folder(tmp_path, save_photo, worker):
+    path = save_photo(tmp_path / "in" / "a.jpg")
+    before = path.read_bytes()
+    jobs = plan_jobs([path], path.parent)
+    assert [done.error for done in run_threads(jobs, worker)] == [None]
+    assert path.read_bytes() == before and jobs[0].target.exists()
+
+
+def test_a_target_that_cannot_be_written_fails_alone(tmp_path, save_photo, worker):
+    jobs = plan_jobs(
+        [save_photo(tmp_path / "in" / "deep" / "a.jpg"), save_photo(tmp_path / "b.jpg")],
         tmp_path / "out",
     )
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.jpg").mkdir()
-    done = list(colorize_all(jobs, in_red, overwrite=True))
-    assert "cannot be written" in done[0].error and done[1].error is None
+    first, second = run_threads(jobs, replace(worker, overwrite=True))
+    assert first.error and "cannot be written" in first.error and second.error is None
 
 
-def test_names_that_no_one_expects(tmp_path, photograph):
+def test_unusual_names_are_written(tmp_path, save_photo, worker):
     folder = tmp_path / "in"
-    for name in ("two\nlines.jpg", "émoji 🌻.jpg", "[bold]rich[/bold].jpg", "-dash.jpg"):
-        photograph(folder / name)
-    undecodable = folder / os.fsdecode(b"latin-\xe9.jpg")
-    photograph(undecodable)
+    for name in ("two\nlines.jpg", "émoji 🌻.jpg", "[bold]rich.jpg", "-dash.jpg"):
+        save_photo(folder / name)
+    save_photo(folder / os.fsdecode(b"latin-\xe9.jpg"))
     out = tmp_path / "out"
-    done = list(colorize_all(plan([folder], out), in_red))
-    assert not any(d.error for d in done)
+    assert not any(done.error for done in run_threads(plan_jobs([folder], out), worker))
     assert {path.name for path in out.iterdir()} == {path.name for path in folder.iterdir()}
 
 
-def test_the_contact_sheet_shows_gray_beside_color(tmp_path, photograph):
-    path = photograph(tmp_path / "a.jpg")
-    result = tmp_path / "color.png"
-    write_image(result, in_red(read_image(path)))
-    sheet = contact_sheet([(path, result)] * 3, tile=100).pixels
-    assert sheet.shape == (2 * (61 + 8), 400, 3)
-    chroma = np.ptp(sheet.astype(int), axis=2)
-    assert chroma[10:60, 10:90].max() <= 1, "left is gray"
-    assert chroma[10:60, 110:190].max() > 30, "right is in color"
-    assert (sheet[69:, 200:] == 255).all(), "the fourth place is empty"
-    with pytest.raises(ConfigError, match="at least one"):
-        contact_sheet([])
+def test_too_little_memory_fails_alone(tmp_path, save_photo, worker):
+    class Starved(Colorizer):
+        def reduce(self, picture, options=Options()):
+            if picture.format == "png":
+                raise MemoryError
+            return super().reduce(picture, options)
 
+    class StarvedWorker(Worker):
+        @property
+        def colorizer(self):
+            return Starved(self.model)
 
-def test_whose_name_a_result_gets_does_not_depend_on_its_neighbors_order(tmp_path, photograph):
-    for name in ("p.jpg", "p.jpeg", "q.jpg"):
-        photograph(tmp_path / "in" / name)
-    jobs = plan([tmp_path / "in"], tmp_path / "out", format="png")
-    assert targets(jobs, tmp_path / "out") == {
-        "p.jpg": "p.jpg.png",
-        "p.jpeg": "p.jpeg.png",
-        "q.jpg": "q.png",
-    }
-
-
-def test_too_little_memory_fails_that_picture_only(tmp_path, photograph):
-    def starved(image: Image) -> Image:
-        if image.format == "png":
-            raise MemoryError
-        return in_red(image)
-
-    photograph(tmp_path / "in" / "a.png", "png")
-    photograph(tmp_path / "in" / "b.jpg")
-    first, second = colorize_all(plan([tmp_path / "in"], tmp_path / "out"), starved)
+    save_photo(tmp_path / "in" / "a.png", "png")
+    save_photo(tmp_path / "in" / "b.jpg")
+    jobs = plan_jobs([tmp_path / "in"], tmp_path / "out")
+    first, second = run_threads(jobs, StarvedWorker(model=worker.model))
     assert first.error and "more memory" in first.error and second.error is None
 
 
-def colored(
-    tmp_path: Path, source: Path, colorizer: Colorizer, streamed: bool, monkeypatch, format=None
+def test_a_model_or_device_that_cannot_be_used_stops_the_run(tmp_path, save_photo):
+    jobs = plan_jobs([save_photo(tmp_path / "a.jpg")], tmp_path / "out")
+    with pytest.raises(ModelFileError):
+        list(run_threads(jobs, Worker(model="missing.onnx")))
+    with pytest.raises(DeviceError):
+        list(run_threads(jobs, Worker(device="abacus")))
+
+
+def test_a_worker_survives_pickling_and_gives_the_same_bytes(tmp_path, save_photo, worker):
+    """Also after it has loaded its model, and in another process."""
+    source = save_photo(tmp_path / "a.jpg")
+    out = tmp_path / "out"
+    worker = replace(worker, options=Options(strength=1.5), journal=out)
+    first = worker(Job(source, (out / "first.jpg",)))
+    assert first.error is None
+    pickled = pickle.dumps(worker)
+    assert len(pickled) < 5000, "settings only, not the model"
+    copy = pickle.loads(pickled)
+    assert copy == worker
+    assert copy(Job(source, (out / "second.jpg",))).error is None
+    (tmp_path / "job.pickle").write_bytes(pickle.dumps((worker, Job(source, (out / "third.jpg",)))))
+    program = (
+        "import pickle, sys; worker, job = pickle.load(open(sys.argv[1], 'rb'));"
+        "sys.exit(worker(job).error)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "job.pickle")]
+    subprocess.run(command, check=True, timeout=60)
+    results = files_in(out)
+    assert results["first.jpg"] == results["second.jpg"] == results["third.jpg"]
+    again = pickle.loads(pickled)
+    for name in ("first", "second", "third"):
+        assert again(Job(source, (out / f"{name}.jpg",))).skipped == "exists"
+
+
+def test_any_engine_can_run_a_worker(tmp_path, save_photo, worker):
+    """An engine takes jobs and a worker, and yields the outcomes in order."""
+
+    def run_in_turn(jobs, worker):
+        for job in jobs:
+            yield pickle.loads(pickle.dumps(worker))(pickle.loads(pickle.dumps(job)))
+
+    for name in "abc":
+        save_photo(tmp_path / "in" / f"{name}.jpg")
+    engines: list[Engine] = [run_in_turn, partial(run_threads, workers=2)]
+    results = []
+    for number, engine in enumerate(engines):
+        out = tmp_path / f"out-{number}"
+        done = list(engine(plan_jobs([tmp_path / "in"], out), worker))
+        assert [each.job.source.name for each in done] == ["a.jpg", "b.jpg", "c.jpg"]
+        results.append(files_in(out))
+    assert results[0] == results[1] and len(results[0]) == 3
+
+
+def test_a_run_that_is_stopped_finishes_what_it_began_and_begins_nothing_more(
+    tmp_path, save_photo, worker
+):
+    for number in range(30):
+        save_photo(tmp_path / "in" / f"{number:02}.jpg")
+    out = tmp_path / "out"
+    engine = run_threads(plan_jobs([tmp_path / "in"], out), worker, workers=2)
+    next(engine)
+    engine.close()
+    names = sorted(files_in(out))
+    assert 1 <= len(names) < 12
+    assert not any(name.endswith(".part") for name in names)
+
+
+def test_the_journal_key_has_every_choice(worker):
+    key = json.loads(worker.journal_key)
+    names = {choice.name for kind in (Options, Output) for choice in choices(kind)}
+    assert key.keys() == names | {"version", "model"}
+    assert key["model"] == worker.colorizer.sha256
+    assert replace(worker, options=Options(tta=True)).journal_key != worker.journal_key
+    of_numpy = Options(strength=np.float32(1), hints=(Hint(x=0, y=np.float32(1), rgb=None),))
+    assert json.loads(replace(worker, options=of_numpy).journal_key)["strength"] == 1
+    assert replace(worker, output=Output(quality=50)).journal_key != worker.journal_key
+
+
+def test_color_photos_are_left_out_or_named_in_a_warning(tmp_path, color_photograph, gray, worker):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_image(folder / "color.png", Image(color_photograph))
+    write_image(folder / "gray.png", Image(np.dstack([gray] * 3)))
+    for stream_above in (1, 1 << 40):
+        out = tmp_path / f"out-{stream_above}"
+        jobs = plan_jobs([folder], out)
+        each = replace(worker, stream_above=stream_above)
+        color, plain = run_threads(jobs, replace(each, skip_color=True))
+        assert color.skipped == "in color" and color.error is None and not plain.skipped
+        assert sorted(files_in(out)) == ["gray.png"]
+        color, plain = run_threads(jobs, each)
+        assert plain.skipped == "exists" and not color.skipped
+        assert len(color.warnings) == 1 and "color.png is already in color" in color.warnings[0]
+
+
+def test_provenance_is_written_unless_it_is_switched_off(tmp_path, save_photo, worker):
+    source = save_photo(tmp_path / "a.jpg")
+    worker(Job(source, (tmp_path / "with.jpg",)))
+    replace(worker, output=Output(provenance=False))(Job(source, (tmp_path / "without.jpg",)))
+    assert b"ColorizeNet" in (tmp_path / "with.jpg").read_bytes()
+    assert b"ColorizeNet" not in (tmp_path / "without.jpg").read_bytes()
+
+
+def test_what_a_format_does_not_hold_is_a_warning_or_an_error(tmp_path, gray, worker):
+    write_image(tmp_path / "alpha.png", Image(gray, gray))
+    done = worker(Job(tmp_path / "alpha.png", (tmp_path / "x.jpg",), "jpeg"))
+    assert done.error and "cannot be written as jpeg: jpeg holds no transparency" in done.error
+    assert not (tmp_path / "x.jpg").exists()
+    iptc = {"iptc-data": (pyvips.GValue.blob_type, b"\x1c\x02\x05\x00\x01x")}
+    write_image(tmp_path / "iptc.tif", Image(gray, metadata=iptc))
+    done = worker(Job(tmp_path / "iptc.tif", (tmp_path / "x.png",), "png"))
+    assert done.error is None and len(done.warnings) == 1
+    assert "IPTC" in done.warnings[0] and "png" in done.warnings[0]
+
+
+def rerun(jobs, out, worker, **settings) -> list[str]:
+    with lock_results(out, [job.target for job in jobs]):
+        done = list(run_threads(jobs, replace(worker, journal=out, **settings)))
+    return ["failed" if each.error else each.skipped or "written" for each in done]
+
+
+def test_photos_are_redone_when_they_or_a_setting_changed(tmp_path, save_photo, worker):
+    out = tmp_path / "out"
+    sources = [save_photo(tmp_path / "in" / "a.jpg"), save_photo(tmp_path / "in" / "b.jpg")]
+    jobs = plan_jobs(sources, out)
+    calm = replace(worker, options=Options(strength=0.5))
+    assert rerun(jobs, out, worker) == ["written", "written"]
+    assert rerun(jobs, out, worker) == ["exists", "exists"]
+    assert rerun(jobs, out, calm) == ["written", "written"]
+    write_image(tmp_path / "in" / "b.jpg", Image(np.zeros((9, 9), np.uint8)))
+    assert rerun(jobs, out, calm) == ["exists", "written"]
+    assert rerun(jobs, out, calm, overwrite=True) == ["written", "written"]
+    (tmp_path / "in" / "a.jpg").unlink()
+    assert rerun(jobs, out, worker) == ["exists", "written"], "a cannot be made again"
+
+
+def test_files_of_others_are_left_alone_in_a_folder_of_results(tmp_path, save_photo, worker):
+    out = tmp_path / "out"
+    sources = [save_photo(tmp_path / "in" / "a.jpg"), save_photo(tmp_path / "in" / "b.jpg")]
+    jobs = plan_jobs(sources, out)
+    out.mkdir()
+    jobs[0].target.write_bytes(b"mine")
+    assert rerun(jobs, out, worker) == ["exists", "written"]
+    jobs[1].target.write_bytes(b"retouched")
+    calm = replace(worker, options=Options(strength=0.5))
+    assert rerun(jobs, out, calm) == ["exists", "exists"]
+    assert jobs[0].target.read_bytes() == b"mine" and jobs[1].target.read_bytes() == b"retouched"
+
+
+def colorize_one(
+    tmp_path: Path, source: Path, worker: Worker, streamed: bool, strip_pixels: int
 ) -> Image:
-    monkeypatch.setattr(batch, "STREAMED", 0 if streamed else 1 << 40)
-    job = Job(source, tmp_path / f"{source.stem}-{streamed}{source.suffix}", format)
-    (done,) = colorize_all([job], colorizer, stream=colorizer.strips, note="noted")
+    """The result of one photo, colorized in strips or as a whole."""
+    worker = replace(worker, stream_above=0 if streamed else 1 << 40, strip_pixels=strip_pixels)
+    target = tmp_path / f"{source.stem}-{streamed}{source.suffix}"
+    done = worker(Job(source, (target,)))
     assert done.error is None, done.error
-    return read_image(job.target)
+    return read_image(target)
 
 
 @pytest.mark.parametrize(
@@ -217,10 +293,9 @@ def colored(
     ],
 )
 @pytest.mark.parametrize("shape", [(601, 903), (1, 1), (5000, 3), (3, 5000)])
-def test_what_is_streamed_is_what_would_be_made_at_once(
-    ending, dtype, channels, alpha, shape, tmp_path, make_model, color, monkeypatch
+def test_a_photo_in_strips_gives_the_result_of_the_whole_photo(
+    ending, dtype, channels, alpha, shape, tmp_path, worker, color
 ):
-    monkeypatch.setattr(batch, "_TASK_PIXELS", 1 << 15)
     picture = (
         pyvips.Image.new_from_array(color).resize(shape[1] / 451, vscale=shape[0] / 300).numpy()
     )
@@ -231,12 +306,11 @@ def test_what_is_streamed_is_what_would_be_made_at_once(
     glass = np.ascontiguousarray(pixels[..., 0] if channels == 3 else pixels) if alpha else None
     exif = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
     write_image(
-        tmp_path / f"in{ending}", Image(pixels, glass, carried=exif, resolution=(11.8, 11.8))
+        tmp_path / f"in{ending}", Image(pixels, glass, metadata=exif, resolution=(11.8, 11.8))
     )
-    colorizer = Colorizer(make_model(slope_a=0.5, slope_b=-0.5))
     streamed, whole = (
-        colored(tmp_path, tmp_path / f"in{ending}", colorizer, s, monkeypatch)
-        for s in (True, False)
+        colorize_one(tmp_path, tmp_path / f"in{ending}", worker, streamed, 1 << 15)
+        for streamed in (True, False)
     )
     assert streamed.pixels.shape == (*shape, 3) and streamed.pixels.dtype == dtype
     level = {"uint8": 1, "uint16": 257, "float32": 1 / 255}[dtype] * (
@@ -247,8 +321,8 @@ def test_what_is_streamed_is_what_would_be_made_at_once(
     if alpha:
         assert np.array_equal(streamed.alpha, read_image(tmp_path / f"in{ending}").alpha)
     assert streamed.resolution == whole.resolution
-    assert "Lange" in str(streamed.carried["exif-data"]) and "noted" in str(
-        streamed.carried["exif-data"]
+    assert "Lange" in str(streamed.metadata["exif-data"]) and "colors reconstructed" in str(
+        streamed.metadata["exif-data"]
     )
     assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
@@ -257,13 +331,13 @@ def test_what_is_streamed_is_what_would_be_made_at_once(
 @pytest.mark.parametrize(
     ("dtype", "alpha"), [("uint8", False), ("uint16", True), ("float32", False)]
 )
-def test_an_uncompressed_tiff_is_written_row_by_row_as_libvips_would(
-    dtype, alpha, big, tmp_path, make_model, gray, monkeypatch
+def test_an_uncompressed_tiff_in_strips_has_the_tags_that_libvips_writes(
+    dtype, alpha, big, tmp_path, worker, gray, monkeypatch
 ):
-    monkeypatch.setattr(batch, "_TASK_PIXELS", 1 << 14)
     if big:
-        chosen = saving.options
-        monkeypatch.setattr(saving, "options", lambda *of: chosen(*of) | {"bigtiff": True})
+        choose = writing.choose_options
+        forced = {"bigtiff": True}
+        monkeypatch.setattr(writing, "choose_options", lambda *of: choose(*of) | forced)
     scale = {"uint8": 1, "uint16": 257, "float32": np.float32(1 / 255)}[dtype]
     pixels = (gray.astype(dtype) * scale).astype(dtype)
     rdf = (
@@ -273,20 +347,19 @@ def test_an_uncompressed_tiff_is_written_row_by_row_as_libvips_would(
     )
     xmp = (
         b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + rdf + b"</x:xmpmeta>"
-    )  # more than is read of strangers' tags
-    carried = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
-    carried["xmp-data"] = (pyvips.GValue.blob_type, xmp)
+    )  # longer than the tags that are read from untrusted files
+    exif = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
+    exif["xmp-data"] = (pyvips.GValue.blob_type, xmp)
     source = Image(
         pixels,
         pixels if alpha else None,
-        carried=carried,
+        metadata=exif,
         resolution=(11.8, 11.8),
         compression="none",
     )
     write_image(tmp_path / "in.tif", source)
-    colorizer = Colorizer(make_model(slope_a=0.5, slope_b=-0.5))
     for streamed in (True, False):
-        colored(tmp_path, tmp_path / "in.tif", colorizer, streamed, monkeypatch)
+        colorize_one(tmp_path, tmp_path / "in.tif", worker, streamed, 1 << 14)
     with (
         tifffile.TiffFile(tmp_path / "in-True.tif") as rows,
         tifffile.TiffFile(tmp_path / "in-False.tif") as whole,
@@ -308,8 +381,7 @@ def test_an_uncompressed_tiff_is_written_row_by_row_as_libvips_would(
         )
 
 
-def test_pages_and_turned_pictures_are_streamed_too(tmp_path, make_model, gray, monkeypatch):
-    colorizer = Colorizer(make_model(slope_a=0.5, slope_b=-0.5))
+def test_pages_and_rotated_photos_are_colorized_in_strips(tmp_path, gray, worker):
     pages = np.concatenate([gray, 255 - gray, gray])
     write_image(tmp_path / "pages.tif", Image(pages, pages=3))
     turned = pyvips.Image.new_from_array(gray[..., None]).copy()
@@ -317,7 +389,8 @@ def test_pages_and_turned_pictures_are_streamed_too(tmp_path, make_model, gray, 
     turned.jpegsave(str(tmp_path / "turned.jpg"))
     for name, shape in (("pages.tif", (900, 451)), ("turned.jpg", (451, 300))):
         streamed, whole = (
-            colored(tmp_path, tmp_path / name, colorizer, s, monkeypatch) for s in (True, False)
+            colorize_one(tmp_path, tmp_path / name, worker, streamed, 1 << 15)
+            for streamed in (True, False)
         )
         assert streamed.pixels.shape[:2] == shape and streamed.pages == whole.pages == (
             3 if shape[0] == 900 else 1
@@ -325,22 +398,23 @@ def test_pages_and_turned_pictures_are_streamed_too(tmp_path, make_model, gray, 
         assert np.abs(streamed.pixels.astype(int) - whole.pixels).max() <= (
             1 if shape[0] == 900 else 12
         )
-    one = colorizer(Image(gray)).pixels
+    one = worker.colorizer(Image(gray)).pixels
     streamed = read_image(tmp_path / "pages-True.tif").pixels
-    assert np.abs(streamed[:300].astype(int) - one).max() <= 1, "each page is a picture of its own"
+    assert np.abs(streamed[:300].astype(int) - one).max() <= 1, "each page is colorized by itself"
 
 
-def test_memory_does_not_grow_with_the_picture(tmp_path):
-    """40 megapixels of 16 bits are 80 MB gray and 240 MB in color; whole, that would be twice in memory."""
+def test_a_large_photo_is_never_in_memory_as_a_whole(tmp_path):
+    """40 megapixels of 16 bits are 80 MB in gray and 240 MB in color."""
     pyvips.Image.identity(ushort=True).resize(8000 / 65536, vscale=5000).tiffsave(
         str(tmp_path / "in.tif")
     )
     program = (
         "import re, sys, pathlib, colorizenet.cli as cli\n"
         "try: cli.main(sys.argv[1:])\n"
-        # Not getrusage: its peak is at least that of the process that started this one
+        # Not getrusage: its peak includes that of the process that started this one
         "finally:\n"
-        "    peak = re.search(r'VmHWM:\\s+(\\d+)', pathlib.Path('/proc/self/status').read_text())[1]\n"
+        "    status = pathlib.Path('/proc/self/status').read_text()\n"
+        "    peak = re.search(r'VmHWM:\\s+(\\d+)', status)[1]\n"
         "    print(int(peak) // 1024, file=sys.stderr)"
     )
     command = [
@@ -355,98 +429,15 @@ def test_memory_does_not_grow_with_the_picture(tmp_path):
     done = subprocess.run(command, capture_output=True, check=True, text=True)
     assert int(done.stderr.split()[-1]) < 450, done.stderr
     with open_image(tmp_path / "out" / "in.tif") as picture:
-        assert picture.shape == (5000, 8000) and picture.dtype == np.uint16 and picture.color
+        assert picture.shape == (5000, 8000) and picture.dtype == np.uint16 and picture.has_color
 
 
-def test_a_damaged_end_of_a_streamed_picture_leaves_nothing(
-    tmp_path, make_model, gray, monkeypatch
-):
-    monkeypatch.setattr(batch, "STREAMED", 0)
+def test_a_photo_with_a_damaged_end_leaves_no_file(tmp_path, gray, worker):
     encoded = encode_image(Image(gray), "tiff")
     (tmp_path / "cut.tif").write_bytes(
         encoded[:8] + encoded[8 : len(encoded) // 2].ljust(len(encoded) - 8, b"x")
     )
-    colorizer = Colorizer(make_model())
-    (done,) = colorize_all(
-        [Job(tmp_path / "cut.tif", tmp_path / "out.tif")], colorizer, stream=colorizer.strips
-    )
+    job = Job(tmp_path / "cut.tif", (tmp_path / "out.tif",))
+    done = replace(worker, stream_above=0)(job)
     assert done.error and "damaged or cut short" in done.error
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".onnx"] == ["cut.tif"]
-
-
-def rerun(jobs, out, way="one way", **options):
-    with open_journal(out, way, jobs) as journal:
-        done = list(colorize_all(jobs, in_red, journal=journal, **options))
-    return ["failed" if each.error else "skipped" if each.skipped else "made" for each in done]
-
-
-def test_results_are_made_again_when_the_way_or_the_photograph_changed(tmp_path, photograph):
-    out = tmp_path / "out"
-    jobs = plan([photograph(tmp_path / "in" / "a.jpg"), photograph(tmp_path / "in" / "b.jpg")], out)
-    assert rerun(jobs, out) == ["made", "made"]
-    assert rerun(jobs, out) == ["skipped", "skipped"]
-    assert rerun(jobs, out, way="another") == ["made", "made"]
-    write_image(tmp_path / "in" / "b.jpg", Image(np.zeros((9, 9), np.uint8)))
-    assert rerun(jobs, out, way="another") == ["skipped", "made"]
-    assert rerun(jobs, out, way="another", overwrite=True) == ["made", "made"]
-    (tmp_path / "in" / "a.jpg").unlink()
-    assert rerun(jobs, out, way="another") == ["skipped", "skipped"], "what is left of it"
-
-
-def test_what_somebody_else_put_there_is_left_alone(tmp_path, photograph):
-    out = tmp_path / "out"
-    jobs = plan([photograph(tmp_path / "in" / "a.jpg"), photograph(tmp_path / "in" / "b.jpg")], out)
-    out.mkdir()
-    jobs[0].target.write_bytes(b"mine")
-    assert rerun(jobs, out) == ["skipped", "made"]
-    jobs[1].target.write_bytes(b"retouched")
-    assert rerun(jobs, out, way="another") == ["skipped", "skipped"]
-    assert jobs[0].target.read_bytes() == b"mine" and jobs[1].target.read_bytes() == b"retouched"
-
-
-def test_a_journal_that_was_cut_short_or_written_over_costs_only_what_it_does_not_say(
-    tmp_path, photograph
-):
-    out = tmp_path / "out"
-    jobs = plan([photograph(tmp_path / "in" / f"{name}.jpg") for name in "abc"], out)
-    rerun(jobs, out)
-    lines = out / ".colorizenet" / "results.jsonl"
-    lines.write_bytes(b"\xff\x00 no json\n[1]\n" + lines.read_bytes()[:-20])
-    jobs[2].target.unlink()
-    assert rerun(jobs, out) == ["skipped", "skipped", "made"]
-    assert rerun(jobs, out, way="another") == ["made", "made", "made"]
-
-
-def test_half_written_files_of_a_killed_run_are_removed(tmp_path, photograph):
-    out = tmp_path / "out"
-    jobs = plan([photograph(tmp_path / "in" / "deep" / "a.jpg").parents[1]], out)
-    (out / "deep").mkdir(parents=True)
-    (out / "deep" / ".colorizenet-0123456789abcdef.part").write_bytes(b"half")
-    (out / "deep" / "mine.part").write_bytes(b"mine")
-    rerun(jobs, out)
-    assert sorted(path.name for path in (out / "deep").iterdir()) == ["a.jpg", "mine.part"]
-
-
-def test_two_runs_do_not_write_into_one_folder(tmp_path, photograph):
-    out = tmp_path / "out"
-    jobs = plan([photograph(tmp_path / "a.jpg")], out)
-    with (
-        open_journal(out, "", jobs),
-        pytest.raises(ConfigError, match="another run is writing into"),
-    ):
-        rerun(jobs, out)
-
-
-def test_a_format_that_cannot_hold_a_picture_is_replaced_and_said(tmp_path, photograph):
-    write_image(
-        tmp_path / "glass.png", Image(np.zeros((4, 4), np.uint8), np.zeros((4, 4), np.uint8))
-    )
-    frame = pyvips.Image.identity().embed(0, 0, 256, 9).write_to_buffer(".gif")
-    (tmp_path / "frame.gif").write_bytes(frame)
-    (glass,) = plan([tmp_path / "glass.png"], tmp_path / "out", format="jpeg")
-    assert (glass.target.name, glass.format) == (
-        "glass.png",
-        "png",
-    ) and "transparency" in glass.reason
-    (kept,) = plan([tmp_path / "frame.gif"], tmp_path / "out")
-    assert kept.target.name == "frame.png" and "gif" in kept.reason

@@ -1,8 +1,11 @@
-"""The command line as a person or a script meets it: streams, statuses, messages."""
+"""The command line: streams, exit statuses, messages and flags."""
 
+import inspect
 import json
 import os
+import pty
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -13,10 +16,12 @@ import pytest
 import pyvips
 
 from colorizenet import __version__
+from colorizenet.cli import app, main
 from colorizenet.errors import ImageError
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image, write_image
+from colorizenet.options import Options, Output, choices
 
 
 def colorizenet(
@@ -28,7 +33,8 @@ def colorizenet(
     )
 
 
-def one_line(stderr: bytes) -> str:
+def read_line(stderr: bytes) -> str:
+    """The only line on stderr."""
     lines = stderr.decode().splitlines()
     assert len(lines) == 1, lines
     assert lines[0].startswith("colorizenet: ")
@@ -37,7 +43,7 @@ def one_line(stderr: bytes) -> str:
 
 @pytest.fixture
 def folder(tmp_path, gray) -> Path:
-    """Two good photographs, one cut short and one in a folder below."""
+    """Two good photos, one of them in a folder below, and one that is cut short."""
     path = tmp_path / "in"
     (path / "below").mkdir(parents=True)
     good = encode_image(Image(gray), "jpeg")
@@ -47,16 +53,16 @@ def folder(tmp_path, gray) -> Path:
     return path
 
 
-def test_the_version_and_the_help():
+def test_version_and_help_are_printed():
     assert colorizenet("--version").stdout.decode().strip() == f"colorizenet {__version__}"
-    shown = colorizenet("--help").stdout.decode()
-    assert all(verb in shown for verb in ("colorize", "export", "info", "models", "train"))
+    overview = colorizenet("--help").stdout.decode()
+    assert all(verb in overview for verb in ("colorize", "export", "info", "models", "train"))
     for verb in ("colorize", "export", "info", "models"):
         help_of = colorizenet(verb, "--help")
         assert help_of.returncode == 0 and b"Usage: colorizenet" in help_of.stdout
 
 
-def test_a_photograph_goes_in_and_a_color_one_comes_out(tmp_path, samples):
+def test_a_photo_is_colorized_into_the_default_folder(tmp_path, samples):
     source = next(path for path in samples if path.stem == "cameraman")
     done = colorizenet("colorize", source, cwd=tmp_path)
     assert done.returncode == 0
@@ -66,13 +72,14 @@ def test_a_photograph_goes_in_and_a_color_one_comes_out(tmp_path, samples):
     assert np.ptp(result.pixels.astype(int), axis=2).mean() > 5
 
 
-def test_a_folder_with_a_bad_picture_in_it(tmp_path, folder):
+def test_a_folder_with_a_bad_photo_in_it(tmp_path, folder):
     out = tmp_path / "out"
-    done = colorizenet("colorize", folder, "--out", out, "--sheet", tmp_path / "sheet.png")
+    done = colorizenet("colorize", folder, "-o", out, "--contact-sheet", tmp_path / "sheet.png")
     assert done.returncode == 1
-    message, summary = done.stderr.decode().splitlines()
+    message, summary, repeated = done.stderr.decode().splitlines()
     assert "cut [short].jpg is damaged or cut short" in message
-    assert summary.startswith("2 colored in") and summary.endswith("1 failed")
+    assert summary.startswith("2 colorized in") and summary.endswith(", 1 failed:")
+    assert repeated.strip() == message.removeprefix("colorizenet: ")
     assert sorted(path.relative_to(out).as_posix() for path in out.rglob("*g*.*g")) == [
         "below/good too.png",
         "good.jpg",
@@ -80,22 +87,27 @@ def test_a_folder_with_a_bad_picture_in_it(tmp_path, folder):
     assert read_image(tmp_path / "sheet.png").pixels.shape == (208 + 8, 1280, 3)
 
 
-def test_json_tells_of_each_picture_in_one_line(tmp_path, folder):
+def test_json_describes_each_photo_in_one_line(tmp_path, folder, color_photograph):
+    write_image(folder / "color.png", Image(color_photograph))
     done = colorizenet("colorize", folder, "--out", tmp_path / "out", "--json")
-    told = {
-        Path(line["source"]).name: line
-        for line in map(json.loads, done.stdout.decode().splitlines())
+    records = {
+        Path(record["source"]).name: record
+        for record in map(json.loads, done.stdout.decode().splitlines())
     }
-    assert told["good.jpg"]["status"] == "colored" and told["good.jpg"]["width"] == 451
-    assert (
-        told["cut [short].jpg"]["status"] == "failed"
-        and "cut short" in told["cut [short].jpg"]["error"]
-    )
+    good, color, cut = (records[name] for name in ("good.jpg", "color.png", "cut [short].jpg"))
+    assert good["status"] == "colorized" and good["width"] == 451 and good["warnings"] == []
+    assert color["status"] == "colorized" and "already in color" in color["warnings"][0]
+    assert cut["status"] == "failed" and "cut short" in cut["error"]
     again = colorizenet("colorize", folder, "--out", tmp_path / "out", "--json").stdout.decode()
-    assert [json.loads(line)["status"] for line in again.splitlines()].count("skipped") == 2
+    records = [json.loads(line) for line in again.splitlines()]
+    assert [record.get("reason") for record in records].count("exists") == 3
+    changed = colorizenet(
+        *("colorize", folder / "color.png", "--out", tmp_path / "new", "--format", "jpeg", "--json")
+    )
+    assert json.loads(changed.stdout)["target"].endswith("color.jpg")
 
 
-def test_a_picture_through_the_streams(tmp_path, gray):
+def test_a_photo_is_read_from_stdin_and_written_to_stdout(tmp_path, gray):
     encoded = encode_image(Image(gray), "png")
     piped = colorizenet("colorize", "-", stdin=encoded)
     assert piped.returncode == 0 and piped.stderr == b""
@@ -103,13 +115,15 @@ def test_a_picture_through_the_streams(tmp_path, gray):
     colorizenet("colorize", "-", "--out", tmp_path / "named.png", stdin=encoded)
     assert (tmp_path / "named.png").read_bytes() == piped.stdout
     (tmp_path / "gray.png").write_bytes(encoded)
-    assert colorizenet("colorize", tmp_path / "gray.png", "--out", "-").stdout == piped.stdout
+    for dash in (["--out", "-"], ["-o", "-"], ["--out=-"], ["-o=-"]):
+        done = colorizenet("colorize", tmp_path / "gray.png", *dash)
+        assert done.stdout == piped.stdout, dash
     broken = colorizenet("colorize", "-", stdin=encoded[:4000])
     assert broken.returncode == 1 and broken.stdout == b""
-    assert "the picture is damaged" in one_line(broken.stderr)
+    assert "the picture is damaged" in read_line(broken.stderr)
 
 
-def test_sixteen_bits_and_alpha_survive(tmp_path):
+def test_16_bits_and_alpha_are_kept(tmp_path):
     deep = np.random.default_rng(0).integers(0, 65536, (40, 50), dtype=np.uint16)
     alpha = np.random.default_rng(1).integers(0, 65536, (40, 50), dtype=np.uint16)
     write_image(tmp_path / "deep.tif", Image(deep, alpha))
@@ -121,12 +135,12 @@ def test_sixteen_bits_and_alpha_survive(tmp_path):
         and result.alpha is not None
         and np.array_equal(result.alpha, alpha)
     )
-    kept = colorizenet(
+    converted = colorizenet(
         "colorize", tmp_path / "deep.tif", "--out", tmp_path / "out", "--format", "jpeg"
     )
     assert (
-        kept.returncode == 0
-        and b"1 picture is written as png: jpeg holds no transparency" in kept.stderr
+        converted.returncode == 0
+        and b"1 photo is written as png: jpeg holds no transparency" in converted.stderr
     )
     assert sorted(path.name for path in (tmp_path / "out").glob("deep*")) == [
         "deep.png",
@@ -134,28 +148,28 @@ def test_sixteen_bits_and_alpha_survive(tmp_path):
     ]
 
 
-def test_choices_change_the_result(tmp_path, gray):
+def test_options_change_the_result(tmp_path, gray):
     encoded = encode_image(Image(gray), "png")
 
-    def colored(*options: object) -> np.ndarray:
+    def colorize(*options: object) -> np.ndarray:
         return read_image(
             colorizenet("colorize", "-", *options, stdin=encoded).stdout
         ).pixels.astype(int)
 
-    plain = colored()
-    assert np.ptp(colored("--strength", 0), axis=2).max() == 0
-    assert np.ptp(colored("--strength", 2), axis=2).mean() > 1.5 * np.ptp(plain, axis=2).mean()
-    assert np.abs(colored("--size", 128) - plain).mean() > 0.5
-    assert (
-        read_image(colorizenet("colorize", "-", "--format", "webp", stdin=encoded).stdout).format
-        == "webp"
-    )
+    plain = colorize()
+    assert np.ptp(colorize("--strength", 0), axis=2).max() == 0
+    assert np.ptp(colorize("--strength", 2), axis=2).mean() > 1.5 * np.ptp(plain, axis=2).mean()
+    assert np.abs(colorize("--size", 128) - plain).mean() > 0.5
+    webp = colorizenet("colorize", "-", "--format", "webp", "--quality", 20, stdin=encoded)
+    assert read_image(webp.stdout).format == "webp"
+    finer = colorizenet("colorize", "-", "--format", "webp", stdin=encoded)
+    assert len(webp.stdout) < len(finer.stdout) / 2
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["colorize"], "no photograph named"),
+        (["colorize"], "no photo was given"),
         (["colorize", "a.jpg", "--strenth", "1"], "Did you mean --strength?"),
         (["colorize", "a.jpg", "--strength", "3"], "strength"),
         (["colorize", "a.jpg", "--format", "bmp"], "format"),
@@ -164,24 +178,38 @@ def test_choices_change_the_result(tmp_path, gray):
             "--quality is for jpeg, webp, avif",
         ),
         (["colorize", "a.jpg", "--model", "missing.onnx"], "model missing.onnx cannot be read"),
-        (["colorize", "a.jpg", "--provider", "abacus"], "cannot run on abacus"),
-        (["colorize", "."], "no photograph in ."),
+        (["colorize", "a.jpg", "--device", "abacus"], "cannot run on abacus"),
+        (["colorize", "a.jpg", "--quality", "0"], "quality"),
+        (["colorize", "a.jpg", "--hints", "x"], "--hints"),
+        (["colorize", "a.jpg", "--seed", "1"], "--seed"),
+        (["colorize", "a.jpg", "-q", "-v"], "exclude each other"),
+        (["colorize", "*.jpg"], "no file matches *.jpg"),
+        (["colorize", "a.jpg", "-o", "x.png", "--format", "jpeg"], "x.png is a png file"),
+        (["colorize", "a.jpg", "-o", "x.png", "--suffix", "x"], "--suffix is for a folder"),
+        (["colorize", "a.jpg", "b.jpg", "-o", "x.png"], "is a file and there may be several"),
+        (["colorize", "-", "--skip-color"], "- is for one photo, without"),
+        (["colorize", "."], "no photo in ."),
         (["colorize", ".", "--out", "-"], "is a folder"),
-        (["colorize", "-", "b.jpg"], "is for one picture"),
+        (["colorize", "-", "b.jpg"], "is for one photo"),
         (["coulorize"], "Did you mean"),
         (["info", "missing.onnx"], "model missing.onnx cannot be read"),
         (["export", "missing", "--out", "x.onnx"], "missing"),
         (["train", "missing"], "missing"),
     ],
 )
-def test_a_wrong_command_line_is_one_line_and_status_2(arguments, expected, tmp_path):
-    done = colorizenet(*arguments, cwd=tmp_path)
-    assert done.returncode == 2 and done.stdout == b""
-    assert expected in one_line(done.stderr)
+def test_a_wrong_command_line_is_one_line_and_status_2(
+    arguments, expected, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as exit:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert exit.value.code == 2 and printed.out == ""
+    assert expected in read_line(printed.err.encode())
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_picture_is_status_1(tmp_path):
+def test_a_missing_photo_is_status_1(tmp_path):
     done = colorizenet("colorize", "nowhere\n.jpg", cwd=tmp_path)
     assert done.returncode == 1
     assert (
@@ -191,14 +219,14 @@ def test_a_missing_picture_is_status_1(tmp_path):
     )
 
 
-def test_the_models_that_ship_are_listed_and_described():
+def test_models_and_info_describe_the_shipped_models():
     listed = colorizenet("models").stdout.decode()
     assert "default" in listed and "MB" in listed and "ciede2000" in listed
     card = json.loads(colorizenet("info", "default").stdout)
     assert card["name"] == "default" and len(card["sha256"]) == 64 and card["ab_scale"] == 128
 
 
-def test_a_reader_that_goes_away_is_no_traceback(folder, tmp_path):
+def test_a_closed_stdout_gives_no_traceback(folder, tmp_path):
     command = [
         sys.executable,
         "-m",
@@ -211,48 +239,211 @@ def test_a_reader_that_goes_away_is_no_traceback(folder, tmp_path):
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
         process.stdout.close()
-        told = process.stderr.read().decode()
-    assert "Traceback" not in told and "Exception" not in told
+        stderr = process.stderr.read().decode()
+    assert "Traceback" not in stderr and "Exception" not in stderr
 
 
-def test_training_without_its_extra_says_what_to_install():
+def test_training_without_torch_names_the_extra_to_install():
     program = (
-        "import sys, colorizenet.cli as cli; cli.find_spec = lambda name: None;"
-        "sys.argv = ['colorizenet', 'train', 'encoder_unet']; cli.main()"
+        "import sys; sys.modules['torch'] = None;"  # as if it were not installed
+        "import colorizenet.cli as cli; cli.main(['train', 'encoder_unet'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'colorizenet[train]'" in one_line(done.stderr)
+    assert "pip install 'colorizenet[train]'" in read_line(done.stderr)
 
 
-def test_nothing_of_the_users_is_written_over(tmp_path, gray):
+def test_files_of_the_user_are_not_overwritten(tmp_path, gray):
     encoded = encode_image(Image(gray), "png")
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(encoded)
-    refused = [
-        (["colorize", "-", "--out", "a.png"], "a.png is there already"),
-        (["colorize", "a.png", "--sheet", "a.png"], "is one of the photographs"),
-        (["colorize", "a.png", "--sheet", "sheet.txt"], "names no format"),
-        (["colorize", "a.png", "--out", "result.png"], "reads like a picture"),
-        (["colorize", ".", "--out", "."], "both the input and the place of the results"),
+    cases = [
+        (["colorize", "-", "--out", "a.png"], "a.png exists already"),
+        (["colorize", "a.png", "--out", "b.png"], "b.png exists already"),
+        (["colorize", "a.png", "--out", "a.png", "--overwrite"], "a.png is the photo itself"),
+        (["colorize", "a.png", "--contact-sheet", "a.png"], "is one of the photos"),
+        (["colorize", "a.png", "--contact-sheet", "sheet.txt"], "has no format"),
+        (["colorize", ".", "--out", "result.png"], "is a file and there may be several"),
+        (["colorize", ".", "--out", "."], "both the input and the folder of the results"),
     ]
-    for arguments, expected in refused:
+    for arguments, expected in cases:
         done = colorizenet(*arguments, stdin=encoded, cwd=tmp_path)
-        assert done.returncode == 2 and expected in one_line(done.stderr), arguments
+        assert done.returncode == 2 and expected in read_line(done.stderr), arguments
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         "a.png": encoded,
         "b.png": encoded,
     }
 
 
-def test_stdin_is_written_in_the_format_that_its_file_names(tmp_path, gray):
+def test_out_can_be_a_file_for_one_photo(tmp_path, gray):
+    write_image(tmp_path / "a.png", Image(gray))
+    done = colorizenet("colorize", "a.png", "-o", "deep/x.webp", cwd=tmp_path)
+    assert done.returncode == 0 and done.stdout.decode().strip() == "deep/x.webp"
+    assert read_image(tmp_path / "deep" / "x.webp").format == "webp"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png", "deep"], "no journal"
+    again = colorizenet("colorize", "a.png", "-o", "deep/x.webp", "--overwrite", cwd=tmp_path)
+    assert again.returncode == 0
+    write_image(tmp_path / "alpha.png", Image(gray, gray))
+    refused = colorizenet("colorize", "alpha.png", "-o", "x.jpg", cwd=tmp_path)
+    assert refused.returncode == 1 and b"jpeg holds no transparency" in refused.stderr
+    stream = encode_image(Image(gray, gray), "png")
+    refused = colorizenet("colorize", "-", "-o", "x.jpg", cwd=tmp_path, stdin=stream)
+    assert refused.returncode == 1 and "name a png file" in read_line(refused.stderr)
+    assert not (tmp_path / "x.jpg").exists()
+
+
+def test_a_dry_run_prints_the_targets_and_writes_nothing(tmp_path, folder):
+    done = colorizenet("colorize", folder, "-o", "out", "--suffix=-color", "-n", cwd=tmp_path)
+    assert done.returncode == 2, "there is no short form"
+    done = colorizenet("colorize", "in", "-o", "out", "--suffix=-color", "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.decode().splitlines() == [
+        "in/cut [short].jpg -> out/cut [short]-color.jpg",
+        "in/good.jpg -> out/good-color.jpg",
+        "in/below/good too.png -> out/below/good too-color.png",
+    ]
+    assert b"3 to colorize; nothing was written" in done.stderr
+    assert not (tmp_path / "out").exists()
+    colorizenet("colorize", "in", "-o", "out", "--suffix=-color", cwd=tmp_path)
+    assert (tmp_path / "out" / "good-color.jpg").exists()
+    before = sorted(tmp_path.rglob("*"))
+    again = colorizenet(
+        "colorize", "in", "-o", "out", "--suffix=-color", "--dry-run", "--json", cwd=tmp_path
+    )
+    statuses = [json.loads(line)["status"] for line in again.stdout.decode().splitlines()]
+    assert statuses == ["planned", "skipped", "skipped"]
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_patterns_are_expanded_where_the_shell_did_not(tmp_path, gray):
+    for name in ("a.png", "b.png", "c.tif", "[d].png"):
+        write_image(tmp_path / name, Image(gray[:32, :32]))
+    done = colorizenet("colorize", "[ab].png", "*.tif", "[d].png", "--dry-run", cwd=tmp_path)
+    sources = [line.partition(" -> ")[0] for line in done.stdout.decode().splitlines()]
+    assert sources == ["a.png", "b.png", "c.tif", "[d].png"], "a file of that name comes first"
+
+
+def test_quiet_prints_errors_only_and_verbose_describes_each_photo(tmp_path, folder):
+    quiet = colorizenet("colorize", folder, "-o", tmp_path / "quiet", "-q")
+    assert quiet.returncode == 1 and quiet.stdout == b""
+    assert "cut [short].jpg is damaged" in read_line(quiet.stderr)
+    verbose = colorizenet("colorize", folder, "-o", tmp_path / "verbose", "--verbose")
+    lines = verbose.stderr.decode()
+    assert "model default (SHA-256 " in lines and "good.jpg: 451 x 300 in" in lines
+    again = colorizenet("colorize", folder, "-o", tmp_path / "verbose", "-v").stderr.decode()
+    assert "good.jpg: skipped, exists" in again
+    assert "2 already there (--overwrite redoes them)" in again
+
+
+def test_color_photos_are_left_out_with_skip_color_and_named_without(
+    tmp_path, gray, color_photograph
+):
+    write_image(tmp_path / "color.png", Image(color_photograph))
+    write_image(tmp_path / "gray.png", Image(gray))
+    skipped = colorizenet(
+        "colorize", "color.png", "gray.png", "-o", "out", "--skip-color", cwd=tmp_path
+    )
+    assert skipped.returncode == 0 and skipped.stdout.decode().split() == ["out/gray.png"]
+    assert skipped.stderr.decode().strip().endswith("1 already in color")
+    warned = colorizenet("colorize", "color.png", "-o", "out", cwd=tmp_path)
+    assert warned.returncode == 0 and b"color.png is already in color" in warned.stderr
+    stream = (tmp_path / "color.png").read_bytes()
+    assert b"already in color" in colorizenet("colorize", "-", stdin=stream).stderr
+
+
+def test_the_flags_of_colorize_are_the_choices_of_options_and_output():
+    command = app["colorize"].default_command
+    assert command is not None
+    parameters = inspect.signature(command).parameters
+    for choice in [*choices(Options), *choices(Output)]:
+        assert (choice.name in parameters) == (choice.needs is None), choice.name
+        if choice.needs is None:
+            assert parameters[choice.name].default == choice.default
+    text = " ".join(colorizenet("colorize", "--help").stdout.decode().replace("│", " ").split())
+    for choice in [*choices(Options), *choices(Output)]:
+        flag = f"--{choice.name.replace('_', '-')} "
+        assert (flag in text) == (choice.needs is None), flag
+        if choice.needs is None:
+            assert choice.help.split(".")[0].split(" ")[-1] in text
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_installed_for_a_shell(tmp_path, shell):
+    command = [sys.executable, "-m", "colorizenet", "--install-completion", "--shell", shell]
+    script = tmp_path / "completion"
+    done = subprocess.run(
+        [*command, "--output", str(script)],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "HOME": str(tmp_path), "SHELL": f"/bin/{shell}"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--contact-sheet" in script.read_text() or "contact-sheet" in script.read_text()
+
+
+def interrupt(command: list[object], ready: Path, cwd: Path) -> tuple[int, str]:
+    """Start a command, send SIGINT once a file exists; return its status and stderr."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "colorizenet", *map(str, command)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+    )
+    with process:
+        deadline = time.monotonic() + 60
+        while not ready.exists() and time.monotonic() < deadline and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    return process.returncode, stderr
+
+
+def test_ctrl_c_says_in_one_line_what_is_finished_and_how_to_go_on(tmp_path, gray):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number in range(60):
+        write_image(folder / f"{number:02}.png", Image(np.roll(gray, number)))
+    command = ["colorize", folder, "--out", "out", "--jobs", 2]
+    status, stderr = interrupt(command, tmp_path / "out" / "00.png", tmp_path)
+    assert status == 130 and "Traceback" not in stderr
+    [line] = stderr.splitlines()
+    finished = len(results_in(tmp_path / "out"))
+    assert 1 <= finished < 60
+    assert line == (
+        f"colorizenet: interrupted; {finished} of 60 photos are finished; "
+        "run the same command to go on"
+    )
+    again = colorizenet(*command, cwd=tmp_path)
+    assert again.returncode == 0
+    assert f"{60 - finished} colorized" in again.stderr.decode()
+    assert len(results_in(tmp_path / "out")) == 60
+
+
+def test_ctrl_c_before_the_first_photo_is_one_line_too(tmp_path):
+    """It waits for stdin, which nobody writes."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "colorizenet", "colorize", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with process:
+        time.sleep(4)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert read_line(stderr).startswith("colorizenet: interrupted; ")
+
+
+def test_stdin_is_written_in_the_format_of_the_extension(tmp_path, gray):
     done = colorizenet(
         "colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(gray), "png")
     )
     assert done.returncode == 0 and read_image(tmp_path / "x.webp").format == "webp"
 
 
-def test_results_reach_their_file_when_progress_is_on_a_terminal(tmp_path, folder):
+def test_results_go_to_their_file_while_progress_is_on_a_terminal(tmp_path, folder):
     command = [
         sys.executable,
         "-m",
@@ -263,25 +454,26 @@ def test_results_reach_their_file_when_progress_is_on_a_terminal(tmp_path, folde
         str(tmp_path / "out"),
         "--json",
     ]
-    leader, follower = os.openpty()
-    with (tmp_path / "told.jsonl").open("wb") as told:
-        subprocess.run(command, stdout=told, stderr=follower, check=False, timeout=120)
+    leader, follower = pty.openpty()
+    with (tmp_path / "results.jsonl").open("wb") as results:
+        subprocess.run(command, stdout=results, stderr=follower, check=False, timeout=120)
     os.close(follower)
     os.close(leader)
     assert (
-        len([json.loads(line) for line in (tmp_path / "told.jsonl").read_text().splitlines()]) == 3
+        len([json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()])
+        == 3
     )
 
 
-def test_a_folder_of_bad_pictures_only_is_status_1_even_with_a_sheet(tmp_path):
+def test_bad_photos_only_are_status_1_without_a_contact_sheet(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no picture")
-    done = colorizenet("colorize", "bad.jpg", "--sheet", "sheet.png", cwd=tmp_path)
+    done = colorizenet("colorize", "bad.jpg", "--contact-sheet", "sheet.png", cwd=tmp_path)
     assert done.returncode == 1 and not (tmp_path / "sheet.png").exists()
 
 
 @pytest.fixture
 def many(tmp_path, gray) -> Path:
-    """A folder of a dozen photographs, each another."""
+    """A folder of twelve different photos."""
     folder = tmp_path / "many"
     folder.mkdir()
     for i in range(12):
@@ -296,7 +488,7 @@ def results_in(out: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in out.iterdir() if not path.is_dir()}
 
 
-def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, many):
+def test_a_run_that_is_killed_at_any_moment_is_completed_by_the_next(tmp_path, many):
     command = [sys.executable, "-m", "colorizenet", "colorize", str(many), "--out"]
     started = time.monotonic()
     subprocess.run(
@@ -329,43 +521,36 @@ def test_a_run_that_is_killed_at_any_moment_is_finished_by_the_next(tmp_path, ma
         )
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, gray):
-    """A limit on the length of files stands for it: the system refuses to write on, in the midst of a picture."""
+def test_a_full_disk_is_an_error_and_leaves_no_file(tmp_path, gray):
+    """A limit on the size of files makes writing fail in the middle of a photo."""
     write_image(tmp_path / "large.tif", Image(np.tile(gray, (4, 4)), compression="none"))
     write_image(tmp_path / "small.tif", Image(gray[:32, :32], compression="none"))
     program = (
-        "import resource, signal, sys, colorizenet.batch as batch, colorizenet.cli as cli\n"
+        "import resource, signal, sys, pathlib\n"
+        "from colorizenet.batch import Worker, run_threads\n"
+        "from colorizenet.cli.console import print_summary, report\n"
+        "from colorizenet.planning import plan_jobs\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, 500_000))\n"
-        "batch.STREAMED = int(sys.argv[1])\n"
-        "cli.main(sys.argv[2:])"
+        "jobs = plan_jobs([pathlib.Path('large.tif'), pathlib.Path('small.tif')],"
+        " pathlib.Path(sys.argv[2]))\n"
+        "worker = Worker(stream_above=int(sys.argv[1]))\n"
+        "results = []\n"
+        "report(run_threads(jobs, worker), len(jobs), results)\n"
+        "print_summary(results, 0)\n"
     )
-    for streamed in (1 << 40, 1):
-        out = tmp_path / f"out-{streamed}"
-        command = [
-            sys.executable,
-            "-c",
-            program,
-            str(streamed),
-            "colorize",
-            "large.tif",
-            "small.tif",
-            "--out",
-            str(out),
-        ]
-        done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path, timeout=120)
-        assert done.returncode == 1 and b"Traceback" not in done.stderr
-        message, summary = done.stderr.decode().splitlines()
+    for stream_above in (1 << 40, 1):
+        out = tmp_path / f"out-{stream_above}"
+        command = [sys.executable, "-c", program, str(stream_above), str(out)]
+        done = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, timeout=120)
+        message, summary, repeated = done.stderr.decode().splitlines()
         assert "large.tif" in message or "1804 x 1200" in message
-        assert (
-            "cannot be written" in message
-            and summary.startswith("1 colored")
-            and summary.endswith("1 failed")
-        )
+        assert "cannot be written" in message and repeated.strip() in message
+        assert summary.startswith("1 colorized") and summary.endswith("1 failed:")
         assert list(results_in(out)) == ["small.tif"]
 
 
-def test_files_that_are_no_files(tmp_path, gray):
+def test_entries_of_a_folder_that_are_not_photos_fail_alone(tmp_path, gray):
     folder = tmp_path / "in"
     folder.mkdir()
     write_image(folder / "good 🌻\n.jpg", Image(gray))
@@ -380,8 +565,12 @@ def test_files_that_are_no_files(tmp_path, gray):
     (folder / "bomb.png").write_bytes(pyvips.Image.black(60_000, 60_000).write_to_buffer(".png"))
     done = colorizenet("colorize", folder, "--out", tmp_path / "out")
     assert done.returncode == 1
-    *messages, summary = done.stderr.decode().splitlines()
-    assert summary.startswith("1 colored") and summary.endswith("6 failed") and len(messages) == 6
+    lines = done.stderr.decode().splitlines()
+    messages, summary, repeated = lines[:6], lines[6], lines[7:]
+    assert summary.startswith("1 colorized") and summary.endswith("6 failed:")
+    assert [line.strip() for line in repeated] == [
+        message.removeprefix("colorizenet: ") for message in messages
+    ]
     assert all(
         message.startswith("colorizenet: ") and message.count(";") >= 1 for message in messages
     )
@@ -398,18 +587,18 @@ def test_a_jpeg_cut_at_every_tenth_is_an_error(tenth, gray):
         read_image(encoded[: len(encoded) * tenth // 10])
 
 
-def test_the_note_and_the_choices_decide_whether_results_are_made_again(tmp_path, folder):
+def test_photos_are_redone_when_an_option_changes(tmp_path, folder):
     def statuses(*options: object) -> list[str]:
         done = colorizenet(
             "colorize", folder / "good.jpg", "--out", tmp_path / "out", "--json", *options
         )
         return [json.loads(line)["status"] for line in done.stdout.decode().splitlines()]
 
-    assert statuses() == ["colored"]
+    assert statuses() == ["colorized"]
     assert statuses() == ["skipped"]
     assert b"compositeWithTrainedAlgorithmicMedia" in (tmp_path / "out" / "good.jpg").read_bytes()
-    assert statuses("--no-note") == ["colored"]
+    assert statuses("--no-provenance") == ["colorized"]
     assert b"compositeWith" not in (tmp_path / "out" / "good.jpg").read_bytes()
-    assert statuses("--no-note", "--tta") == ["colored"]
-    assert statuses("--no-note", "--tta", "--strength", 0.5) == ["colored"]
-    assert statuses("--no-note", "--tta", "--strength", 0.5) == ["skipped"]
+    assert statuses("--no-provenance", "--tta") == ["colorized"]
+    assert statuses("--no-provenance", "--tta", "--strength", 0.5) == ["colorized"]
+    assert statuses("--no-provenance", "--tta", "--strength", 0.5) == ["skipped"]

@@ -1,18 +1,25 @@
-"""Model + picture -> picture: the lightness, the size and the depth are those of the input."""
+"""A colorizer keeps lightness, size and depth, and makes the inputs of its model."""
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import onnx
+import PIL.Image
 import pytest
+from onnx import TensorProto, helper
 
 from colorizenet import color
-from colorizenet.colorizer import Colorizer
-from colorizenet.imaging.resampling import network_shape
-from colorizenet.errors import DeviceError, ImageError, ModelFileError
+from colorizenet.colorizer import Chroma, Colorizer
+from colorizenet.errors import ConfigError, DeviceError, ImageError, ModelFileError
 from colorizenet.imaging.image import Image
-from colorizenet.imaging.reading import read_image
-from colorizenet.modelfile import ModelCard
+from colorizenet.imaging.reading import open_image, read_image
+from colorizenet.imaging.resampling import network_shape
+from colorizenet.imaging.writing import encode_image, write_image
+from colorizenet.modelfile import LIGHTNESS, METADATA_KEY, Input, ModelCard
+from colorizenet.options import RENDERERS, Hint, Options
 
 SHAPES = [
     (1, 1),
@@ -34,8 +41,47 @@ def colorizer() -> Colorizer:
 
 
 @pytest.fixture
+def make_sum_model(tmp_path):
+    """Write a model with a second input: a and b are the sums of its even and odd
+    channels.
+
+    Lightness is added with a factor of 0, so that the network takes both inputs.
+    """
+
+    def make(name: str, channels: int, *, listed: int | None = None) -> Path:
+        weight = np.zeros((2, 1 + channels, 1, 1), np.float32)
+        for channel in range(channels):
+            weight[channel % 2, 1 + channel] = 1
+        inputs = [
+            helper.make_tensor_value_info(each, TensorProto.FLOAT, ["n", count, "h", "w"])
+            for each, count in (("lightness", 1), (name, channels))
+        ]
+        output = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h", "w"])
+        nodes = [
+            helper.make_node("Concat", ["lightness", name], ["all"], axis=1),
+            helper.make_node("Conv", ["all", "weight"], ["ab"]),
+        ]
+        constants = [helper.make_tensor("weight", TensorProto.FLOAT, weight.shape, weight.ravel())]
+        graph = helper.make_graph(nodes, "sum", inputs, [output], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 10
+        card = ModelCard(
+            name="sum",
+            task="regression",
+            size=64,
+            inputs=(LIGHTNESS, Input(name, channels if listed is None else listed)),
+        )
+        helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(model, path)
+        return path
+
+    return make
+
+
+@pytest.fixture
 def strong(make_model) -> Colorizer:
-    """A network whose colors leave sRGB almost everywhere."""
+    """A network whose colors are out of gamut almost everywhere."""
     return Colorizer(make_model(slope_a=0.9, slope_b=-0.9))
 
 
@@ -57,39 +103,40 @@ def test_lightness_size_and_depth_are_kept(strong, shape, dtype, allowed):
 
 
 def test_every_level_of_gray_keeps_its_lightness(strong):
-    """Against the exact conversion in float64, not our own tables."""
+    """Compared with the exact conversion in float64, not with lookup tables."""
     levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 64, axis=1)
     lab = color.rgb_to_lab(strong(levels).astype(np.float64) / 255)
     wanted = color.rgb_to_lab(np.repeat(levels[..., None], 3, axis=2).astype(np.float64) / 255)
     assert np.abs(lab[..., 0] - wanted[..., 0]).max() <= 0.6
 
 
-def test_a_color_input_is_treated_as_gray_by_its_lightness(colorizer, color):
-    result = colorizer(color)
-    assert np.abs(color.lightness(result) - color.lightness(color)).max() <= 0.6
-    l_star = color.lightness(color)
-    as_gray = np.round(
-        color.lab_to_rgb(np.dstack([l_star, 0 * l_star, 0 * l_star]))[..., 0] * 255
-    ).astype(np.uint8)
-    # The same but for the rounding of the gray to 8 bits
+def test_a_color_picture_is_treated_as_gray_of_its_lightness(colorizer, request):
+    picture = request.getfixturevalue("color")
+    result = colorizer(picture)
+    l_star = color.lightness(picture)
+    assert np.abs(color.lightness(result) - l_star).max() <= 0.6
+    rgb = color.lab_to_rgb(np.dstack([l_star, 0 * l_star, 0 * l_star]))
+    as_gray = np.round(rgb[..., 0] * 255).astype(np.uint8)
+    # Equal except for the rounding of the gray to 8 bits.
     assert np.abs(result.astype(int) - colorizer(as_gray)).mean() < 2
 
 
-def test_the_network_is_given_and_gives_network_units(make_model, gray):
-    """a = 0.3 L and b = -0.2 L in network units, by the tiny network's own weights."""
-    ab = Colorizer(make_model(slope_a=0.3, slope_b=-0.2)).chroma(np.full((64, 64), 119, np.uint8))
+def test_input_and_output_are_in_network_units(make_model):
+    """The weights of the tiny network say a = 0.3 L and b = -0.2 L in network units."""
+    colorizer = Colorizer(make_model(slope_a=0.3, slope_b=-0.2))
+    [chroma] = colorizer.predict(np.full((64, 64), 119, np.uint8))
+    ab = chroma.ab
     l_star = color.lightness(np.uint8([[119]]))[0, 0]
     assert ab[..., 0] == pytest.approx(0.3 * l_star / 100 * 128, rel=1e-4)
     assert ab[..., 1] == pytest.approx(-0.2 * l_star / 100 * 128, rel=1e-4)
 
 
-def test_the_strength_of_the_card_is_applied_before_anyone_asks(make_model, gray):
+def test_predict_applies_the_strength_of_the_card(make_model, gray):
     card = ModelCard(name="x", task="y", size=64)
-    plain = Colorizer(make_model("plain.onnx", card=card.to_json())).chroma(gray)
-    calm = Colorizer(make_model("calm.onnx", card=replace(card, strength=0.5).to_json())).chroma(
-        gray
-    )
-    assert np.allclose(calm, plain / 2, atol=1e-5)
+    [plain] = Colorizer(make_model("plain.onnx", card=card.to_json())).predict(gray)
+    halved = make_model("halved.onnx", card=replace(card, strength=0.5).to_json())
+    [calm] = Colorizer(halved).predict(gray)
+    assert np.allclose(calm.ab, plain.ab / 2, atol=1e-5)
 
 
 def test_strength_scales_the_chroma(colorizer, gray):
@@ -101,11 +148,11 @@ def test_strength_scales_the_chroma(colorizer, gray):
     ]
     assert chroma[0] == pytest.approx(0, abs=1e-4), "strength 0 is gray"
     assert chroma == sorted(chroma) and chroma[1] == pytest.approx(chroma[2] / 2, rel=0.05)
-    with pytest.raises(ValueError, match="strength is 3"):
+    with pytest.raises(ConfigError, match="strength is 3"):
         colorizer(gray, strength=3)
 
 
-def test_the_shipped_model_brings_real_color(colorizer, samples):
+def test_the_shipped_model_gives_colorful_results(colorizer, samples):
     for path in samples:
         image = read_image(path)
         result = colorizer(image)
@@ -122,11 +169,11 @@ def test_grass_is_green_and_sky_is_blue(colorizer, samples):
     assert sky[2] < -5
 
 
-def test_all_but_the_pixels_of_an_image_is_kept(colorizer, gray):
+def test_everything_but_the_pixels_of_an_image_is_kept(colorizer, gray):
     alpha = np.zeros_like(gray)
     result = colorizer(Image(gray, alpha, "tiff", {"exif-ifd0-Artist": (0, "x")}, (3.0, 3.0)))
     assert result.alpha is alpha and result.format == "tiff"
-    assert result.carried == {"exif-ifd0-Artist": (0, "x")} and result.resolution == (3.0, 3.0)
+    assert result.metadata == {"exif-ifd0-Artist": (0, "x")} and result.resolution == (3.0, 3.0)
 
 
 def test_calls_from_many_threads_give_what_one_gives(colorizer, gray):
@@ -155,7 +202,7 @@ def test_the_input_is_not_changed(colorizer, gray):
         np.zeros((4, 4), np.float16),
     ],
 )
-def test_what_is_no_picture_is_refused(colorizer, array):
+def test_an_array_that_is_not_a_picture_is_an_error(colorizer, array):
     with pytest.raises(ImageError, match="picture"):
         colorizer(array)
 
@@ -163,7 +210,7 @@ def test_what_is_no_picture_is_refused(colorizer, array):
 @pytest.mark.parametrize(
     "shape", [(1, 1), (100, 100), (3000, 200), (200, 3000), (5000, 3), (1, 65_500), (2448, 3264)]
 )
-def test_what_the_network_sees_keeps_the_aspect_and_is_bounded(shape):
+def test_the_network_input_keeps_the_aspect_and_its_area_is_bounded(shape):
     height, width = network_shape(shape, 256, 32)
     assert height % 32 == 0 and width % 32 == 0 and min(height, width) >= 32
     assert height * width <= 2.5 * 256**2
@@ -171,11 +218,185 @@ def test_what_the_network_sees_keeps_the_aspect_and_is_bounded(shape):
     assert 0.8 < aspect < 1.25 or max(shape) / min(shape) > 8
 
 
-def test_a_provider_that_is_not_there_is_said_so():
+def test_a_device_that_is_not_available_is_an_error_that_lists_those_that_are():
     with pytest.raises(DeviceError, match=r"cannot run on nonsense, only on .*cpu"):
-        Colorizer(provider="nonsense")
+        Colorizer(device="nonsense")
 
 
 def test_an_unknown_model_names_those_that_ship():
     with pytest.raises(ModelFileError, match="give one of default"):
         Colorizer("no-such-model")
+
+
+def test_pictures_of_every_kind_give_the_same_colors(colorizer, gray, tmp_path):
+    expected = colorizer(gray)
+    path = tmp_path / "a.png"
+    path.write_bytes(encode_image(Image(gray), "png"))
+    assert np.array_equal(colorizer(Image(gray)).pixels, expected)
+    assert np.array_equal(colorizer(path).pixels, expected)
+    assert np.array_equal(colorizer(str(path)).pixels, expected)
+    assert np.array_equal(colorizer(path.read_bytes()).pixels, expected)
+    with PIL.Image.open(path) as opened:
+        result = colorizer(opened)
+    assert isinstance(result, PIL.Image.Image) and result.mode == "RGB"
+    assert np.array_equal(np.asarray(result), expected)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+def test_pil_images_of_every_mode_are_accepted(strong, gray, mode):
+    if mode == "I;16":
+        given = PIL.Image.fromarray(gray.astype(np.uint16) * 257)
+    else:
+        given = PIL.Image.fromarray(gray).convert(mode)
+    result = strong(given)
+    assert result.size == given.size
+    assert result.mode == ("RGBA" if mode in ("LA", "RGBA") else "RGB")
+    if mode == "L":
+        assert np.abs(color.lightness(np.asarray(result)) - color.lightness(gray)).max() <= 0.6
+    if mode == "I;16":
+        assert np.abs(np.asarray(result).astype(int) - strong(gray)).max() <= 1
+
+
+@pytest.mark.parametrize("picture", [None, 7, ["a.jpg"], io.BytesIO(b""), bytearray(b"")])
+def test_any_other_object_is_a_type_error_that_says_what_is_accepted(strong, picture):
+    for method in (strong, strong.predict, strong.reduce):
+        with pytest.raises(
+            TypeError, match="an Image, a NumPy array, a path, encoded bytes or a PIL"
+        ):
+            method(picture)
+
+
+def test_overrides_replace_single_options(strong, gray):
+    options = Options(strength=0.5, size=128)
+    expected = strong(gray, Options(strength=1.5, size=128))
+    assert np.array_equal(strong(gray, options, strength=1.5), expected)
+    with pytest.raises(TypeError, match="strenth"):
+        strong(gray, strenth=1.5)
+
+
+@pytest.mark.parametrize("tta", [False, True])
+def test_applying_a_prediction_equals_a_call(colorizer, gray, tta):
+    for picture in (gray, Image(gray), Image(np.concatenate([gray, 255 - gray]), pages=2)):
+        options = Options(strength=1.3, size=128, tta=tta)
+        [chroma] = colorizer.predict(picture, options)
+        applied, called = colorizer.apply(picture, chroma, options), colorizer(picture, options)
+        if isinstance(picture, Image):
+            assert applied.note == called.note == colorizer.provenance_note
+            applied, called = applied.pixels, called.pixels
+        assert np.array_equal(applied, called)
+
+
+def test_a_prediction_does_not_depend_on_strength(colorizer, gray):
+    [calm] = colorizer.predict(gray, Options(strength=0))
+    [strong] = colorizer.predict(gray, Options(strength=2))
+    assert np.array_equal(calm.ab, strong.ab) and np.array_equal(calm.l_star, strong.l_star)
+    assert calm.ab.dtype == np.float32 and calm.ab.shape == (*calm.l_star.shape, 2)
+
+
+def test_applying_does_not_run_the_network(tmp_path, make_model, gray):
+    """The chroma of one model is applied by another, whose network would fail."""
+    [chroma] = Colorizer(make_model(slope_a=0.5)).predict(gray)
+    expected = Colorizer(make_model(slope_a=0.5)).apply(gray, chroma)
+    broken = Colorizer(make_model("broken.onnx", slope_a=float("nan")))
+    with pytest.raises(ModelFileError, match="not finite"):
+        broken(gray)
+    assert np.array_equal(broken.apply(gray, chroma), expected)
+    write_image(tmp_path / "a.png", Image(gray))
+    with open_image(tmp_path / "a.png") as file:
+        assert next(broken.apply_strips(file, chroma, rows=10)).shape == (10, 451, 3)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64, 1000])
+@pytest.mark.parametrize("pages", [1, 2])
+def test_applying_in_strips_equals_applying_at_once(strong, gray, tmp_path, rows, pages):
+    pixels = np.concatenate([gray[:100], 255 - gray[:100]][:pages])
+    write_image(tmp_path / "a.tif", Image(pixels, pixels, pages=pages))
+    options = Options(strength=1.2)
+    with open_image(tmp_path / "a.tif") as file:
+        [chroma] = strong.predict(file, options)
+        strips = list(strong.apply_strips(file, chroma, options, rows=rows))
+        whole = strong.apply(file.read(), chroma, options)
+    assert max(map(len, strips)) <= rows
+    assert np.array_equal(np.concatenate(strips), np.dstack([whole.pixels, whole.alpha]))
+
+
+def test_a_reduced_picture_can_be_predicted_in_place_of_the_picture(colorizer, samples):
+    reduced = colorizer.reduce(samples[0])
+    assert max(reduced.pages[0].shape) < 600
+    [expected], [found] = colorizer.predict(samples[0]), colorizer.predict(reduced)
+    assert np.array_equal(found.ab, expected.ab)
+    with open_image(samples[0]) as file:
+        [from_file] = colorizer.predict(file)
+    assert np.abs(from_file.ab - expected.ab).max() < 2, "equal up to the rounding of strips"
+
+
+def test_chroma_lists_its_pages():
+    one = Chroma(np.zeros((4, 6, 2), np.float32), np.zeros((4, 6), np.float32))
+    two = Chroma(np.zeros((2, 4, 6, 2), np.float32), np.zeros((2, 4, 6), np.float32))
+    assert [ab.shape for ab, _ in one.pages()] == [(4, 6, 2)]
+    assert [ab.shape for ab, _ in two.pages()] == [(4, 6, 2)] * 2
+
+
+RED = Hint(x=0.25, y=0.5, rgb=(200, 30, 30), radius=0.2)
+
+
+def test_a_setting_whose_input_the_model_lacks_is_an_error(colorizer, gray):
+    with pytest.raises(ConfigError, match="the model default takes no hints, which hints needs"):
+        colorizer(gray, hints=(RED,))
+    with pytest.raises(ConfigError, match="takes no noise, which seed needs"):
+        colorizer(gray, seed=1)
+    with pytest.raises(ConfigError, match="takes no noise, which count needs"):
+        colorizer.predict(gray, count=2)
+    with pytest.raises(ValueError, match="count is 0"):
+        colorizer.predict(gray, count=0)
+
+
+def test_hints_reach_a_model_that_takes_them(make_sum_model, gray):
+    """The network gives a = coverage + b of the hints and b = a of the hints."""
+    hinted = Colorizer(make_sum_model("hints", 3))
+    assert hinted.card.takes("hints") and not hinted.card.takes("noise")
+    [plain] = hinted.predict(gray)
+    assert not plain.ab.any()
+    [chroma] = hinted.predict(gray, Options(hints=(RED,)))
+    height, width = chroma.l_star.shape
+    expected = color.rgb_to_lab(np.array(RED.rgb) / 255)[1:]
+    center = chroma.ab[height // 2, width // 4]
+    assert center == pytest.approx([color.AB_SCALE + expected[1], expected[0]], abs=1e-3)
+    assert not chroma.ab[:, width // 2 :].any()
+    result = hinted(gray, hints=(RED,))
+    assert np.ptp(result[:, 300:].astype(int), axis=2).max() <= 1 < np.ptp(result[150, 112])
+    [augmented] = hinted.predict(gray, Options(hints=(RED,), tta=True))
+    assert augmented.ab[height // 2, width // 4] == pytest.approx(center, rel=0.05)
+    assert np.abs(augmented.ab[:, 3 * width // 4 :]).max() < 1, "mirrored together with the picture"
+
+
+def test_an_input_is_added_by_a_renderer(make_sum_model, gray):
+    """No module changes: the card names the input and the mapping makes it."""
+
+    def render_depth(options: Options, shape: tuple[int, int]) -> np.ndarray:
+        return np.full((1, *shape), options.strength / 10)
+
+    path = make_sum_model("depth", 1)
+    with pytest.raises(ConfigError, match="takes depth, which this version cannot make"):
+        Colorizer(path)(gray)
+    colorizer = Colorizer(path, renderers={**RENDERERS, "depth": render_depth})
+    [chroma] = colorizer.predict(gray, Options(strength=2))
+    assert np.allclose(chroma.ab, [0.2 * color.AB_SCALE, 0])
+
+
+def test_an_input_of_another_number_of_channels_is_an_error(make_sum_model, gray):
+    with pytest.raises(
+        ModelFileError, match="takes hints with 5 channels and this version makes 3"
+    ):
+        Colorizer(make_sum_model("hints", 5))(gray)
+
+
+def test_several_answers_use_consecutive_seeds(make_sum_model, gray):
+    def render_noise(options: Options, shape: tuple[int, int]) -> np.ndarray:
+        return np.random.default_rng(options.seed).normal(0, 0.1, (2, *shape))
+
+    colorizer = Colorizer(make_sum_model("noise", 2), renderers={"noise": render_noise})
+    three = colorizer.predict(gray, Options(seed=5), count=3)
+    singles = [colorizer.predict(gray, Options(seed=seed))[0] for seed in (5, 6, 7)]
+    assert all(np.array_equal(x.ab, y.ab) for x, y in zip(three, singles, strict=True))
+    assert not np.array_equal(three[0].ab, three[1].ab)

@@ -1,11 +1,10 @@
-"""What the pages say is so."""
+"""The documentation agrees with the code and with the stored measurements."""
 
 import importlib
 import json
 import re
 import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,17 +13,16 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("samples/*.md")])
 
 
-def test_the_page_of_the_command_line_is_what_make_docs_writes(tmp_path):
-    subprocess.run(
-        [sys.executable, ROOT / "scripts" / "write_cli_reference.py", tmp_path / "cli.md"], check=True
-    )
+def test_the_command_line_reference_is_up_to_date(tmp_path):
+    script = ROOT / "scripts" / "write_cli_reference.py"
+    subprocess.run([sys.executable, script, tmp_path / "cli.md"], check=True)
     assert (ROOT / "docs" / "cli.md").read_text() == (tmp_path / "cli.md").read_text(), (
         "run `make docs`"
     )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_links_between_pages_lead_somewhere(page):
+def test_relative_links_point_to_existing_files(page):
     text = page.read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#]+)\)", text)
     missing = [t for t in targets if not t.startswith("http") and not (page.parent / t).exists()]
@@ -37,66 +35,61 @@ def test_every_sample_is_credited():
 
 
 @pytest.fixture
-def tool(monkeypatch):
-    """Import one of the programs in scripts/."""
+def import_script(monkeypatch):
+    """Import a module from scripts/."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     return importlib.import_module
 
 
-def test_the_table_of_ablations_is_that_of_the_figures_that_are_kept(tool):
-    ablations = tool("ablations")
+def test_the_table_of_ablations_matches_the_stored_measurements(import_script):
+    ablations = import_script("ablations")
     measured = json.loads(ablations.MEASURED.read_text())
     page = ablations.PAGE.read_text(encoding="utf-8")
-    assert page == ablations.with_table(page, measured), "run `python scripts/ablations.py`"
-    assert {run["seen"] for run in measured["runs"].values()} == {
-        measured["runs"][measured["baseline"]]["seen"]
+    assert page == ablations.update_page(page, measured), "run `python scripts/ablations.py`"
+    assert {run["pictures_seen"] for run in measured["runs"].values()} == {
+        measured["runs"][measured["baseline"]]["pictures_seen"]
     }
 
 
-def test_the_readmes_table_is_that_of_the_models_that_ship(tool):
-    model_table = tool("model_table")
+def test_the_table_in_the_readme_describes_the_models_in_the_package(import_script):
+    model_table = import_script("model_table")
     from colorizenet.modelfile import load_model, shipped_models
 
     measured = json.loads(model_table.MEASURED.read_text())
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert readme == model_table.with_table(readme, measured), "run `make model-table`"
+    assert readme == model_table.update_page(readme, measured), "run `make model-table`"
     models = {row: about for row, about in measured["rows"].items() if about["kind"] == "model"}
     assert {row: about["sha256"] for row, about in models.items()} == {
         name: load_model(name).sha256 for name in shipped_models()
     }, "run `make model-table PICTURES=...`"
 
 
-def test_the_readme_says_how_pictures_are_prepared_as_the_code_does_it():
+def test_the_readme_describes_how_recipes_prepare_pictures():
     from colorizenet import color
     from colorizenet.training.recipes import RECIPES
 
     text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
     recipes = {name: recipe() for name, recipe in RECIPES.items()}
-    data = recipes["unet"].data
+    unet, larger = recipes["unet"], recipes["unet256"]
     assert f"`L / {color.L_SCALE:g}`" in text and f"`ab / {color.AB_SCALE:g}`" in text
-    larger = recipes["unet256"].data.size
     assert (
-        f"{data.size} px to train ({larger} px in `unet256` and `pix2pix`) and {data.val_size} px"
-        in text
+        f"{unet.data.size} px to train ({larger.data.size} px in `unet256` and `pix2pix`) "
+        f"and {unet.data.val_size} px to validate" in text
     )
-    assert (
-        recipes["pix2pix"].data.size == larger
-        and recipes["pix2pix"].batch_size == recipes["unet256"].batch_size
-    )
-    assert f"{data.min_crop:.0%}".rstrip("%") + " to 100 % of the short side" in text
-    assert (
-        f"Batches hold {recipes['unet'].batch_size} pictures ({recipes['unet256'].batch_size} in `unet256`"
-        in text
-    )
-    assert recipes["encoder_unet"].batch_size == 32 and recipes["tiny"].batch_size == 16
+    assert recipes["pix2pix"].data.size == larger.data.size
+    assert f"{unet.data.min_crop * 100:.0f} to 100 % of the short side" in text
+    assert recipes["encoder_queries"].data.min_crop == 1
+    sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
+    smaller = [name for name, size in sizes.items() if size != sizes["unet"]]
+    assert f"Batches hold {sizes['unet']} pictures ({larger.batch_size} in `unet256`" in text
+    assert sorted(smaller) == ["pix2pix", "tiny", "unet256"]
+    assert {sizes[name] for name in smaller} == {larger.batch_size}
 
 
-def test_what_a_network_sees_is_what_the_readme_says():
-    """sRGB to Lab by color's own numbers, L / 100 and ab / 128, and splits of 80/10/10."""
+def test_network_units_are_those_of_the_readme():
     import torch
 
     from colorizenet import color
-    from colorizenet.photosets import _hashed_split
     from colorizenet.training.data.augment import to_network
 
     rgb = torch.randint(0, 256, (2, 4, 6, 3), dtype=torch.uint8)
@@ -105,5 +98,12 @@ def test_what_a_network_sees_is_what_the_readme_says():
     assert lightness.shape == (2, 1, 4, 6) and ab.shape == (2, 2, 4, 6)
     assert torch.allclose(lightness[:, 0].double(), lab[..., 0] / 100, atol=1e-5)
     assert torch.allclose(ab.movedim(1, -1).double(), lab[..., 1:] / 128, atol=1e-5)
-    shares = Counter(_hashed_split(f"{number}.jpg") for number in range(5000))
-    assert [round(shares[split] / 500) for split in ("train", "val", "test")] == [8, 1, 1]
+
+
+def test_photos_without_splits_are_split_80_10_10(tmp_path):
+    from colorizenet.photosets import split_photos
+
+    for number in range(2000):
+        (tmp_path / f"{number}.jpg").touch()
+    splits = split_photos(tmp_path)
+    assert [round(len(splits[name]) / 200) for name in ("train", "val", "test")] == [8, 1, 1]

@@ -1,7 +1,10 @@
-"""The package as a whole: what it offers, what it imports, and how quickly it starts."""
+"""The package as a whole: its public names, and what it imports."""
 
+import ast
+import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,14 +12,14 @@ import colorizenet
 from colorizenet import errors
 
 
-def in_a_fresh_interpreter(program: str) -> str:
+def run_in_fresh_interpreter(program: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
 
 
-def test_every_public_name_is_there_and_documented():
+def test_every_public_name_exists_and_is_documented():
     assert set(colorizenet.__all__) <= set(dir(colorizenet))
     for name in colorizenet.__all__:
         assert getattr(colorizenet, name).__doc__, name
@@ -25,17 +28,21 @@ def test_every_public_name_is_there_and_documented():
 
 
 def test_the_public_names_are_these():
-    """A name added or removed here is a change to the users' code."""
+    """A name that is added or removed here changes the code of users."""
     assert colorizenet.__all__ == [
+        "Chroma",
         "ColorizeNetError",
         "Colorizer",
         "ConfigError",
         "DataError",
+        "DeviceError",
+        "Hint",
         "Image",
         "ImageError",
         "ModelCard",
         "ModelFileError",
-        "DeviceError",
+        "Options",
+        "Output",
         "Report",
         "evaluate",
         "lab_to_rgb",
@@ -43,6 +50,26 @@ def test_the_public_names_are_these():
         "rgb_to_lab",
         "write_image",
     ]
+
+
+def test_type_checkers_see_the_same_public_names():
+    """``__getattr__`` hides the names from type checkers, so imports show them."""
+    source = Path(colorizenet.__file__).read_text()
+    [block] = [
+        node
+        for node in ast.parse(source).body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    ]
+    imported = {
+        alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert sorted(imported) == sorted(colorizenet.__all__)
+    for name, module in imported.items():
+        assert getattr(colorizenet, name) is getattr(importlib.import_module(module or ""), name)
+    assert Path(colorizenet.__file__).with_name("py.typed").exists()
 
 
 def test_every_exception_is_in_the_tree_that_is_drawn():
@@ -53,16 +80,16 @@ def test_every_exception_is_in_the_tree_that_is_drawn():
             assert name in (errors.__doc__ or "")
 
 
-def imported_by(module: str, *heavy: str) -> str:
-    return in_a_fresh_interpreter(
+def list_imports(module: str, *heavy: str) -> str:
+    return run_in_fresh_interpreter(
         f"import sys, {module}; print([m for m in {heavy} if m in sys.modules])"
     )
 
 
-@pytest.mark.parametrize("module", ["cli", "colorizer", "batch", "metrics"])
+@pytest.mark.parametrize("module", ["cli", "colorizer", "batch", "evaluation.metrics"])
 def test_inference_never_imports_torch(module):
-    assert imported_by(f"colorizenet.{module}", "torch", "lightning", "onnx") == "[]"
+    assert list_imports(f"colorizenet.{module}", "torch", "lightning", "onnx") == "[]"
 
 
 def test_importing_the_package_and_the_command_line_imports_nothing_heavy():
-    assert imported_by("colorizenet.cli", "numpy", "cv2", "pyvips", "onnxruntime") == "[]"
+    assert list_imports("colorizenet.cli", "numpy", "cv2", "pyvips", "onnxruntime") == "[]"

@@ -1,8 +1,8 @@
-"""Turn gray photographs into color ones, and train the networks that do it.
+"""Colorize black-and-white photos, and train the networks that do it.
 
 >>> import colorizenet as cn
 >>> colorizer = cn.Colorizer()
->>> cn.write_image("1921-color.jpg", colorizer(cn.read_image("1921.jpg")))  # doctest: +SKIP
+>>> cn.write_image("color.jpg", colorizer("gray.jpg"))  # doctest: +SKIP
 """
 
 import importlib
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from colorizenet.color import lab_to_rgb, rgb_to_lab
-    from colorizenet.colorizer import Colorizer
+    from colorizenet.colorizer import Chroma, Colorizer
     from colorizenet.errors import (
         ColorizeNetError,
         ConfigError,
@@ -26,47 +26,51 @@ if TYPE_CHECKING:
     from colorizenet.imaging.reading import read_image
     from colorizenet.imaging.writing import write_image
     from colorizenet.modelfile import ModelCard
+    from colorizenet.options import Hint, Options, Output
 
 __version__ = "0.1.0"
 
-os.environ.setdefault(
-    "VIPS_WARNING", "1"
-)  # libvips reads when it is loaded that it should be silent; see images
-os.environ.setdefault(
-    "ORT_DISABLE_TELEMETRY", "1"
-)  # some builds of ONNX Runtime report their use; nothing leaves here
+# Read by libvips when it is loaded: no warnings on stderr (see imaging.reading).
+os.environ.setdefault("VIPS_WARNING", "1")
+# Some builds of ONNX Runtime send usage data.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Names are loaded on first use (PEP 562), so that `import colorizenet` is quick.
-_HOMES = {
+_MODULES = {
     "color": ("lab_to_rgb", "rgb_to_lab"),
-    "colorizer": ("Colorizer",),
+    "colorizer": ("Chroma", "Colorizer"),
     "errors": (
         "ColorizeNetError",
         "ConfigError",
         "DataError",
+        "DeviceError",
         "ImageError",
         "ModelFileError",
-        "DeviceError",
     ),
     "evaluation.protocol": ("evaluate",),
+    "evaluation.report": ("Report",),
     "imaging.image": ("Image",),
     "imaging.reading": ("read_image",),
     "imaging.writing": ("write_image",),
     "modelfile": ("ModelCard",),
-    "evaluation.report": ("Report",),
+    "options": ("Hint", "Options", "Output"),
 }
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "Chroma",
     "ColorizeNetError",
     "Colorizer",
     "ConfigError",
     "DataError",
+    "DeviceError",
+    "Hint",
     "Image",
     "ImageError",
     "ModelCard",
     "ModelFileError",
-    "DeviceError",
+    "Options",
+    "Output",
     "Report",
     "evaluate",
     "lab_to_rgb",
@@ -77,9 +81,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"colorizenet.{_HOME_OF[name]}"), name)
+    return getattr(importlib.import_module(f"colorizenet.{_MODULE_OF[name]}"), name)
 
 
 def __dir__() -> list[str]:

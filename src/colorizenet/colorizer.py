@@ -1,8 +1,12 @@
-"""The public class: a picture in, the same picture in color out."""
+"""The public class: a picture in, the same picture in color out.
+
+``Colorizer.predict`` runs the network on a small copy of the picture and gives small
+chroma; ``Colorizer.apply`` merges that with the full-size lightness. Calling a
+``Colorizer`` does both.
+"""
 
 import os
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, overload
@@ -11,36 +15,34 @@ import cv2
 import numpy as np
 
 from colorizenet import __version__, color
-from colorizenet.errors import ConfigError, ImageError, ModelFileError
+from colorizenet.errors import ConfigError, ModelFileError
+from colorizenet.imaging.conversion import Source, convert_like, open_picture, split_pages
 from colorizenet.imaging.image import Image
-from colorizenet.imaging.reading import ImageFile, read_image
-from colorizenet.imaging.resampling import iterate_strips, network_shape, reduce_strips, resize
-from colorizenet.modelfile import ModelCard, load_model
-from colorizenet.options import Options, render_input
+from colorizenet.imaging.reading import ImageFile
+from colorizenet.imaging.resampling import network_shape, reduce_strips, resize
+from colorizenet.modelfile import LIGHTNESS, Input, ModelCard, load_model
+from colorizenet.options import RENDERERS, Options, Renderer, render_input
 from colorizenet.parallel import map_ordered
 from colorizenet.upsample import EdgeUpsampler
 
-__all__ = ["Chroma", "Colorizer", "Source"]
-
-Source = Image | np.ndarray | str | bytes | os.PathLike[str] | Any
-"""What ``Colorizer`` takes: an ``Image``, an array, a path, encoded bytes, or a PIL image."""
+__all__ = ["Chroma", "Colorizer", "Reduced", "Source"]
 
 _STRIP_PIXELS = 1 << 17
-"""Pixels that a thread merges in one step: large enough to outweigh taking Python's lock,
-small enough that the planes fit the cache."""
+"""Pixels that a thread merges in one step: large enough to outweigh taking Python's
+lock, small enough that the planes fit the cache."""
 
 
 @dataclass(frozen=True)
 class Chroma:
     """A network's answer for one picture, before ``Options.strength``.
 
-    ``ab``: a* and b*, ``(h, w, 2)`` float32. ``l_star``: L* of the picture at the same size,
-    ``(h, w)`` float32, which the upsampling compares with the full-size L*. Of several pages,
-    both have the pages as their first axis.
+    For a picture of several pages, both arrays have the pages as their first axis.
     """
 
     ab: np.ndarray
+    """a* and b*, ``(h, w, 2)`` float32."""
     l_star: np.ndarray
+    """L* of the picture at the same size, ``(h, w)`` float32; guides the upsampling."""
 
     def pages(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """``(ab, l_star)`` of each page."""
@@ -49,12 +51,22 @@ class Chroma:
         return list(zip(self.ab, self.l_star, strict=True))
 
 
+@dataclass(frozen=True)
+class Reduced:
+    """A picture at the size of the network input. Made by ``Colorizer.reduce``."""
+
+    pages: tuple[np.ndarray, ...]
+    """Each page, ``(h, w)`` or ``(h, w, 3)``, with the dtype of the picture."""
+
+
 class Colorizer:
     """A loaded model. Build one and share it: calls are independent and thread-safe.
 
-    ``model`` is the name of a model inside the package or the path of an ONNX file exported
-    by ColorizeNet. ``device`` is where ONNX Runtime runs it: cpu, cuda, ... ``threads`` is
-    the number of CPU threads, 0 for all cores.
+    ``model`` is the name of a model inside the package or the path of an ONNX file
+    exported by ColorizeNet. ``device`` is where ONNX Runtime runs it: cpu, cuda, ...
+    ``threads`` is the number of CPU threads, 0 for all cores. ``renderers`` makes the
+    inputs other than lightness from the options. Raises ``ModelFileError`` or
+    ``DeviceError``.
     """
 
     card: ModelCard
@@ -63,11 +75,17 @@ class Colorizer:
     """SHA-256 of the model file."""
 
     def __init__(
-        self, model: str | os.PathLike[str] = "default", *, device: str = "cpu", threads: int = 0
+        self,
+        model: str | os.PathLike[str] = "default",
+        *,
+        device: str = "cpu",
+        threads: int = 0,
+        renderers: Mapping[str, Renderer] = RENDERERS,
     ) -> None:
         loaded = load_model(model, device=device, threads=threads)
         self._session, self.card, self.sha256 = loaded.session, loaded.card, loaded.sha256
         self._threads = threads or os.cpu_count() or 1
+        self._renderers = renderers
 
     @overload
     def __call__(
@@ -81,44 +99,53 @@ class Colorizer:
         **overrides: Any,
     ) -> Image: ...
     def __call__(self, picture: Source, options: Options = Options(), **overrides: Any) -> Any:
-        """Colorize a picture of any size. Only its lightness is used, and it is preserved.
+        """Colorize a picture of any size. Only its lightness is used, and it is kept.
 
-        Arrays are ``(H, W)`` or ``(H, W, 3)`` of uint8, uint16 or floats in 0..1, and give an
-        array ``(H, W, 3)`` of the same dtype in sRGB. A PIL image gives a PIL image. An
-        ``Image``, a path or encoded bytes give an ``Image``. ``overrides`` replace fields of
-        ``options``: ``colorizer(picture, strength=1.2)``.
+        Arrays are ``(H, W)`` or ``(H, W, 3)`` of uint8, uint16 or floats in 0..1, and
+        give an array ``(H, W, 3)`` of the same dtype in sRGB. A PIL image gives a PIL
+        image. An ``Image``, a path or encoded bytes give an ``Image``. ``overrides``
+        replace fields of ``options``: ``colorizer(picture, strength=1.2)``.
         """
         options = replace(options, **overrides)
-        opened = _open(picture)
+        opened = open_picture(picture)
         [chroma] = self.predict(opened, options)
-        return _like(self.apply(opened, chroma, options), picture)
+        return convert_like(self.apply(opened, chroma, options), picture)
 
-    def predict(
-        self, picture: Source | ImageFile, options: Options = Options(), *, count: int = 1
-    ) -> list[Chroma]:
-        """Run the network: ``count`` answers of small chroma, before ``options.strength``.
+    def reduce(self, picture: Source | ImageFile, options: Options = Options()) -> Reduced:
+        """Reduce a picture to the size of the network input.
 
-        An ``ImageFile`` is reduced strip by strip, so it never is in memory as a whole.
-        Raises ``ConfigError`` where the options need an input that the model does not have.
+        An ``ImageFile`` is reduced strip by strip, so it is never in memory as a whole.
         """
-        self._check_inputs(options, count)
         short = options.size or self.card.size
         if isinstance(picture, ImageFile):
             shape = network_shape(picture.shape, short, self.card.size_multiple)
-            pages = self._reduce_file(picture, shape)
-        else:
-            pages = [
+            return Reduced(tuple(self._reduce_file(picture, shape)))
+        return Reduced(
+            tuple(
                 resize(page, *network_shape(page.shape[:2], short, self.card.size_multiple))
-                for page in _split_pages(_open(picture))
-            ]
-        ab = [self._run(page, options) for page in pages]
-        l_star = [
-            color.lightness(resize(page, *answer.shape[:2]))
-            for page, answer in zip(pages, ab, strict=True)
+                for page in split_pages(open_picture(picture))
+            )
+        )
+
+    def predict(
+        self,
+        picture: Source | ImageFile | Reduced,
+        options: Options = Options(),
+        *,
+        count: int = 1,
+    ) -> list[Chroma]:
+        """Run the network: ``count`` answers, without ``options.strength``.
+
+        Several answers need a model that takes noise; they use the seeds
+        ``options.seed``, ``options.seed + 1`` and so on. Raises ``ConfigError`` where
+        the options need an input that the model does not have.
+        """
+        self._check_inputs(options, count)
+        reduced = picture if isinstance(picture, Reduced) else self.reduce(picture, options)
+        return [
+            self._predict_once(reduced, replace(options, seed=options.seed + number))
+            for number in range(count)
         ]
-        if len(pages) == 1:
-            return [Chroma(ab[0], l_star[0])]
-        return [Chroma(np.stack(ab), np.stack(l_star))]
 
     @overload
     def apply(self, picture: np.ndarray, chroma: Chroma, options: Options = ...) -> np.ndarray: ...
@@ -130,13 +157,14 @@ class Colorizer:
         options: Options = ...,
     ) -> Image: ...
     def apply(self, picture: Source, chroma: Chroma, options: Options = Options()) -> Any:
-        """Merge small chroma with the lightness of a picture, at the picture's own size.
+        """Merge small chroma with the lightness of a picture, at the picture's own
+        size.
 
-        Upsamples the chroma along edges, scales it by ``options.strength``, and fades colors
-        that sRGB cannot hold. Does not run the network.
+        Upsamples the chroma along edges, scales it by ``options.strength``, and fades
+        colors that sRGB cannot hold. Does not run the network.
         """
-        opened = _open(picture)
-        pages = _split_pages(opened)
+        opened = open_picture(picture)
+        pages = split_pages(opened)
         colored = [
             self._merge_page(page, ab * np.float32(options.strength), l_star)
             for page, (ab, l_star) in zip(pages, chroma.pages(), strict=True)
@@ -145,12 +173,13 @@ class Colorizer:
             return colored[0]
         whole = colored[0] if len(colored) == 1 else np.concatenate(colored)
         result = replace(opened.with_pixels(whole), note=self.provenance_note)
-        return _like(result, picture)
+        return convert_like(result, picture)
 
     def apply_strips(
         self, file: ImageFile, chroma: Chroma, options: Options = Options(), *, rows: int
     ) -> Iterator[np.ndarray]:
-        """As ``apply``, from top to bottom, for a picture that need not fit into memory.
+        """As ``apply``, from top to bottom, for a picture that need not fit into
+        memory.
 
         Yields strips of ``rows`` rows (fewer at the end of a page): ``(n, W, 3)``, or
         ``(n, W, 4)`` with alpha. Decodes the file once more.
@@ -170,14 +199,26 @@ class Colorizer:
             return merged
 
         with ThreadPoolExecutor(self._threads) as pool:
-            yield from map_ordered(pool, merge, iterate_strips(file, rows), 2 * self._threads)
+            yield from map_ordered(pool, merge, file.read_strips(rows), 2 * self._threads)
 
     @property
     def provenance_note(self) -> str:
         """The note about the colors that is written into a result."""
         return f"ColorizeNet {__version__}: colors reconstructed"
 
+    def _predict_once(self, reduced: Reduced, options: Options) -> Chroma:
+        ab = [self._run(page, options) for page in reduced.pages]
+        l_star = [
+            color.lightness(resize(page, *answer.shape[:2]))
+            for page, answer in zip(reduced.pages, ab, strict=True)
+        ]
+        if len(ab) == 1:
+            return Chroma(ab[0], l_star[0])
+        return Chroma(np.stack(ab), np.stack(l_star))
+
     def _check_inputs(self, options: Options, count: int) -> None:
+        if count < 1:
+            raise ValueError(f"count is {count}; give 1 or more")
         needed = options.needed_inputs() | ({"noise": "count"} if count != 1 else {})
         for name, setting in needed.items():
             if not self.card.takes(name):
@@ -192,37 +233,45 @@ class Colorizer:
         if shape[0] <= height and shape[1] <= width:
             with ThreadPoolExecutor(self._threads) as pool:
                 return reduce_strips(file, shape, pool, 2 * self._threads)
-        image = file.whole()
+        image = file.read()
         return [resize(page, *shape) for page in np.split(image.pixels, image.pages)]
 
     def _run(self, pixels: np.ndarray, options: Options) -> np.ndarray:
         """a* and b* for one picture at network size: ``(h, w, 2)`` float32."""
-        inputs = {"lightness": color.lightness(pixels)[None] * np.float32(1 / self.card.l_scale)}
-        for each in self.card.inputs:
-            if each.name not in inputs:
-                inputs[each.name] = render_input(each.name, options, pixels.shape[:2])
+        inputs = self._make_inputs(pixels, options)
         ab = self._run_session(inputs)
         if options.tta:
-            mirrored = {name: plane[..., ::-1] for name, plane in inputs.items()}
             multiple = self.card.size_multiple
             shape = [n + max(multiple, n // 4 // multiple * multiple) for n in pixels.shape[:2]]
-            larger_pixels = resize(pixels, *shape)
-            larger = {
-                name: np.stack([cv2.resize(each, shape[::-1]) for each in plane])
-                for name, plane in inputs.items()
-            }
-            larger["lightness"] = color.lightness(larger_pixels)[None] * np.float32(
-                1 / self.card.l_scale
-            )
-            larger_mirrored = {name: plane[..., ::-1] for name, plane in larger.items()}
+            larger = self._make_inputs(resize(pixels, *shape), options)
             answers = [
                 ab,
-                self._run_session(mirrored)[:, ::-1],
+                self._run_session(_mirror(inputs))[:, ::-1],
                 self._run_session(larger),
-                self._run_session(larger_mirrored)[:, ::-1],
+                self._run_session(_mirror(larger))[:, ::-1],
             ]
             ab = _average_answers(answers)
         return ab * np.float32(self.card.ab_scale * self.card.strength)
+
+    def _make_inputs(self, pixels: np.ndarray, options: Options) -> dict[str, np.ndarray]:
+        """The inputs for a picture of network size: ``(channels, h, w)`` float32."""
+        lightness = color.lightness(pixels)[None] * np.float32(1 / self.card.l_scale)
+        return {
+            each.name: lightness
+            if each.name == LIGHTNESS.name
+            else self._render(each, options, pixels.shape[:2])
+            for each in self.card.inputs
+        }
+
+    def _render(self, wanted: Input, options: Options, shape: tuple[int, int]) -> np.ndarray:
+        """A further network input: ``(channels, h, w)`` float32."""
+        plane = render_input(wanted.name, options, shape, self._renderers)
+        if plane.shape != (wanted.channels, *shape):
+            raise ModelFileError(
+                f"the model {self.card.name} takes {wanted.name} with {wanted.channels} channels "
+                f"and this version makes {len(plane)}; upgrade colorizenet, or choose another model"
+            )
+        return plane.astype(np.float32, copy=False)
 
     def _run_session(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The network's output in network units: ``(h, w, 2)``."""
@@ -264,10 +313,16 @@ def _merge(upsampler: EdgeUpsampler, pixels: np.ndarray, top: int, result: np.nd
         result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
 
 
+def _mirror(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The network inputs of the picture with left and right exchanged."""
+    return {name: plane[..., ::-1] for name, plane in inputs.items()}
+
+
 def _average_answers(answers: list[np.ndarray]) -> np.ndarray:
     """The mean of answers of different sizes, at the size of the first.
 
-    Answers that differ in hue cancel out in their mean, so it gets their mean chroma back.
+    Answers that differ in hue cancel out in their mean, so it gets their mean chroma
+    back.
     """
     shape = answers[0].shape[1::-1]
     same = [
@@ -277,73 +332,3 @@ def _average_answers(answers: list[np.ndarray]) -> np.ndarray:
     mean = np.mean(same, axis=0)
     wanted = np.mean([np.hypot(each[..., 0], each[..., 1]).mean() for each in same])
     return mean * (wanted / max(float(np.hypot(mean[..., 0], mean[..., 1]).mean()), 1e-6))
-
-
-def _open(picture: Any) -> Image | np.ndarray:
-    """Whatever a caller gives, as an ``Image`` or a valid array."""
-    if isinstance(picture, Image):
-        return picture
-    if isinstance(picture, np.ndarray):
-        return _check_array(picture)
-    if isinstance(picture, str | bytes | os.PathLike):
-        return read_image(picture)
-    if _is_pil(picture):
-        return _from_pil(picture)
-    raise TypeError(
-        f"a picture is an Image, a NumPy array, a path, encoded bytes or a PIL image, "
-        f"not {type(picture).__name__}"
-    )
-
-
-def _is_pil(picture: Any) -> bool:
-    module = sys.modules.get("PIL.Image")  # whoever has one has imported it
-    return module is not None and isinstance(picture, module.Image)
-
-
-def _from_pil(picture: Any) -> Image:
-    mode = picture.mode
-    alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
-    gray = mode in ("1", "L", "LA", "La")
-    if mode.startswith("I;16"):
-        return Image(np.asarray(picture).astype(np.uint16))
-    array = np.asarray(
-        picture.convert(("LA" if gray else "RGBA") if alpha else "L" if gray else "RGB")
-    )
-    if not alpha:
-        return Image(array)
-    pixels = array[..., 0] if gray else array[..., :3]
-    return Image(np.ascontiguousarray(pixels), np.ascontiguousarray(array[..., -1]))
-
-
-def _like(result: Any, picture: Any) -> Any:
-    """A result in the form in which its picture was given, where that is a PIL image."""
-    if not _is_pil(picture) or not isinstance(result, Image):
-        return result
-    pixels = result.pixels
-    if pixels.dtype == np.uint16:  # PIL has no 16-bit color
-        pixels = (pixels // 257).astype(np.uint8)
-    if result.alpha is not None:
-        pixels = np.dstack([pixels, result.alpha])
-    return sys.modules["PIL.Image"].fromarray(pixels)
-
-
-def _split_pages(picture: Image | np.ndarray) -> list[np.ndarray]:
-    if isinstance(picture, np.ndarray):
-        return [picture]
-    return [_check_array(page) for page in np.split(picture.pixels, picture.pages)]
-
-
-def _check_array(array: np.ndarray) -> np.ndarray:
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
-        raise ImageError(f"an array of shape {array.shape} is no picture; give (H, W) or (H, W, 3)")
-    if array.dtype in (np.uint8, np.uint16):
-        return array
-    if array.dtype in (np.float32, np.float64):
-        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
-            raise ImageError(
-                "a picture of floats has values outside 0..1 or not finite; scale it to 0..1"
-            )
-        return array
-    raise ImageError(
-        f"a picture of {array.dtype} is not supported; give uint8, uint16, or floats in 0..1"
-    )

@@ -1,14 +1,15 @@
 """Every exception this package raises on purpose.
 
 ColorizeNetError
-├── ImageError        the picture cannot be read or written, or has a shape we do not take
-├── ModelFileError    the model file is not one of ours, is damaged, or is too new
-├── ProviderError     ONNX Runtime cannot run on the device that was asked for
-├── DataError         the training pictures are missing, damaged or too few
+├── ImageError        a picture cannot be read or written, or its shape is wrong
+├── ModelFileError    a model file is not from ColorizeNet, is damaged, or is too new
+├── DeviceError       ONNX Runtime cannot run on the requested device
+├── DataError         photos to train or evaluate with are missing or damaged
 └── ConfigError       a setting is unknown, of the wrong type, or contradictory
 
-A message has three parts: what is wrong, with names and numbers; what was expected; what
-to do. It is one line: names that come from outside go through ``quote``.
+A message has three parts: what is wrong, with names and numbers; what was expected;
+what to do. It is one line, so names from outside (files, addresses, other libraries) go
+through ``quote``.
 """
 
 __all__ = [
@@ -23,23 +24,23 @@ __all__ = [
 
 
 class ColorizeNetError(Exception):
-    """The base of all of them: catch this to catch what we foresaw."""
+    """The base class of every error that the package raises on purpose."""
 
 
 class ImageError(ColorizeNetError):
-    """The picture cannot be read or written, or has a shape we do not take."""
+    """A picture cannot be read or written, or has an unsupported shape."""
 
 
 class ModelFileError(ColorizeNetError):
-    """The model file is not one of ours, is damaged, or is too new."""
+    """A model file was not exported by ColorizeNet, is damaged, or is too new."""
 
 
 class DeviceError(ColorizeNetError):
-    """ONNX Runtime cannot run on the device that was asked for."""
+    """ONNX Runtime cannot run on the requested device."""
 
 
 class DataError(ColorizeNetError):
-    """The training pictures are missing, damaged or too few."""
+    """The photos for training or evaluation are missing, damaged or too few."""
 
 
 class ConfigError(ColorizeNetError):
@@ -47,12 +48,13 @@ class ConfigError(ColorizeNetError):
 
 
 def quote(name: object) -> str:
-    """A name as it may appear in a message: on one line, with nothing a terminal would obey.
+    """Return a name as it may appear in a message: one printable line.
 
     >>> quote("holiday.jpg"), quote("two\\nlines.jpg")
     ('holiday.jpg', "'two\\\\nlines.jpg'")
     """
     text = str(name)
-    # Undecodable bytes of a file name arrive as lone surrogates, which no stream can print.
+    # Undecodable bytes of a file name arrive as lone surrogates, which no stream can
+    # print.
     printable = text.isprintable() and not any("\ud800" <= c <= "\udfff" for c in text)
     return text if printable else ascii(text)

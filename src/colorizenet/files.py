@@ -1,7 +1,7 @@
-"""Atomic file writes: write a temporary file beside the target, sync it, rename it.
+"""Atomic file writes: write a temporary file in the same folder, sync it, rename it.
 
-A process that is killed at any moment leaves either the old file or the new one under the
-final name, never half of one.
+A process that is killed at any moment leaves either the old file or the new one under
+the final name, never half of one.
 """
 
 import os
@@ -11,7 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["TEMPORARY_PATTERN", "open_atomically", "open_for_reading", "write_atomically"]
+__all__ = [
+    "TEMPORARY_PATTERN",
+    "open_atomically",
+    "open_for_reading",
+    "sync_folder",
+    "write_atomically",
+]
 
 TEMPORARY_PATTERN = ".colorizenet-*.part"
 """Glob pattern of the temporary files; the ``*`` is a random hexadecimal number."""
@@ -25,12 +31,16 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 @contextmanager
 def open_atomically(
-    path: Path, before_rename: Callable[[Path], object] = lambda _: None
+    path: Path,
+    before_rename: Callable[[Path], object] = lambda _: None,
+    *,
+    durable: bool = True,
 ) -> Iterator[BinaryIO]:
     """Open a new file that becomes ``path`` on success and is removed on an exception.
 
-    The file is open for reading and writing. ``before_rename`` is called with the path of
-    the temporary file once it is complete and on the disk.
+    The file is open for reading and writing. ``before_rename`` is called with the path
+    of the temporary file once it is complete and on the disk. Without ``durable`` the
+    caller makes the rename durable, for many files at once, with ``sync_folder``.
     """
     temporary = path.with_name(TEMPORARY_PATTERN.replace("*", secrets.token_hex(8)))
     try:
@@ -40,13 +50,15 @@ def open_atomically(
             os.fsync(file.fileno())
         before_rename(temporary)
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if durable:
+            sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def open_for_reading(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading. A named pipe without a writer does not block the open."""
+    """Open a file for reading. A named pipe without a writer does not block the
+    open."""
     return open(path, "rb", opener=_open_without_blocking)
 
 
@@ -54,8 +66,12 @@ def _open_without_blocking(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename durable. Windows and some network file systems cannot open folders."""
+def sync_folder(folder: Path) -> None:
+    """Make the renames in a folder durable.
+
+    Does nothing where folders cannot be opened: on Windows and some network file
+    systems.
+    """
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,8 +1,9 @@
 """Model files: what they say about themselves, and the models inside the package.
 
-A model is an ONNX file. Its metadata holds a ``ModelCard`` as JSON under ``METADATA_KEY``,
-so a network and its units cannot be separated. Inputs are those the card lists, each
-``(N, channels, H, W)``; the output ``ab`` is ``(N, 2, h, w)``. All are in network units.
+A model is an ONNX file. Its metadata holds a ``ModelCard`` as JSON under
+``METADATA_KEY``, so a network and its units cannot be separated. Inputs are those the
+card lists, each ``(N, channels, H, W)``; the output ``ab`` is ``(N, 2, h, w)``. All are
+in network units.
 """
 
 import dataclasses
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     import onnxruntime
 
 __all__ = [
+    "FOLDER",
     "FORMAT",
     "LIGHTNESS",
     "METADATA_KEY",
@@ -47,7 +49,8 @@ _RENAMED = {
 }
 """Keys of format 1 and their names in format 2."""
 
-_FOLDER = Path(__file__).with_name("models")
+FOLDER = Path(__file__).with_name("models")
+"""The folder of the models that are shipped with the package."""
 
 
 class Input(NamedTuple):
@@ -96,7 +99,7 @@ class ModelCard:
     data: list[dict[str, str]] = field(default_factory=list)
     """Training data: name and SHA-256 of each part."""
     init_from: dict[str, Any] = field(default_factory=dict)
-    """The run whose weights this one started from, with its own ``init_from``; or empty."""
+    """The run whose weights this one started from, with its ``init_from``; or empty."""
     average_with: dict[str, Any] = field(default_factory=dict)
     """The run whose weights were averaged with this one's, and alpha; or empty."""
     license: str = ""
@@ -111,7 +114,7 @@ class ModelCard:
     """Versions of the libraries used for training."""
 
     def __post_init__(self) -> None:
-        """Raise ``ValueError`` for a value with which no sensible picture can be made."""
+        """Raise ``ValueError`` for a value of the wrong type or out of range."""
         for name, low, high in (
             ("l_scale", 1e-3, 1e6),
             ("ab_scale", 1e-3, 1e6),
@@ -126,6 +129,9 @@ class ModelCard:
         for name in ("size", "size_multiple"):
             if not isinstance(getattr(self, name), int):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; expected a whole number")
+        for name in ("name", "task", "license", "limitations"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; expected a text")
         if LIGHTNESS not in self.inputs:
             raise ValueError(
                 f"inputs are {self.inputs}; expected lightness with 1 channel among them"
@@ -136,12 +142,13 @@ class ModelCard:
         return any(each.name == name for each in self.inputs)
 
     def to_json(self) -> str:
+        """The card as JSON, as it stands in the metadata of a model file."""
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2)
 
 
 @dataclass(frozen=True)
 class Model:
-    """A loaded model: the session that runs it, its card, and the SHA-256 of its file."""
+    """A loaded model: its session, its card, and the SHA-256 of its file."""
 
     session: "onnxruntime.InferenceSession"
     card: ModelCard
@@ -149,30 +156,38 @@ class Model:
 
 
 @cache
-def shipped_models() -> dict[str, dict[str, str]]:
+def shipped_models(folder: Path = FOLDER) -> dict[str, dict[str, str]]:
     """The models inside the package: name -> ``{"file": ..., "sha256": ...}``."""
-    return json.loads((_FOLDER / "index.json").read_text(encoding="utf-8"))
+    return json.loads((folder / "index.json").read_text(encoding="utf-8"))
 
 
-def model_path(source: str | os.PathLike[str]) -> Path:
+def model_path(source: str | os.PathLike[str], *, folder: Path = FOLDER) -> Path:
     """The file of a model that is named as ``load_model`` takes it."""
-    shipped = shipped_models().get(str(source))
-    return _FOLDER / shipped["file"] if shipped else Path(source)
+    shipped = shipped_models(folder).get(str(source))
+    return folder / shipped["file"] if shipped else Path(source)
 
 
-def load_model(source: str | os.PathLike[str], *, device: str = "cpu", threads: int = 0) -> Model:
+def load_model(
+    source: str | os.PathLike[str],
+    *,
+    device: str = "cpu",
+    threads: int = 0,
+    folder: Path = FOLDER,
+) -> Model:
     """Load a model by its name in ``shipped_models`` or by its path.
 
-    ``device`` is cpu, cuda, tensorrt, openvino, coreml, dml or another that the installed
-    ONNX Runtime offers. ``DeviceError`` is raised where it cannot be used. ``threads`` is the
-    number of CPU threads, 0 for all cores.
+    ``device`` is cpu, cuda, tensorrt, openvino, coreml, dml or another that the
+    installed ONNX Runtime offers. ``threads`` is the number of CPU threads, 0 for all
+    cores. ``folder`` holds the shipped models. Raises ``ModelFileError`` for a file
+    that is missing, damaged or too new, and ``DeviceError`` for a device that cannot be
+    used.
     """
-    shipped = shipped_models().get(str(source))
-    path = model_path(source)
+    shipped = shipped_models(folder).get(str(source))
+    path = model_path(source, folder=folder)
     try:
         content = path.read_bytes()
     except OSError as error:
-        names = ", ".join(shipped_models())
+        names = ", ".join(shipped_models(folder))
         raise ModelFileError(
             f"model {quote(source)} cannot be read: {error.strerror}; "
             f"give one of {names} or an ONNX file"
@@ -188,7 +203,7 @@ def load_model(source: str | os.PathLike[str], *, device: str = "cpu", threads: 
 
 
 def _import_onnxruntime() -> Any:
-    """ONNX Runtime, of which the user chooses the distribution that suits the machine."""
+    """ONNX Runtime. The user installs the distribution that suits the machine."""
     try:
         return importlib.import_module("onnxruntime")
     except ModuleNotFoundError as error:
@@ -199,15 +214,17 @@ def _import_onnxruntime() -> Any:
 
 
 def _execution_provider(name: str) -> str:
+    """The name that ONNX Runtime has for a device. Raises ``DeviceError``."""
     onnxruntime = _import_onnxruntime()
     available = {
         provider.removesuffix("ExecutionProvider").lower(): provider
         for provider in onnxruntime.get_available_providers()
-        if provider != "AzureExecutionProvider"  # it runs nothing here, and the CPU would
+        if provider != "AzureExecutionProvider"  # it calls a remote service
     }
     if name.lower() not in available:
         raise DeviceError(
-            f"this onnxruntime cannot run on {quote(name)}, only on {', '.join(sorted(available))}; "
+            f"this onnxruntime cannot run on {quote(name)}, "
+            f"only on {', '.join(sorted(available))}; "
             "install the onnxruntime package for that device (onnxruntime-gpu for cuda), or use cpu"
         )
     return available[name.lower()]
@@ -219,11 +236,11 @@ def _session(
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # its warnings are about itself
+    options.log_severity_level = 3  # errors only: its warnings do not concern a user
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:
-        # A foreign border: onnxruntime's errors have no common base.
+        # Errors of ONNX Runtime have no common base class.
         raise ModelFileError(
             f"{name} is not an ONNX model that onnxruntime can load on {provider}; "
             "export it again, or use cpu"
@@ -238,10 +255,12 @@ def _session(
 
 
 def _card(session: "onnxruntime.InferenceSession", name: str) -> ModelCard:
+    """The card in a model's metadata. Raises ``ModelFileError``."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
         raise ModelFileError(
-            f"{name} is not an ONNX file exported by ColorizeNet; write one with `colorizenet export`"
+            f"{name} is not an ONNX file exported by ColorizeNet; "
+            "write one with `colorizenet export`"
         )
     try:
         values = json.loads(text)
@@ -256,12 +275,15 @@ def _card(session: "onnxruntime.InferenceSession", name: str) -> ModelCard:
         known = {each.name for each in dataclasses.fields(ModelCard)}
         values = {key: value for key, value in values.items() if key in known}
         if "inputs" in values:
-            values["inputs"] = tuple(Input(*each) for each in values["inputs"])
+            values["inputs"] = tuple(
+                Input(str(name), int(channels)) for name, channels in values["inputs"]
+            )
         card = ModelCard(**values)
     except (ValueError, KeyError, TypeError) as error:
         raise ModelFileError(
             f"the card of {name} is damaged ({quote(error)}); export the model again"
         ) from error
+    # A card that does not fit its network would fail much later.
     inputs = {each.name for each in session.get_inputs()}
     if inputs != {each.name for each in card.inputs}:
         raise ModelFileError(

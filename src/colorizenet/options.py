@@ -1,22 +1,35 @@
 """Every choice a caller can make, defined once.
 
 The Python API takes ``Options``; the command line, the HTTP API, the web page and the
-journal of a batch derive their settings from ``choices(Options)`` and ``choices(Output)``.
+journal of a batch derive their settings from ``choices(Options)`` and
+``choices(Output)``.
 """
 
 import dataclasses
 import math
+import numbers
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
-from colorizenet import color
 from colorizenet.errors import ConfigError, quote
+from colorizenet.imaging.formats import FORMATS
 
-__all__ = ["MAX_HINTS", "Choice", "Hint", "Options", "Output", "choices", "render_input"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "MAX_HINTS",
+    "RENDERERS",
+    "Choice",
+    "Hint",
+    "Options",
+    "Output",
+    "Renderer",
+    "choices",
+    "render_input",
+]
 
 MAX_HINTS = 128
 """Number of hints that one picture may have."""
@@ -34,7 +47,9 @@ class Choice(NamedTuple):
     minimum: float | None
     maximum: float | None
     needs: str | None
-    """Network input without which the setting has no effect; None where every model has it."""
+    """Network input that the setting needs; None where every model has it."""
+    values: tuple[str, ...] | None
+    """The values that are allowed; None where the type and the range say it."""
 
 
 def _setting(
@@ -44,35 +59,53 @@ def _setting(
     minimum: float | None = None,
     maximum: float | None = None,
     needs: str | None = None,
+    values: tuple[str, ...] | None = None,
 ) -> Any:
-    metadata = {"help": help, "minimum": minimum, "maximum": maximum, "needs": needs}
+    """A field of ``Options`` or ``Output``, with what a ``Choice`` of it says."""
+    metadata = {
+        "help": help,
+        "minimum": minimum,
+        "maximum": maximum,
+        "needs": needs,
+        "values": values,
+    }
     return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hint:
-    """The user's word on the color at one place.
-
-    ``x``, ``y``: position as fractions of the width and height of the upright picture.
-    ``rgb``: an sRGB color of 0..255 whose lightness is ignored, or None to keep the place
-    neutral. ``radius``: a fraction of the short side.
-    """
+    """A color for one place. Raises ``ConfigError`` for values out of range."""
 
     x: float
+    """Position as a fraction of the width of the upright picture, from 0 to 1."""
     y: float
+    """Position as a fraction of the height of the upright picture, from 0 to 1."""
     rgb: tuple[int, int, int] | None
+    """sRGB color, 0 to 255. Its lightness is ignored. None keeps the place neutral."""
     radius: float = 0.0125
+    """Radius of the place as a fraction of the short side, from 0 to 0.5."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("x", 0, 1), ("y", 0, 1), ("radius", 0, 0.5)):
-            if not low <= getattr(self, name) <= high:  # NaN is not
+            if not _is_number(getattr(self, name), low, high):
                 raise ConfigError(
-                    f"{name} of a hint is {getattr(self, name)}; give a number from {low} to {high}"
+                    f"{name} of a hint is {quote(getattr(self, name))}; "
+                    f"give a number from {low} to {high}"
                 )
-        if self.rgb is not None and not (
-            len(self.rgb) == 3 and all(isinstance(v, int) and 0 <= v <= 255 for v in self.rgb)
+        if self.rgb is None:
+            return
+        if not (
+            isinstance(self.rgb, tuple)
+            and len(self.rgb) == 3
+            and all(
+                isinstance(value, numbers.Integral) and _is_number(value, 0, 255)
+                for value in self.rgb
+            )
         ):
-            raise ConfigError(f"rgb of a hint is {self.rgb}; give three whole numbers of 0..255")
+            raise ConfigError(
+                f"rgb of a hint is {quote(self.rgb)}; "
+                "give a tuple of three whole numbers from 0 to 255"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +135,9 @@ class Options:
     )
 
     def __post_init__(self) -> None:
-        _check_ranges(self)
+        _check_values(self)
+        if not all(isinstance(hint, Hint) for hint in self.hints):
+            raise ConfigError(f"hints are {quote(self.hints)}; give a tuple of Hint objects")
         if len(self.hints) > MAX_HINTS:
             raise ConfigError(f"there are {len(self.hints)} hints; give at most {MAX_HINTS}")
 
@@ -123,6 +158,7 @@ class Output:
         None,
         "Format of the result. By default the photo's own; PNG or TIFF where a format cannot "
         "hold the result.",
+        values=tuple(name for name, format in FORMATS.items() if format.written),
     )
     quality: int | None = _setting(
         None,
@@ -136,7 +172,7 @@ class Output:
     )
 
     def __post_init__(self) -> None:
-        _check_ranges(self)
+        _check_values(self)
 
 
 def choices(kind: type) -> list[Choice]:
@@ -148,56 +184,99 @@ def choices(kind: type) -> list[Choice]:
     ]
 
 
-def _check_ranges(settings: Any) -> None:
-    for choice in choices(type(settings)):
-        value = getattr(settings, choice.name)
-        if choice.minimum is None or value is None:
-            continue
-        assert choice.maximum is not None
-        number = isinstance(value, int | float) and math.isfinite(value)
-        if not number or not choice.minimum <= value <= choice.maximum:
-            raise ConfigError(
-                f"{choice.name} is {quote(value)}; give a number from {choice.minimum:g} to "
-                f"{choice.maximum:g}"
-            )
-
-
-def render_input(name: str, options: Options, shape: tuple[int, int]) -> np.ndarray:
+def render_input(
+    name: str,
+    options: Options,
+    shape: tuple[int, int],
+    renderers: "Mapping[str, Renderer] | None" = None,
+) -> "np.ndarray":
     """A network input made from a caller's options: ``(channels, h, w)`` float32.
 
-    ``shape``: height and width of the network input. ``KeyError`` for an unknown input.
+    ``shape`` is the height and width of the network input. ``renderers`` replaces
+    ``RENDERERS``. Raises ``ConfigError`` for an input that no renderer makes.
     """
-    return _RENDERERS[name](options, shape)
+    known = RENDERERS if renderers is None else renderers
+    if name not in known:
+        raise ConfigError(
+            f"the model takes {quote(name)}, which this version cannot make from the options "
+            f"(it can make {', '.join(known)}); upgrade colorizenet, or choose another model"
+        )
+    return known[name](options, shape)
 
 
-def _render_hints(options: Options, shape: tuple[int, int]) -> np.ndarray:
-    """Coverage in 0..1 and coverage times mean a* and b*, in network units.
+def _check_values(settings: Any) -> None:
+    """Raise ``ConfigError`` for a value of the wrong type or out of range."""
+    for choice in choices(type(settings)):
+        value = getattr(settings, choice.name)
+        if value is None and choice.default is None:
+            continue
+        if choice.type is bool:
+            if not isinstance(value, bool):
+                raise ConfigError(f"{choice.name} is {quote(value)}; give True or False")
+        elif choice.values is not None:
+            if value not in choice.values:
+                raise ConfigError(
+                    f"{choice.name} is {quote(value)}; give one of {', '.join(choice.values)}"
+                )
+        elif choice.minimum is not None and choice.maximum is not None:
+            whole = choice.type is not float
+            if not _is_number(value, choice.minimum, choice.maximum) or (
+                whole and not isinstance(value, numbers.Integral)
+            ):
+                raise ConfigError(
+                    f"{choice.name} is {quote(value)}; give a {'whole ' if whole else ''}number "
+                    f"from {choice.minimum} to {choice.maximum}"
+                )
 
-    Each pixel has the mean over a grid of samples, so that a hint smaller than a pixel
-    counts with its area. Sums do not depend on the order of the hints: they are sorted.
+
+def _is_number(value: object, low: float, high: float) -> bool:
+    """Whether a value is a finite number of a range, both ends included."""
+    return (
+        isinstance(value, numbers.Real)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and low <= typing.cast(float, value) <= high  # exact also for large integers
+    )
+
+
+def _render_hints(options: Options, shape: tuple[int, int]) -> "np.ndarray":
+    """Hints as planes: coverage in 0..1, then coverage times the mean a* and b*.
+
+    a* and b* are in network units. Each pixel is the mean of a grid of samples, so that
+    a hint smaller than a pixel counts with its area. The order of the hints has no
+    effect.
     """
+    # NumPy is imported late because the command line needs only the list of choices.
+    import numpy as np
+
+    from colorizenet import color
+
     height, width = shape
     samples = 4
     rows = (np.arange(height * samples, dtype=np.float32) + 0.5) / samples
     columns = (np.arange(width * samples, dtype=np.float32) + 0.5) / samples
-    weight = np.zeros((height * samples, width * samples), np.float32)
-    total = np.zeros((2, *weight.shape), np.float32)
+    count = np.zeros((height * samples, width * samples), np.float32)
+    total = np.zeros((2, *count.shape), np.float32)
+    # Sorted, because sums of floats depend on their order.
     for hint in sorted(
         options.hints, key=lambda hint: (hint.x, hint.y, hint.radius, str(hint.rgb))
     ):
         radius = max(hint.radius * min(shape), 0.5)
-        inside = (rows[:, None] - hint.y * height) ** 2 + (
-            columns[None] - hint.x * width
-        ) ** 2 <= radius**2
+        across = columns[None] - hint.x * width
+        down = rows[:, None] - hint.y * height
+        inside = down**2 + across**2 <= radius**2
         ab = np.zeros(2, np.float32)
         if hint.rgb is not None:
             ab = color.normalize_ab(color.rgb_to_lab(np.array(hint.rgb, np.float32) / 255)[1:])
-        weight += inside
+        count += inside
         total += inside * ab[:, None, None]
-    covered = np.minimum(weight, 1)
-    planes = np.concatenate([covered[None], total / np.maximum(weight, 1)])
+    covered = np.minimum(count, 1)
+    planes = np.concatenate([covered[None], total / np.maximum(count, 1)])
     return planes.reshape(3, height, samples, width, samples).mean((2, 4))
 
 
-_RENDERERS: Mapping[str, Any] = {"hints": _render_hints}
+Renderer = Callable[[Options, tuple[int, int]], "np.ndarray"]
+"""Makes a network input from the options: ``(options, (h, w)) -> (channels, h, w)``."""
+
+RENDERERS: Mapping[str, Renderer] = {"hints": _render_hints}
 """How each further network input follows from the options."""

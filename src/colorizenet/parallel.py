@@ -1,21 +1,29 @@
-"""Many pictures at once: results in order, a bounded number under way, every core busy once."""
+"""Work on many pictures at once: results in order, and one thread per processor
+core."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import TypeVar
 
 import cv2
 
 __all__ = ["limit_opencv_threads", "map_ordered"]
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def map_ordered(
-    pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Iterable[Any], ahead: int
-) -> Iterator[Any]:
-    """What ``pool.map`` gives, with at most ``ahead`` results waiting, however many items there are."""
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], ahead: int
+) -> Iterator[Result]:
+    """Yield ``work(item)`` of each item, in order, as ``pool.map`` does.
+
+    At most ``ahead`` items are in work or finished and not yet yielded, however many
+    there are, so that items can be large or endless.
+    """
     submitted = (pool.submit(work, item) for item in items)
     waiting = deque(islice(submitted, ahead))
     while waiting:
@@ -25,7 +33,11 @@ def map_ordered(
 
 @contextmanager
 def limit_opencv_threads() -> Iterator[None]:
-    """N threads of ours are N busy cores; and how OpenCV shares out a picture among its own shows in last digits."""
+    """Let OpenCV use one thread, so that N worker threads keep N cores busy.
+
+    Results also become independent of the number of cores, because OpenCV rounds
+    differently where it divides a picture among threads.
+    """
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:

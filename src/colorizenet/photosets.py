@@ -1,45 +1,45 @@
-"""Where photographs lie, and which split each belongs to: folders, tar shards, addresses of shards.
+"""Sets of photos: folders, tar shards and http(s) addresses of shards, and their
+splits.
 
-A source is written as
+A source is one of
 
-    photographs/                          a folder of any depth, of photographs or of tar shards
+    photos/                               a folder of any depth, of photos or tar shards
     shards/train-000.tar                  one uncompressed tar, in WebDataset form
-    shards/train-{000..006}.tar           several, by a brace pattern
-    https://host/train-{000..006}.tar     the same, downloaded once and kept
+    shards/train-{000..006}.tar           several, as a brace pattern
+    https://host/train-{000..006}.tar     the same, downloaded once
 
-and nothing else: no pipes, no other schemes, and no member of a shard but photographs.
+Other schemes and pipes are rejected, and of a shard nothing but its photos is read.
 """
 
 import hashlib
-import http.client
 import re
-import shutil
 import tarfile
-import urllib.error
 import urllib.parse
-import urllib.request
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import cv2
 import numpy as np
 from braceexpand import braceexpand
 from filelock import FileLock
 
-from colorizenet.errors import DataError, quote
+from colorizenet.errors import DataError, ImageError, quote
+from colorizenet.imaging.reading import read_rgb8
 
-__all__ = ["Photo", "Split", "list_photos", "decode", "find_photos", "split_photos"]
+__all__ = ["Photo", "Split", "find_photos", "list_photos", "read_photo", "split_photos"]
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
 
 Split = Literal["train", "val", "test"]
 
+_TIMEOUT = 60
+"""Seconds that a server may take to accept a connection, and to send the next bytes."""
 
-@dataclass(frozen=True, slots=True)  # there may be a million of them
+
+@dataclass(frozen=True, slots=True)  # a set may have a million of them
 class Photo:
-    """Where the encoded bytes of one photograph lie: a file, or a stretch of a tar shard."""
+    """Location of an encoded photo: a file, or a range of bytes in a tar shard."""
 
     name: str
     path: Path
@@ -47,36 +47,40 @@ class Photo:
     length: int = -1
 
     def read(self) -> bytes:
+        """The encoded photo. Raises ``OSError``."""
         with self.path.open("rb") as file:
             file.seek(self.offset)
             return file.read(self.length)
 
 
-def decode(picture: Photo) -> np.ndarray:
-    """sRGB ``(H, W, 3)`` uint8 of one photograph, turned upright as its EXIF says."""
+def read_photo(photo: Photo) -> np.ndarray:
+    """Decode a photo to ``(H, W, 3)`` uint8 sRGB, upright.
+
+    An embedded ICC profile is honored; without one sRGB is assumed. Raises DataError.
+    """
     try:
-        encoded = np.frombuffer(picture.read(), np.uint8)
-        bgr = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    except (OSError, cv2.error) as error:
+        return read_rgb8(photo.read(), name=quote(photo.name))
+    except OSError as error:
         raise DataError(
-            f"{quote(picture.name)} cannot be read ({quote(error)}); remove it from the data"
+            f"{quote(photo.name)} cannot be read ({quote(error.strerror or error)}); "
+            "remove it from the data"
         ) from error
-    if bgr is None:
-        raise DataError(
-            f"{quote(picture.name)} is not a picture that can be decoded; remove it from the data"
-        )
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    except ImageError as error:
+        raise DataError(str(error)) from error
 
 
 def find_photos(
     source: str | Path, split: Split, *, downloads: Path = Path("downloads")
 ) -> list[Photo]:
-    """The photographs of one split, in an order that depends on their names alone."""
+    """The photos of one split. Their order depends on their names alone.
+
+    Raises DataError for a split without photos.
+    """
     splits = split_photos(source, downloads=downloads)
     if not splits[split]:
         raise DataError(
-            f"{quote(source)} holds {sum(map(len, splits.values()))} photographs and none of them falls into "
-            f"the {split} split; add photographs, or name another folder with data.val"
+            f"{quote(source)} has {sum(map(len, splits.values()))} photos and none in the {split} "
+            "split; add photos, or name another folder with data.val"
         )
     return splits[split]
 
@@ -84,93 +88,97 @@ def find_photos(
 def split_photos(
     source: str | Path, *, downloads: Path = Path("downloads")
 ) -> dict[Split, list[Photo]]:
-    """The photographs of each split.
+    """The photos of each split.
 
-    A folder or shard whose name begins with the split's is that split. Where there is none,
-    a hash of each picture's name decides: it never moves when others are added.
+    A folder or shard whose name starts with the name of a split belongs to it. If there
+    is none, a hash of each photo's name decides; it does not change when photos are
+    added.
     """
-    pictures = list_photos(source, downloads=downloads)
-    local = _local(source)
+    photos = list_photos(source, downloads=downloads)
+    local = _find_local(source)
     folder = local if local and local.is_dir() else None
-    given: list[Split | None] = [_given_split(picture, folder) for picture in pictures]
-    if not any(given):
-        given = [_hashed_split(picture.name) for picture in pictures]
+    chosen: list[Split | None] = [_read_split(photo, folder) for photo in photos]
+    if not any(chosen):
+        chosen = [_hash_split(photo.name) for photo in photos]
     splits: dict[Split, list[Photo]] = {"train": [], "val": [], "test": []}
-    for picture, split in zip(pictures, given, strict=True):
+    for photo, split in zip(photos, chosen, strict=True):
         if split:
-            splits[split].append(picture)
+            splits[split].append(photo)
     return splits
 
 
 def list_photos(source: str | Path, *, downloads: Path = Path("downloads")) -> list[Photo]:
-    """Every photograph of a source, by name within each folder and in order within each shard."""
-    pictures = [picture for path in _expanded(str(source), downloads) for picture in _in(path)]
-    if not pictures:
+    """All photos of a source, sorted by name in folders and in file order in shards.
+
+    Raises DataError for a source that does not exist, is damaged or has no photos.
+    """
+    photos = [photo for path in _locate(str(source), downloads) for photo in _list_path(path)]
+    if not photos:
         raise DataError(
-            f"{quote(source)} holds no photograph; expected {', '.join(sorted(SUFFIXES))} or .tar shards"
+            f"{quote(source)} has no photos; expected {', '.join(sorted(SUFFIXES))} or .tar shards"
         )
-    return pictures
+    return photos
 
 
-def _expanded(source: str, downloads: Path) -> list[Path]:
-    """The folder and shards that a source stands for, each of them on this machine."""
+def _locate(source: str, downloads: Path) -> list[Path]:
+    """The folder or the shards of a source; downloads what is remote."""
     scheme = re.match(r"([a-z][a-z0-9+.-]+):", source.lower())  # one letter is a drive
-    if scheme and not _local(source):
+    if scheme and not _find_local(source):
         if scheme[1] not in ("http", "https"):
             raise DataError(
-                f"{quote(source)} begins with {quote(scheme[0])}, which is not read from; "
-                "give a folder, .tar shards, or http(s) addresses of .tar shards"
+                f"{quote(source)} starts with {quote(scheme[0])}, which is not supported; "
+                "name a folder, .tar shards, or http(s) addresses of .tar shards"
             )
-        return [_downloaded(address, downloads) for address in _braces(source)]
+        return [_download_shard(address, downloads) for address in _expand_braces(source)]
     paths = []
-    for name in [source] if _local(source) else _braces(source):
-        path = _local(name)
+    for name in [source] if _find_local(source) else _expand_braces(source):
+        path = _find_local(name)
         if not path:
             raise DataError(
-                f"{quote(name)} does not exist; name a folder of photographs or a .tar shard"
+                f"{quote(name)} does not exist; name a folder of photos or a .tar shard"
             )
         if path.is_dir() and name != source:
             raise DataError(
-                f"{quote(source)} names folders by a pattern, which is for shards; name the folder above"
+                f"{quote(source)} is a pattern of folders, and patterns are for shards; "
+                "name the parent folder"
             )
         paths.append(path)
     return paths
 
 
-def _local(source: str | Path) -> Path | None:
-    """The folder or file of this very name, if there is one."""
-    with suppress(
-        OSError
-    ):  # signed addresses and long patterns are no names that a disk could hold
+def _find_local(source: str | Path) -> Path | None:
+    """The folder or file with exactly this name, if there is one."""
+    with suppress(OSError):  # a long address or pattern is not a valid file name
         if Path(source).exists():
             return Path(source)
     return None
 
 
-def _braces(pattern: str) -> list[str]:
+def _expand_braces(pattern: str) -> list[str]:
     try:
-        return list(braceexpand(pattern, escape=False))  # a backslash is a path's on Windows
+        return list(braceexpand(pattern, escape=False))  # Windows separates folders by backslashes
     except ValueError as error:
         raise DataError(
-            f"{quote(pattern)} has a brace without its partner; write numbered shards as train-{{000..006}}.tar"
+            f"{quote(pattern)} has an unbalanced brace; "
+            "write numbered shards as train-{000..006}.tar"
         ) from error
 
 
-def _in(path: Path) -> list[Photo]:
+def _list_path(path: Path) -> list[Photo]:
     if path.is_file():
-        return _members(path)
+        return _list_shard(path)
     found: list[Photo] = []
     for file in sorted(path.rglob("*")):
         if file.suffix.lower() == ".tar":
-            found += _members(file)
+            found += _list_shard(file)
         elif file.suffix.lower() in SUFFIXES:
             found.append(Photo(file.relative_to(path).as_posix(), file))
     return found
 
 
-def _members(shard: Path, *, address: str = "") -> list[Photo]:
+def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
     try:
-        # "r:" is uncompressed, so that members can be sought.
+        # "r:" is an uncompressed tar, whose members can be read at their offsets.
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             found = []
             while member := tar.next():
@@ -178,42 +186,42 @@ def _members(shard: Path, *, address: str = "") -> list[Photo]:
                     found.append(
                         Photo(f"{shard.name}/{member.name}", shard, member.offset_data, member.size)
                     )
-                # Or tarfile would hold on to a kilobyte of each
-                tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue] (in every version, and in no stub)
+                # tarfile keeps a kilobyte of each member. The attribute is in no type
+                # stub.
+                tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
             file.seek(tar.offset)
-            if any(
-                file.read(tarfile.BLOCKSIZE)
-            ):  # zeros end a tar; tarfile takes damage for an end too
+            # A tar ends with zeros. tarfile stops at damaged headers without an error.
+            if any(file.read(tarfile.BLOCKSIZE)):
                 raise tarfile.ReadError(f"damaged after {tar.offset} bytes")
             return found
     except (tarfile.TarError, OSError) as error:
         raise DataError(
-            f"{quote(address or shard)} is not an uncompressed tar ({quote(error)}); pack it with `tar cf`"
+            f"{quote(address or shard)} is not an uncompressed tar ({quote(error)}); "
+            "pack it with `tar cf`"
         ) from error
 
 
-def _given_split(picture: Photo, folder: Path | None) -> Split | None:
-    """The split that a folder or shard of this name says it is: ``val_256``, ``train-003.tar``."""
-    first = picture.path.relative_to(folder).parts[0] if folder else picture.path.name
-    if first == picture.path.name and picture.path.suffix.lower() != ".tar":
-        return None  # a photograph may be called test.jpg
+def _read_split(photo: Photo, folder: Path | None) -> Split | None:
+    """The split in the name of a folder or shard: ``val_256``, ``train-003.tar``."""
+    first = photo.path.relative_to(folder).parts[0] if folder else photo.path.name
+    if first == photo.path.name and photo.path.suffix.lower() != ".tar":
+        return None  # a photo may be named test.jpg
     named = re.match(r"(train|data_256|val|test)(?![a-z])", first.lower())
     splits: dict[str, Split] = {"train": "train", "data_256": "train", "val": "val", "test": "test"}
     return splits[named[1]] if named else None
 
 
-def _hashed_split(name: str) -> Split:
-    tenth = (
-        int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big")
-        % 10
-    )
+def _hash_split(name: str) -> Split:
+    digest = hashlib.sha256(name.encode(errors="surrogateescape")).digest()
+    tenth = int.from_bytes(digest[:8], "big") % 10
     return "train" if tenth < 8 else "val" if tenth == 8 else "test"
 
 
-def _downloaded(address: str, downloads: Path) -> Path:
-    """The shard of an http(s) address, from ``downloads`` where it lies already.
+def _download_shard(address: str, downloads: Path) -> Path:
+    """Download a shard to ``downloads``, unless it is already there.
 
-    Whole, or not there: the processes of one machine wait for the first of them.
+    The file appears only when it is complete. Other threads and processes wait for the
+    first one that downloads it.
     """
     try:
         parts = urllib.parse.urlsplit(address)
@@ -222,46 +230,52 @@ def _downloaded(address: str, downloads: Path) -> Path:
     name = parts.path.rpartition("/")[2]
     if not re.fullmatch(r"[\w%.-]+\.tar", name, re.IGNORECASE):
         raise DataError(
-            f"{quote(address)} does not end in the name of a shard; expected something like train-000.tar"
+            f"{quote(address)} does not end in the name of a shard; expected a name such as "
+            "train-000.tar"
         )
-    # Shards of the same name at other places are other shards; what follows a ? is often a signature.
-    place = hashlib.sha256(f"{parts.scheme}://{parts.netloc}{parts.path}".encode()).hexdigest()[:16]
-    path = downloads / place / name
+    # Two hosts may have shards of one name. The query is often a signature that
+    # changes.
+    place = f"{parts.scheme}://{parts.netloc}{parts.path}"
+    path = downloads / hashlib.sha256(place.encode()).hexdigest()[:16] / name
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
         if not path.exists():
             partial = path.with_suffix(".part")
             _download(address, partial)
-            _members(partial, address=address)  # a page that says sorry is not kept
+            _list_shard(partial, address=address)  # rejects error pages
             partial.replace(path)
     return path
 
 
 def _download(address: str, path: Path) -> None:
-    opener = urllib.request.OpenerDirector()
-    for (
-        handler
-    ) in (  # the default ones without ftp:, file: and data:, which a redirection could name
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
+    """Download http(s) to a file. aiohttp rejects redirects to other schemes."""
     try:
-        with opener.open(address, timeout=60) as response, path.open("wb") as file:
-            expected = response.length  # None where it is not told
-            shutil.copyfileobj(response, file, 1 << 20)
-    except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
-        if isinstance(error, urllib.error.HTTPError):
-            error.close()  # it holds the connection
+        import aiohttp
+        from fsspec.callbacks import Callback
+        from fsspec.implementations.http import HTTPFileSystem
+    except ModuleNotFoundError as error:
         raise DataError(
-            f"{quote(address)} cannot be downloaded ({quote(error)}); check the address"
+            f"{quote(address)} needs {error.name}, and this installation has no extra `cloud`; "
+            "pip install 'colorizenet[cloud]', or download the shard yourself"
         ) from error
-    if expected is not None and expected != path.stat().st_size:
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT, sock_read=_TIMEOUT)
+    filesystem = HTTPFileSystem(
+        skip_instance_cache=True, client_kwargs={"timeout": timeout, "trust_env": True}
+    )
+    progress: Any = Callback()
+    try:
+        filesystem.get_file(address, str(path), callback=progress)
+    except (OSError, TimeoutError, aiohttp.ClientError, ValueError) as error:
+        status = error.status if isinstance(error, aiohttp.ClientResponseError) else None
+        status = 404 if isinstance(error, FileNotFoundError) else status
+        reason = f"HTTP status {status}" if status else quote(error) or type(error).__name__
         raise DataError(
-            f"{quote(address)} ended after {path.stat().st_size} of {expected} bytes; run the same command again"
+            f"{quote(address)} cannot be downloaded ({reason}); check the address"
+        ) from error
+    size = path.stat().st_size
+    if progress.size not in (None, size):
+        raise DataError(
+            f"{quote(address)} ended after {size} of {progress.size} bytes; "
+            "run the same command again"
         )

@@ -9,30 +9,14 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
-SHAPED = [
-    f"colorizenet.training.{name}"
-    for name in (
-        "augment",
-        "bins",
-        "data",
-        "encoder_unet",
-        "features",
-        "losses",
-        "objective",
-        "patchgan",
-        "screen",
-        "tasks",
-        "unet",
-    )
-]
-with install_import_hook(SHAPED, "beartype.beartype"):  # what annotations say of shapes is checked
+with install_import_hook("colorizenet.training", "beartype.beartype"):  # checks shape annotations
     from colorizenet.training.config import RunConfig
     from colorizenet.training.data.loader import DataConfig
     from colorizenet.training.data.screen import Screen
     from colorizenet.training.fit import fit
     from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
     from colorizenet.training.recipes import RECIPES  # noqa: F401
-    from colorizenet.training.tasks.base import OptimConfig
+    from colorizenet.training.tasks.optim import OptimConfig
 
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # so that the programs that tests start count in the same order
@@ -42,7 +26,7 @@ Write = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory, write_photograph: Write) -> Path:
-    """A folder of twenty photographs in given splits, sixteen to train on and four to validate on."""
+    """A folder of twenty photos: sixteen for training and four for validation."""
     root = tmp_path_factory.mktemp("photographs")
     for number in range(20):
         split = "train" if number < 16 else "val"
@@ -54,13 +38,14 @@ def photographs(tmp_path_factory: pytest.TempPathFactory, write_photograph: Writ
 
 @pytest.fixture(scope="session")
 def tiny(photographs: Path) -> RunConfig:
-    """A run of twelve steps that validates each fourth and keeps a checkpoint each third."""
+    """A run of twelve steps that validates each fourth and keeps a checkpoint each
+    third."""
     return RunConfig(
         data=DataConfig(
             root=str(photographs),
             size=32,
             val_size=64,
-            screen=Screen(min_side=0, min_colorfulness=0.0, max_tone=1.0),
+            screen=Screen(min_side=0, min_colorfulness=0.0, max_hue_concentration=1.0),
             workers=0,
         ),
         network=EncoderUNetConfig(

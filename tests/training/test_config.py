@@ -1,4 +1,4 @@
-"""A configuration on disk says everything, and says it back."""
+"""``RunConfig``: its JSON form, its types for a command line, its checks."""
 
 import dataclasses
 import json
@@ -6,9 +6,17 @@ import json
 import pytest
 
 from colorizenet.errors import ConfigError
-from colorizenet.training.config import RunConfig, differences, from_json, to_json
+from colorizenet.training.config import (
+    RunConfig,
+    config_type_with_defaults,
+    differences,
+    read_json,
+    to_dict,
+    to_json,
+    to_run_config,
+)
 from colorizenet.training.recipes import RECIPES
-from colorizenet.training.tasks.base import OptimConfig
+from colorizenet.training.tasks import OptimConfig
 
 
 @pytest.fixture
@@ -29,19 +37,19 @@ def one_line(error) -> str:
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values())
-def test_every_recipe_survives_the_disk(tmp_path, recipe):
+def test_every_recipe_is_written_and_read(tmp_path, recipe):
     (tmp_path / "config.json").write_text(to_json(recipe()))
-    assert from_json(tmp_path / "config.json") == recipe()
+    assert read_json(tmp_path / "config.json") == recipe()
 
 
-def test_what_was_changed_survives_the_disk(tmp_path, tiny):
+def test_changed_settings_are_written_and_read(tmp_path, tiny):
     (tmp_path / "config.json").write_text(to_json(tiny))
-    assert from_json(tmp_path / "config.json") == tiny
-    assert isinstance(from_json(tmp_path / "config.json").network.widths, tuple)
+    assert read_json(tmp_path / "config.json") == tiny
+    assert isinstance(read_json(tmp_path / "config.json").network.widths, tuple)
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "damage",
     [
         lambda values: values | {"typo": 1},
         lambda values: values | {"optim": values["optim"] | {"momentum": 0.9}},
@@ -49,21 +57,21 @@ def test_what_was_changed_survives_the_disk(tmp_path, tiny):
         lambda values: values | {"pictures": "many"},
         lambda values: [values],
     ],
-    ids=["unknown", "unknown below", "no settings", "of another type", "a list"],
+    ids=["unknown", "unknown and nested", "not a section", "wrong type", "list"],
 )
-def test_what_is_no_configuration_is_refused(stored, spoil):
-    path = stored(spoil)
+def test_other_json_is_an_error(stored, damage):
+    path = stored(damage)
     with pytest.raises(ConfigError, match="is not a run configuration") as error:
-        from_json(path)
+        read_json(path)
     assert str(path) in one_line(error)
 
 
-@pytest.mark.parametrize("content", ["", "{", None], ids=["empty", "cut short", "absent"])
-def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
+@pytest.mark.parametrize("content", ["", "{", None], ids=["empty", "truncated", "missing"])
+def test_an_unreadable_file_is_an_error(tmp_path, content):
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=r"config\.json") as error:
-        from_json(tmp_path / "config.json")
+        read_json(tmp_path / "config.json")
     one_line(error)
 
 
@@ -76,19 +84,47 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path, content):
         {"checkpoint_every": 0},
         {"ema": 1.0},
         {"ema": -0.1},
+        {"patience": -1},
+        {"inputs": ()},
+        {"inputs": ("hints", "lightness")},
+        {"inputs": ("lightness", "lightness")},
+        {"inputs": ("lightness", "typo")},
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings):
+def test_settings_out_of_range_are_an_error(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         RunConfig(**settings)
 
 
-def test_a_contradiction_on_disk_is_refused(stored):
+def test_a_contradiction_in_a_file_is_an_error(stored):
     with pytest.raises(ConfigError, match="multiples of 32"):
-        from_json(stored(lambda values: values | {"data": values["data"] | {"size": 100}}))
+        read_json(stored(lambda values: values | {"data": values["data"] | {"size": 100}}))
 
 
-def test_differences_name_what_changed_and_nothing_else():
+def test_differences_are_the_changed_settings():
     changed = dataclasses.replace(RunConfig(), optim=OptimConfig(lr=1.0), seed=3)
     assert differences(RunConfig(), changed) == {"optim.lr": 1.0, "seed": 3}
     assert differences(changed, changed) == {}
+
+
+def test_differences_from_another_kind_are_the_kind_and_its_settings():
+    changed = RECIPES["pix2pix"]()
+    found = differences(RunConfig(), changed)
+    assert found["network.kind"] == "unet" and found["task.kind"] == "pix2pix"
+    assert found["network.widths"] == changed.network.widths
+    assert found["task.lambda_pixel"] == changed.task.lambda_pixel
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values())
+def test_the_type_of_a_recipe_has_its_values_as_defaults(recipe):
+    made = config_type_with_defaults(recipe())
+    assert to_dict(made()) == to_dict(recipe())
+    assert to_run_config(made()) == recipe()
+    assert type(to_run_config(made())) is RunConfig
+
+
+def test_the_type_of_a_recipe_takes_other_values():
+    made = config_type_with_defaults(RECIPES["unet"]())
+    optim = next(field.type for field in dataclasses.fields(made) if field.name == "optim")
+    config = to_run_config(made(optim=optim(lr=0.5), seed=3))
+    assert differences(RECIPES["unet"](), config) == {"optim.lr": 0.5, "seed": 3}

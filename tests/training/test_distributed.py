@@ -1,4 +1,8 @@
-"""Several processes, started by torchrun, talking over gloo: they learn what one would."""
+"""Several processes, started by torchrun over gloo, train as one process does.
+
+Each command line of ``colorizenet train`` runs in both processes of one launch, because
+starting a process takes longer than the training.
+"""
 
 import csv
 import json
@@ -10,36 +14,55 @@ from pathlib import Path
 import pytest
 import torch
 
+from colorizenet import cli
 
-def train(
-    root: Path, run: Path, *settings: str, processes: int, batch_size: int, pictures: int = 48
-) -> str:
-    """Train a small U-Net through the command line; what it said."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    where = ["--resume", str(run)] if run.exists() else ["--out", str(run)]
-    command = [
-        sys.executable,
-        *(torchrun if processes > 1 else []),
-        *("-m", "colorizenet", "train", "unet", "--data.root", str(root), *where),
+COMMANDS = """
+import json, sys
+from colorizenet import cli
+for command in json.loads(sys.argv[1]):
+    try:
+        cli.main(command)
+    except SystemExit as end:
+        if end.code:
+            raise
+"""
+
+
+def make_command(
+    root: Path, run: Path, *settings: str, batch_size: int, pictures: int = 48, resume: bool = False
+) -> list[str]:
+    """The arguments of ``colorizenet`` that train a small U-Net."""
+    return [
+        *("train", "unet", "--data.root", str(root), "--resume" if resume else "--out", str(run)),
         *("--data.size", "32", "--data.val-size", "64", "--data.workers", "0"),
-        *(
-            "--data.screen.min-side",
-            "0",
-            "--data.screen.min-colorfulness",
-            "0",
-            "--data.screen.max-tone",
-            "1",
-        ),
+        *("--data.screen.min-side", "0", "--data.screen.min-colorfulness", "0"),
+        *("--data.screen.max-hue-concentration", "1"),
         *("--network.widths", "8", "8", "8", "--network.norm", "group", "--precision", "32-true"),
         *("--optim.lr", "1e-3", "--optim.warmup", "8", "--ema", "0.9"),
         *("--batch-size", str(batch_size), "--validate-every", "16", "--checkpoint-every", "24"),
         *("--pictures", str(pictures), *settings),
     ]
+
+
+def train_in_two_processes(*commands: list[str]) -> subprocess.CompletedProcess[str]:
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    script = ["--no-python", sys.executable, "-c", COMMANDS, json.dumps(commands)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, *torchrun, *script],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{run}\n"  # said once
-    return done.stderr
+    return done
+
+
+def train_in_one_process(command: list[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(command)
+    assert not end.value.code
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -52,66 +75,70 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 @pytest.fixture(scope="module")
-def two(photographs, tmp_path_factory) -> Path:
-    run = tmp_path_factory.mktemp("two") / "run"
-    train(photographs, run, processes=2, batch_size=4)
-    return run
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("two processes")
 
 
-def test_two_processes_learn_the_same_as_one(photographs, two, tmp_path):
-    one = tmp_path / "one"
-    train(photographs, one, processes=1, batch_size=8)
-    train(photographs, tmp_path / "other", "--seed", "1", processes=1, batch_size=8)
-    ours, theirs, strangers = weights(one), weights(two), weights(tmp_path / "other")
-    apart = max(float((ours[name] - theirs[name]).abs().max()) for name in ours)
-    assert apart < 1e-5
-    assert max(float((ours[name] - strangers[name]).abs().max()) for name in ours) > 100 * apart
-    assert (
-        [row["pictures"] for row in rows(one)]
-        == [row["pictures"] for row in rows(two)]
-        == [16, 32, 48]
+@pytest.fixture(scope="module")
+def launch(photographs, folder, write_photograph) -> subprocess.CompletedProcess[str]:
+    """A whole run, the same in two parts, and one with damaged photos."""
+    damaged = folder / "damaged"
+    for number in range(8):
+        write_photograph(damaged / "train" / f"{number}.png", number)
+    write_photograph(damaged / "val" / "0.png")
+    for number in range(4):
+        (damaged / "train" / f"corrupt {number}.png").write_bytes(b"no picture")
+    tolerant = ("--data.max-corrupt", "0.5")
+    return train_in_two_processes(
+        make_command(photographs, folder / "whole", batch_size=4),
+        make_command(photographs, folder / "parts", batch_size=4, pictures=24),
+        make_command(photographs, folder / "parts", batch_size=4, resume=True),
+        make_command(damaged, folder / "skipping", *tolerant, batch_size=4, pictures=32),
     )
-    for mine, other in zip(rows(one), rows(two), strict=True):
+
+
+def test_two_processes_train_as_one(photographs, launch, folder, tmp_path):
+    train_in_one_process(make_command(photographs, tmp_path / "one", batch_size=8))
+    train_in_one_process(make_command(photographs, tmp_path / "other", "--seed", "1", batch_size=8))
+    one, two, other = (
+        weights(tmp_path / "one"),
+        weights(folder / "whole"),
+        weights(tmp_path / "other"),
+    )
+    apart = max(float((one[name] - two[name]).abs().max()) for name in one)
+    assert apart < 1e-5
+    assert max(float((one[name] - other[name]).abs().max()) for name in one) > 100 * apart
+    of_one, of_two = rows(tmp_path / "one"), rows(folder / "whole")
+    assert [row["pictures"] for row in of_one] == [16, 32, 48]
+    assert [row["pictures"] for row in of_two] == [16, 32, 48]
+    for expected, found in zip(of_one, of_two, strict=True):
         for name in ("val/loss", "val/ciede2000", "val/psnr"):
-            assert mine[name] == pytest.approx(other[name], rel=1e-3)
+            assert found[name] == pytest.approx(expected[name], rel=1e-3)
 
 
-def test_two_processes_that_stopped_go_on_as_if_they_had_not(photographs, two, tmp_path):
-    train(photographs, tmp_path / "run", processes=2, batch_size=4, pictures=24)
-    train(photographs, tmp_path / "run", processes=2, batch_size=4)
-    whole, parts = weights(two), weights(tmp_path / "run")
+def test_resumed_run_of_two_processes_is_the_same_run(launch, folder):
+    whole, parts = weights(folder / "whole"), weights(folder / "parts")
     assert all(torch.equal(value, parts[name]) for name, value in whole.items())
 
 
-def test_the_first_process_writes_the_folder(two):
-    assert {path.name for path in two.iterdir()} >= {
+def test_first_process_writes_the_folder_and_prints_it(launch, folder):
+    names = ("whole", "parts", "parts", "skipping")
+    assert launch.stdout.splitlines() == [str(folder / name) for name in names]
+    assert {path.name for path in (folder / "whole").iterdir()} >= {
         "config.json",
-        "made-with.json",
+        "provenance.json",
         "metrics.csv",
         "last.ckpt",
     }
-    assert json.loads((two / "made-with.json").read_text())["pictures"] == {"train": 16, "val": 4}
-    assert len(list(two.glob("events.out.tfevents*"))) == 1
-    assert not list(two.glob("*.part"))
+    provenance = json.loads((folder / "whole" / "provenance.json").read_text())
+    assert provenance["pictures"] == {"train": 16, "val": 4}
+    assert len(list((folder / "whole").glob("events.out.tfevents*"))) == 1
+    assert not list(folder.rglob("*.part"))
 
 
-def test_each_process_names_what_it_skipped(photographs, tmp_path, write_photograph):
-    for number in range(8):
-        write_photograph(tmp_path / "data" / "train" / f"{number}.png", number)
-    write_photograph(tmp_path / "data" / "val" / "0.png")
-    for number in range(4):
-        (tmp_path / "data" / "train" / f"corrupt {number}.png").write_bytes(b"no picture")
-    said = train(
-        tmp_path / "data",
-        tmp_path / "run",
-        "--data.max-corrupt",
-        "0.5",
-        processes=2,
-        batch_size=4,
-        pictures=32,
-    )
-    named = [
-        line.split("\t")[0] for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines()
+def test_skipped_pictures_of_all_processes_are_listed(launch, folder):
+    lines = (folder / "skipping" / "skipped.tsv").read_text().splitlines()
+    assert [line.split("\t")[0] for line in lines] == [
+        f"train/corrupt {number}.png" for number in range(4)
     ]
-    assert named == [f"train/corrupt {number}.png" for number in range(4)]
-    assert "4 pictures skipped so far: 4 corrupt" in said
+    assert "4 pictures skipped so far: 4 corrupt" in launch.stderr

@@ -1,4 +1,4 @@
-"""A run: what it leaves in its folder, and that being stopped and resumed changes none of it."""
+"""A run: the files of its folder; resumed, it repeats an undisturbed one exactly."""
 
 import csv
 import dataclasses
@@ -14,16 +14,18 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from colorizenet.errors import ConfigError, DataError
 from colorizenet.training import callbacks
-from colorizenet.training.config import from_json, to_json
-from colorizenet.training.data import loader as data
+from colorizenet.training.config import read_json, to_json
+from colorizenet.training.data import loader
 from colorizenet.training.data.screen import Screen
-from colorizenet.training.fit import fit
-from colorizenet.training.losses.objective import Objective
+from colorizenet.training.fit import choose_precision, fit
+from colorizenet.training.losses.combined import LossConfig, Losses
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
-from colorizenet.training.tasks.base import OptimConfig, RegressionConfig, Task
+from colorizenet.training.tasks.base import Task
+from colorizenet.training.tasks.optim import OptimConfig
 
 
 def checkpoint(folder: Path, name: str = "last") -> dict:
@@ -31,7 +33,7 @@ def checkpoint(folder: Path, name: str = "last") -> dict:
 
 
 def same(one, other) -> bool:
-    """Equal to the last bit, however deep."""
+    """Whether two nested structures of tensors are equal to the last bit."""
     if isinstance(one, torch.Tensor):
         return torch.equal(one, other)
     if isinstance(one, dict):
@@ -63,56 +65,53 @@ def assert_same_runs(folder: Path, other: Path) -> None:
     assert (folder / "config.json").read_text() == (other / "config.json").read_text()
 
 
-# What a run leaves
+# The files of a run
 
 
-def test_a_run_leaves_what_its_docstring_says(finished, tiny):
+def test_run_folder_has_the_documented_files(finished, tiny):
     names = {path.name for path in finished.iterdir()}
-    assert names >= {
+    events = {name for name in names if name.startswith("events.out.tfevents")}
+    assert len(events) == 1
+    assert names - events == {
         "config.json",
-        "made-with.json",
+        "provenance.json",
         "metrics.csv",
         "last.ckpt",
         "best.ckpt",
         "grids",
     }
-    assert any(name.startswith("events.out.tfevents") for name in names)
-    assert not any(name.endswith(".part") for name in names)
-    assert from_json(finished / "config.json") == tiny
+    assert read_json(finished / "config.json") == tiny
 
 
-def test_it_says_what_it_was_made_with(finished, tiny):
-    made = json.loads((finished / "made-with.json").read_text())
-    assert made["recipe"] == "encoder_unet"
-    assert made["pictures"] == {"train": 16, "val": 4}
-    assert torch.__version__.startswith(made["versions"]["torch"])
-    assert [part["name"] for part in made["data"]] == [Path(tiny.data.root).name]
-    assert str(Path(tiny.data.root).parent) not in (finished / "made-with.json").read_text()
+def test_provenance_names_recipe_versions_and_data_but_no_folders(finished, tiny):
+    provenance = json.loads((finished / "provenance.json").read_text())
+    assert provenance["recipe"] == "encoder_unet"
+    assert provenance["pictures"] == {"train": 16, "val": 4}
+    assert torch.__version__.startswith(provenance["versions"]["torch"])
+    assert [part["name"] for part in provenance["data"]] == [Path(tiny.data.root).name]
+    assert str(Path(tiny.data.root).parent) not in (finished / "provenance.json").read_text()
 
 
 def test_each_validation_has_a_row_and_a_grid(finished):
     assert [row["pictures"] for row in rows(finished)] == [16, 32, 48]
     for row in rows(finished):
-        assert row.keys() == {"pictures", "train/loss", "train/pixels", "train/gradient_norm"} | {
+        assert row.keys() == {"pictures", "train/loss", "train/pixel", "train/gradient_norm"} | {
             f"val/{name}" for name in ("loss", "ciede2000", "psnr", "colorfulness")
         }
         assert 0 < row["train/loss"] < 1 and 0 < row["val/ciede2000"] < 100
     grids = sorted((finished / "grids").iterdir())
     assert [grid.name for grid in grids] == ["000000016.png", "000000032.png", "000000048.png"]
-    assert cv2.imread(str(grids[0])).shape == (
-        2 * 64,
-        2 * 3 * 64,
-        3,
-    )  # two columns of gray | predicted | true
+    two_columns_of_gray_predicted_true = (2 * 64, 2 * 3 * 64, 3)
+    assert cv2.imread(str(grids[0])).shape == two_columns_of_gray_predicted_true
 
 
-def test_the_last_checkpoint_is_the_last_and_the_best_is_the_best(finished):
+def test_last_checkpoint_is_the_last_and_best_has_the_lowest_loss(finished):
     assert checkpoint(finished)["pictures_seen"] == 48
     best = min(rows(finished), key=lambda row: row["val/loss"])
     assert checkpoint(finished, "best")["pictures_seen"] == best["pictures"]
 
 
-def test_the_averaged_weights_are_those_that_count(finished):
+def test_averaged_weights_are_saved_in_place_of_the_current_ones(finished):
     last = checkpoint(finished)
     averaged, current = last["state_dict"], last["current_model_state"]
     moving = [name for name, value in current.items() if value.is_floating_point()]
@@ -121,53 +120,45 @@ def test_the_averaged_weights_are_those_that_count(finished):
     )
 
 
-def test_without_averaging_the_weights_are_the_weights(tiny, tmp_path):
+def test_without_ema_the_current_weights_are_saved(tiny, tmp_path):
     fit(dataclasses.replace(tiny, ema=0.0, pictures=4, validate_every=8), tmp_path)
     assert "current_model_state" not in checkpoint(tmp_path)
 
 
-def test_an_average_is_the_decayed_mean_of_the_weights(tiny, tmp_path, monkeypatch):
-    """By hand: the first update copies, and each later one moves by 1 - min(ema, (1 + n) / (10 + n))."""
-    passed = []
+def test_ema_is_the_decayed_mean_of_the_weights(tiny, tmp_path, monkeypatch):
+    """Update 0 copies; update n moves by 1 - min(ema, (1 + n) / (10 + n))."""
+    seen = []
     update = Task.update
     monkeypatch.setattr(
-        Task, "update", lambda task, *given: (update(task, *given), passed.append(head(task)))[0]
+        Task, "update", lambda task, *given: (update(task, *given), seen.append(head(task)))[0]
     )
 
     def head(task):
         return task.network.head.bias.detach().clone()
 
     fit(dataclasses.replace(tiny, ema=0.2, pictures=16), tmp_path)
-    expected = passed[0]
-    for n, weights in enumerate(passed[1:], start=1):
+    expected = seen[0]
+    for n, weights in enumerate(seen[1:], start=1):
         expected = expected + (weights - expected) * (1 - min(0.2, (1 + n) / (10 + n)))
     assert torch.allclose(
         checkpoint(tmp_path)["state_dict"]["network.head.bias"], expected, rtol=1e-5
     )
 
 
-def test_the_same_seed_gives_the_same_weights(tiny, finished, tmp_path):
+def test_same_seed_gives_the_same_weights(tiny, finished, tmp_path):
     fit(tiny, tmp_path)
     assert_same_runs(finished, tmp_path)
 
 
-def test_another_seed_gives_other_weights(tiny, tmp_path):
-    found = []
-    for seed in (0, 1):
-        fit(dataclasses.replace(tiny, seed=seed, pictures=4), tmp_path / str(seed))
-        found.append(checkpoint(tmp_path / str(seed))["state_dict"]["network.decoder.0.0.weight"])
-    assert not torch.equal(*found)
-
-
-def test_a_run_in_bfloat16_with_workers(tiny, with_data, tmp_path):
-    config = dataclasses.replace(
-        with_data(workers=1), precision="bf16-mixed", pictures=8, validate_every=8
+def test_another_seed_gives_other_weights(tiny, finished, tmp_path):
+    fit(dataclasses.replace(tiny, seed=1, pictures=4), tmp_path)
+    name = "network.decoder.0.0.weight"
+    assert not torch.equal(
+        checkpoint(finished)["state_dict"][name], checkpoint(tmp_path)["state_dict"][name]
     )
-    fit(config, tmp_path)
-    assert [row["pictures"] for row in rows(tmp_path)] == [8]
 
 
-def test_it_talks_of_results_and_of_nothing_else(tiny, tmp_path, capfd, caplog):
+def test_messages_are_the_results_and_nothing_else(tiny, tmp_path, capfd, caplog):
     caplog.set_level("INFO")
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -177,55 +168,134 @@ def test_it_talks_of_results_and_of_nothing_else(tiny, tmp_path, capfd, caplog):
     assert [record.getMessage().partition(":")[0] for record in caplog.records] == ["4 pictures"]
 
 
-# A loss that no longer falls
+def test_progress_counts_pictures_up_to_the_length_of_the_run(tiny, tmp_path):
+    calls = []
+    fit(
+        dataclasses.replace(tiny, pictures=12),
+        tmp_path,
+        show_progress=lambda seen, total: calls.append((seen, total)),
+    )
+    assert calls == [(0, 12), (4, 12), (8, 12), (12, 12)]
 
 
-def learning_rates(monkeypatch) -> list[float]:
+# Precision
+
+
+def test_bfloat16_with_worker_processes(tiny, with_data, tmp_path):
+    config = dataclasses.replace(
+        with_data(workers=1), precision="bf16-mixed", pictures=8, validate_every=8
+    )
+    fit(config, tmp_path)
+    assert [row["pictures"] for row in rows(tmp_path)] == [8]
+
+
+def test_precision_follows_the_processor(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for capability, expected in (
+        ("avx2", "32-true"),
+        ("avx512_bf16", "bf16-mixed"),
+        ("amx_bf16", "bf16-mixed"),
+    ):
+        capabilities = {capability: True}
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert choose_precision("auto") == expected
+        assert choose_precision("32-true") == "32-true"
+        assert choose_precision("bf16-mixed") == "bf16-mixed"
+
+
+def test_run_records_the_precision_that_it_chose_and_keeps_it(tiny, tmp_path):
+    config = dataclasses.replace(tiny, precision="auto", pictures=4)
+    fit(config, tmp_path)
+    chosen = read_json(tmp_path / "config.json").precision
+    assert chosen == choose_precision("auto")
+    kept = "32-true" if chosen == "bf16-mixed" else "bf16-mixed"  # as on another machine
+    (tmp_path / "config.json").write_text(to_json(dataclasses.replace(config, precision=kept)))
+    fit(config, tmp_path, resume=True)
+    assert read_json(tmp_path / "config.json").precision == kept
+
+
+# Loggers
+
+
+def events(folder: Path) -> EventAccumulator:
+    accumulator = EventAccumulator(str(folder))
+    accumulator.Reload()
+    return accumulator
+
+
+def test_x_axis_of_every_logger_is_pictures(tiny, tmp_path, monkeypatch):
+    config = dataclasses.replace(tiny, pictures=160, batch_size=8, validate_every=80)
+    fit(config, tmp_path / "board")
+    board = events(tmp_path / "board")
+    assert [event.step for event in board.Scalars("val/loss")] == [80, 160]
+    assert [event.step for event in board.Scalars("train/loss")] == [160]  # each 20th step
+    assert [event.step for event in board.Images("gray | predicted | true")] == [80, 160]
+
+    fit(config, tmp_path / "table", logger="csv")
+    with (tmp_path / "table" / "csv" / "version_0" / "metrics.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["step"] for row in table if row["val/loss"]] == ["80", "160"]
+    assert [row["step"] for row in table if row["train/loss"]] == ["160"]
+    assert [row["pictures"] for row in rows(tmp_path / "table")] == [80, 160]
+    assert not list(tmp_path.rglob("hparams.yaml"))
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_logger_whose_package_is_missing_is_refused(tiny, tmp_path, monkeypatch, name):
+    monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(ConfigError, match=f"needs the package {name}.*pip install {name}"):
+        fit(tiny, tmp_path / "run", logger=name)
+    assert not (tmp_path / "run").exists()
+
+
+# A validation loss that stops falling
+
+
+def record_learning_rates(monkeypatch) -> list[float]:
     """The learning rate of each step of the runs that follow."""
     found: list[float] = []
     update = Task.update
 
-    def noting(task, optimizer, loss, *networks):
-        result = update(task, optimizer, loss, *networks)
+    def recording(task, optimizer, loss, network):
         found.append(optimizer.param_groups[0]["lr"])
-        return result
+        return update(task, optimizer, loss, network)
 
-    monkeypatch.setattr(Task, "update", noting)
+    monkeypatch.setattr(Task, "update", recording)
     return found
 
 
-def no_progress(monkeypatch) -> None:
-    """Let no validation be better than the first."""
+def make_loss_constant(monkeypatch) -> None:
+    """Let every validation have the loss 1."""
     monkeypatch.setattr(
-        Objective, "pixels", lambda objective, predicted, ab: predicted.square().sum() * 0 + 1
+        Losses, "pixel_loss", lambda losses, predicted, ab: predicted.square().sum() * 0 + 1
     )
 
 
-def test_the_learning_rate_steps_down_when_the_loss_no_longer_falls(tiny, tmp_path, monkeypatch):
-    no_progress(monkeypatch)
-    rates = learning_rates(monkeypatch)
+def test_learning_rate_falls_on_plateaus(tiny, tmp_path, monkeypatch):
+    make_loss_constant(monkeypatch)
+    rates = record_learning_rates(monkeypatch)
     optim = OptimConfig(
         lr=1e-2, warmup=8, schedule="plateau", plateau_patience=1, plateau_factor=0.5
     )
     fit(dataclasses.replace(tiny, optim=optim, pictures=96), tmp_path)
-    # Validations at 16, 32, ... pictures: the first is the best, two more are waited for, and so on.
+    # Validations are at 16, 32, ... The first is the best, the third reduces the rate.
     assert rates[:3] == pytest.approx([0, 5e-3, 1e-2])
     assert rates[2:12] == [1e-2] * 10
     assert rates[12:20] == pytest.approx([5e-3] * 8)
     assert rates[20:] == pytest.approx([2.5e-3] * 4)
 
 
-def test_a_plateau_survives_being_stopped(tiny, tmp_path, monkeypatch):
-    no_progress(monkeypatch)
+def test_plateau_schedule_continues_in_a_resumed_run(tiny, tmp_path, monkeypatch):
+    make_loss_constant(monkeypatch)
     optim = OptimConfig(
         lr=1e-2, warmup=0, schedule="plateau", plateau_patience=1, plateau_factor=0.5
     )
     config = dataclasses.replace(tiny, optim=optim, pictures=80)
-    whole, parts = learning_rates(monkeypatch), []
+    whole = record_learning_rates(monkeypatch)
     fit(config, tmp_path / "whole")
     monkeypatch.undo()
-    no_progress(monkeypatch)
-    parts = learning_rates(monkeypatch)
+    make_loss_constant(monkeypatch)
+    parts = record_learning_rates(monkeypatch)
     for pictures in (40, 56, 80):
         fit(
             dataclasses.replace(config, pictures=pictures), tmp_path / "parts", resume=pictures > 40
@@ -234,9 +304,9 @@ def test_a_plateau_survives_being_stopped(tiny, tmp_path, monkeypatch):
     assert parts[-1] < whole[0]
 
 
-def test_a_run_ends_when_patience_does(tiny, tmp_path, monkeypatch, caplog):
+def test_run_ends_when_its_patience_does(tiny, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
-    no_progress(monkeypatch)
+    make_loss_constant(monkeypatch)
     config = dataclasses.replace(tiny, patience=2, pictures=160)
     fit(config, tmp_path)
     assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48]
@@ -245,19 +315,20 @@ def test_a_run_ends_when_patience_does(tiny, tmp_path, monkeypatch, caplog):
         "48 pictures: the run ends early" in record.getMessage() for record in caplog.records
     )
 
-    fit(config, tmp_path, resume=True)  # it stays ended
+    fit(config, tmp_path, resume=True)
     assert checkpoint(tmp_path)["pictures_seen"] == 48
-    fit(dataclasses.replace(config, patience=3), tmp_path, resume=True)  # until one is more patient
+    fit(dataclasses.replace(config, patience=3), tmp_path, resume=True)
     assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48, 64]
 
 
-def test_a_run_that_gets_better_goes_on(tiny, finished, tmp_path):
-    assert min(range(3), key=lambda i: rows(finished)[i]["val/loss"]) > 0
+def test_run_that_improves_does_not_end_early(tiny, finished, tmp_path):
+    losses = [row["val/loss"] for row in rows(finished)]
+    assert min(range(3), key=losses.__getitem__) > 0
     fit(dataclasses.replace(tiny, patience=2), tmp_path)
     assert [row["pictures"] for row in rows(tmp_path)] == [16, 32, 48]
 
 
-def test_pictures_that_were_skipped_are_named(
+def test_skipped_pictures_are_listed_with_reasons(
     with_data, tmp_path, write_photograph, write_flat, caplog
 ):
     caplog.set_level("INFO")
@@ -266,7 +337,7 @@ def test_pictures_that_were_skipped_are_named(
     write_photograph(tmp_path / "data" / "val" / "0.png")
     write_flat(tmp_path / "data" / "train" / "gray.png", 99)
     (tmp_path / "data" / "train" / "cor\nrupt.png").write_bytes(b"no picture")
-    screen = Screen(min_side=0, min_colorfulness=12.0, max_tone=1.0)
+    screen = Screen(min_side=0, min_colorfulness=12.0, max_hue_concentration=1.0)
     fit(with_data(root=str(tmp_path / "data"), screen=screen), tmp_path / "run")
     skipped = dict(
         line.split("\t") for line in (tmp_path / "run" / "skipped.tsv").read_text().splitlines()
@@ -276,17 +347,17 @@ def test_pictures_that_were_skipped_are_named(
     assert any("2 pictures skipped so far" in record.getMessage() for record in caplog.records)
 
 
-# Stopped and resumed
+# Interruption and resuming
 
 
 class Stop(Exception):
-    """What no code expects."""
+    """An error that no code expects."""
 
 
 def stop_in(
     monkeypatch, owner, name: str, call: int, error: BaseException, *, after: bool = False
 ) -> None:
-    """Let the call of that number fail, before or after it does what it does."""
+    """Let the ``call``-th call of a method fail, before or after its work."""
     original = getattr(owner, name)
     calls = 0
 
@@ -303,65 +374,54 @@ def stop_in(
     monkeypatch.setattr(owner, name, failing)
 
 
+BEFORE, AFTER = False, True
+
+
 @pytest.mark.parametrize(
     ("error", "owner", "name", "call", "after"),
     [
-        (
-            Stop(),
-            Task,
-            "manual_backward",
-            6,
-            False,
-        ),  # the batch norms have seen the batch, the weights have not
-        (
+        pytest.param(Stop(), Task, "manual_backward", 6, BEFORE, id="batch norm is ahead"),
+        pytest.param(KeyboardInterrupt(), Task, "update", 5, AFTER, id="weights are ahead"),
+        pytest.param(
+            Stop(), callbacks.WeightEMA, "on_train_batch_end", 8, BEFORE, id="average is behind"
+        ),
+        pytest.param(
             KeyboardInterrupt(),
-            Task,
-            "update",
-            5,
-            True,
-        ),  # the weights have learned from it, and nobody counted it
-        (
-            Stop(),
-            callbacks.MovingAverage,
-            "on_train_batch_end",
-            8,
-            False,
-        ),  # it is counted, and not in the average
-        (
-            KeyboardInterrupt(),
-            callbacks.MovingAverage,
+            callbacks.WeightEMA,
             "on_train_batch_end",
             6,
-            True,
-        ),  # where a checkpoint is due
-        (Stop(), callbacks.Last, "on_train_batch_end", 4, True),  # where a validation is due
-        (
-            KeyboardInterrupt(),
-            Task,
-            "validation_step",
-            2,
-            True,
-        ),  # with the averaged weights swapped in
-        (Stop(), callbacks.Watch, "_add_row", 2, True),  # its row is written, and no checkpoint
-        (KeyboardInterrupt(), callbacks.Watch, "on_train_epoch_end", 1, False),  # all is done
+            AFTER,
+            id="checkpoint is due",
+        ),
+        pytest.param(
+            Stop(), callbacks.LastCheckpoint, "on_train_batch_end", 4, AFTER, id="validation is due"
+        ),
+        pytest.param(
+            KeyboardInterrupt(), Task, "validation_step", 2, AFTER, id="averages are swapped in"
+        ),
+        pytest.param(
+            Stop(), callbacks.Report, "_add_row", 2, AFTER, id="row without its checkpoint"
+        ),
+        pytest.param(
+            KeyboardInterrupt(), callbacks.Report, "on_train_epoch_end", 1, BEFORE, id="at the end"
+        ),
     ],
 )
-def test_a_run_that_was_stopped_anywhere_and_resumed_is_the_same_run(
+def test_run_interrupted_anywhere_and_resumed_is_the_same_run(
     tiny, finished, tmp_path, monkeypatch, error, owner, name, call, after
 ):
     with monkeypatch.context() as patched:
         stop_in(patched, owner, name, call, error, after=after)
         with pytest.raises(type(error)):
             fit(tiny, tmp_path)
-    fit(from_json(tmp_path / "config.json"), tmp_path, resume=True)
+    fit(read_json(tmp_path / "config.json"), tmp_path, resume=True)
     assert_same_runs(finished, tmp_path)
 
 
-def test_a_loader_that_fails_costs_no_step(tiny, finished, tmp_path, monkeypatch):
+def test_loader_that_fails_costs_no_step(tiny, finished, tmp_path, monkeypatch):
+    pictures = 4 * 4 + 4 + 10  # four steps, a validation, two and a half steps
     with monkeypatch.context() as patched:
-        stop_in(
-            patched, data, "decode", 4 * 4 + 4 + 10, Stop()
-        )  # four steps, a validation, and a half
+        stop_in(patched, loader, "read_photo", pictures, Stop())
         with pytest.raises(Stop):
             fit(tiny, tmp_path)
     assert checkpoint(tmp_path)["pictures_seen"] >= 20
@@ -369,7 +429,7 @@ def test_a_loader_that_fails_costs_no_step(tiny, finished, tmp_path, monkeypatch
     assert_same_runs(finished, tmp_path)
 
 
-def test_ctrl_c_ends_a_run_after_the_step_at_hand(tiny, finished, tmp_path, monkeypatch):
+def test_ctrl_c_ends_a_run_after_the_current_step(tiny, finished, tmp_path, monkeypatch):
     handler = signal.getsignal(signal.SIGINT)
     backward, steps = Task.manual_backward, []
 
@@ -389,7 +449,28 @@ def test_ctrl_c_ends_a_run_after_the_step_at_hand(tiny, finished, tmp_path, monk
     assert_same_runs(finished, tmp_path)
 
 
-def test_a_run_that_was_stopped_twice_is_the_same_run(tiny, finished, tmp_path, monkeypatch):
+def test_second_ctrl_c_does_not_wait_for_the_step(tiny, finished, tmp_path, monkeypatch):
+    update, steps = Task.update, []
+
+    def interrupted(*given):
+        steps.append(0)
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("not reached")
+        return update(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "update", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny, tmp_path)
+    assert steps == [0] * 5
+    assert checkpoint(tmp_path)["pictures_seen"] == 16
+    fit(tiny, tmp_path, resume=True)
+    assert_same_runs(finished, tmp_path)
+
+
+def test_run_interrupted_twice_is_the_same_run(tiny, finished, tmp_path, monkeypatch):
     for call, resume in ((5, False), (4, True)):
         with monkeypatch.context() as patched:
             stop_in(patched, Task, "update", call, Stop())
@@ -404,34 +485,33 @@ import os, signal, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from colorizenet.training import config, fit
-from colorizenet.training.tasks import base as tasks
-learn, steps = tasks.Regression.learn, []
+from colorizenet.training.tasks.regression import Regression
+optimize, steps = Regression.optimize, []
 def dying(*given):
     steps.append(0)
     if len(steps) == 9:
         os.kill(os.getpid(), signal.SIGKILL)
-    return learn(*given)
-tasks.Regression.learn = dying
-fit.fit(config.from_json(Path(sys.argv[1])), Path(sys.argv[2]))
+    return optimize(*given)
+Regression.optimize = dying
+fit.fit(config.read_json(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
-def test_a_run_that_was_killed_and_resumed_is_the_same_run(tiny, finished, tmp_path):
+def test_killed_and_resumed_run_is_the_same_run(tiny, finished, tmp_path):
     (tmp_path / "config.json").write_text(to_json(tiny))
     command = [sys.executable, "-c", KILLED, str(tmp_path / "config.json"), str(tmp_path / "run")]
     assert subprocess.run(command, check=False, capture_output=True).returncode == -9
     assert [row["pictures"] for row in rows(tmp_path / "run")] == [16, 32]
-    fit(from_json(tmp_path / "run" / "config.json"), tmp_path / "run", resume=True)
+    fit(read_json(tmp_path / "run" / "config.json"), tmp_path / "run", resume=True)
     assert_same_runs(finished, tmp_path / "run")
 
 
-def test_a_checkpoint_is_there_whole_or_not_at_all(tiny, tmp_path):
+def test_checkpoint_is_replaced_as_a_whole_or_not_at_all(tiny, tmp_path):
     fit(dataclasses.replace(tiny, pictures=4), tmp_path)
     before = (tmp_path / "last.ckpt").read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, (len(before) // 2, hard)
-    )  # as a disk that is full in the midst of it
+    # As if the disk were full in the middle of the file.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
         with pytest.raises(OSError, match="File too large"):
             fit(dataclasses.replace(tiny, pictures=16), tmp_path, resume=True)
@@ -441,8 +521,8 @@ def test_a_checkpoint_is_there_whole_or_not_at_all(tiny, tmp_path):
     assert [path.name for path in tmp_path.iterdir() if path.name.endswith(".part")] == []
 
 
-def test_a_finished_run_has_nothing_left_to_do(tiny, tmp_path):
-    config = dataclasses.replace(tiny, pictures=8)
+def test_finished_run_that_is_resumed_does_not_change(tiny, tmp_path):
+    config = dataclasses.replace(tiny, pictures=7)  # the last step goes beyond it
     fit(config, tmp_path)
     before = checkpoint(tmp_path), (tmp_path / "metrics.csv").read_text()
     fit(config, tmp_path, resume=True)
@@ -451,22 +531,29 @@ def test_a_finished_run_has_nothing_left_to_do(tiny, tmp_path):
     assert (tmp_path / "metrics.csv").read_text() == before[1]
 
 
-def test_a_finished_run_can_go_on_for_longer(tiny, tmp_path):
+def test_finished_run_can_be_resumed_for_longer(tiny, tmp_path):
     fit(dataclasses.replace(tiny, pictures=8), tmp_path)
     fit(dataclasses.replace(tiny, pictures=20), tmp_path, resume=True)
     assert [row["pictures"] for row in rows(tmp_path)] == [8, 16, 20]
     assert checkpoint(tmp_path)["pictures_seen"] == 20
 
 
-def test_only_a_folder_with_a_checkpoint_is_resumed(tiny, tmp_path):
+def test_run_cannot_be_resumed_with_fewer_pictures_than_it_has_seen(tiny, finished):
+    before = [(finished / name).read_bytes() for name in ("config.json", "last.ckpt")]
+    with pytest.raises(ConfigError, match=r"already seen 48 pictures.*at least 48"):
+        fit(dataclasses.replace(tiny, pictures=40), finished, resume=True)
+    assert [(finished / name).read_bytes() for name in ("config.json", "last.ckpt")] == before
+
+
+def test_only_a_folder_with_a_checkpoint_can_be_resumed(tiny, tmp_path):
     with pytest.raises(ConfigError, match=r"no last\.ckpt to resume from"):
         fit(tiny, tmp_path, resume=True)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_holds_a_run_is_left_alone(tiny, finished):
+def test_existing_run_is_not_overwritten(tiny, finished):
     before = (finished / "last.ckpt").stat()
-    with pytest.raises(ConfigError, match=r"holds a run already.*--resume"):
+    with pytest.raises(ConfigError, match=r"already holds a run.*--resume"):
         fit(tiny, finished)
     assert (finished / "last.ckpt").stat() == before
 
@@ -475,7 +562,9 @@ def test_a_folder_that_holds_a_run_is_left_alone(tiny, finished):
     "settings",
     [
         {"ema": 0.0},
-        {"task": RegressionConfig(loss="l2")},
+        {"loss": LossConfig(pixel="l2")},
+        {"inputs": ("lightness", "hints")},
+        {"init_from": "runs/other"},
         {
             "network": EncoderUNetConfig(
                 encoder="test_efficientnet", pretrained="none", widths=(8, 8, 8, 8)
@@ -483,7 +572,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(tiny, finished):
         },
     ],
 )
-def test_what_a_run_is_of_stays_in_the_middle_of_it(tiny, finished, settings):
+def test_network_and_loss_cannot_change_within_a_run(tiny, finished, settings):
     before = (finished / "config.json").read_text()
     with pytest.raises(ConfigError, match=rf"another {next(iter(settings))}") as error:
         fit(dataclasses.replace(tiny, **settings), finished, resume=True)
@@ -491,7 +580,7 @@ def test_what_a_run_is_of_stays_in_the_middle_of_it(tiny, finished, settings):
     assert (finished / "config.json").read_text() == before
 
 
-def test_a_damaged_checkpoint_is_refused_on_one_line(tiny, finished, tmp_path):
+def test_damaged_checkpoint_is_refused_in_one_line(tiny, finished, tmp_path):
     for name in ("config.json", "last.ckpt"):
         content = (finished / name).read_bytes()
         (tmp_path / name).write_bytes(
@@ -502,7 +591,7 @@ def test_a_damaged_checkpoint_is_refused_on_one_line(tiny, finished, tmp_path):
     assert str(error.value).isprintable()
 
 
-def test_nothing_is_left_where_the_data_is_missing(with_data, tmp_path):
+def test_missing_data_leaves_no_folder(with_data, tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         fit(with_data(root=os.fspath(tmp_path / "absent")), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""``colorizenet train``, ``export`` and ``info``, as a user meets them."""
+"""``colorizenet train``, ``export`` and ``info``, from the command line."""
 
 import dataclasses
 import json
@@ -12,21 +12,21 @@ import time
 import pytest
 
 from colorizenet import cli
-from colorizenet.training.config import RunConfig, differences, from_json
+from colorizenet.training.config import RunConfig, differences, read_json, to_json, to_run_config
 from colorizenet.training.fit import read_checkpoint
 from colorizenet.training.recipes import RECIPES
 
 OVERRIDES = {
     "data.root": "photos",
     "data.val": "others",
-    "data.downloads": "kept",
+    "data.downloads": "downloaded",
     "data.size": 64,
     "data.val_size": 128,
     "data.val_pictures": 7,
     "data.min_crop": 0.5,
     "data.screen.min_side": 99,
     "data.screen.min_colorfulness": 3.5,
-    "data.screen.max_tone": 0.75,
+    "data.screen.max_hue_concentration": 0.75,
     "data.max_corrupt": 0.25,
     "data.cache_gb": 1.5,
     "data.workers": 3,
@@ -35,23 +35,18 @@ OVERRIDES = {
     "network.widths": (64, 32, 16, 8),
     "network.queries": 7,
     "augment.zoom": 0.3,
-    "augment.stretch": 0.2,
-    "augment.saturation": 0.4,
+    "augment.border": 0.2,
     "augment.film": 0.5,
     "augment.blur": 0.05,
     "augment.noise": 0.15,
     "augment.jpeg": 0.25,
     "augment.fade": 0.35,
-    "augment.sizes": (64, 96),
-    "task.loss": "l1",
-    "task.corner": 7.5,
-    "task.gradient": 0.2,
-    "task.perceptual": 0.3,
-    "task.lpips": 0.4,
-    "task.looked_at": 0.5,
-    "task.bins": 0.1,
-    "task.colorfulness": 0.05,
-    "task.vgg16": "vgg16.safetensors",
+    "loss.pixel": "l1",
+    "loss.delta": 7.5,
+    "loss.lpips": 0.4,
+    "loss.perceptual_batch_fraction": 0.5,
+    "loss.colorfulness": 0.05,
+    "loss.vgg16": "vgg16.safetensors",
     "optim.lr": 1e-4,
     "optim.encoder_lr": 1e-5,
     "optim.betas": (0.5, 0.99),
@@ -61,7 +56,8 @@ OVERRIDES = {
     "optim.plateau_patience": 4,
     "optim.plateau_factor": 0.7,
     "optim.clip": 0.0,
-    "start": "runs/before",
+    "inputs": ("lightness", "hints"),
+    "init_from": "runs/before",
     "pictures": 12,
     "batch_size": 5,
     "validate_every": 6,
@@ -71,6 +67,7 @@ OVERRIDES = {
     "precision": "32-true",
     "seed": 9,
 }
+"""A value for each setting, which no recipe has by default."""
 
 
 def flag(name: str) -> str:
@@ -86,36 +83,34 @@ def arguments(overrides) -> list[str]:
 
 @pytest.fixture
 def run(capsys, monkeypatch):
-    """Run the command line; what it exits with, and the lines of stdout and stderr."""
+    """Run the command line; its exit status, and the lines of stdout and stderr."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*given: str) -> tuple[int, list[str], list[str]]:
         with pytest.raises(SystemExit) as ended:
             cli.main(list(given))
-        told = capsys.readouterr()
-        return int(ended.value.code or 0), told.out.splitlines(), told.err.splitlines()
+        printed = capsys.readouterr()
+        return int(ended.value.code or 0), printed.out.splitlines(), printed.err.splitlines()
 
     return run
 
 
-@pytest.fixture
-def configured(run, monkeypatch, tmp_path):
-    """The configuration that a command line asks for, without a run."""
+def parse(*given: str) -> tuple[RunConfig, dict[str, object]]:
+    """The configuration and the other flags of a command line, without a run."""
+    cli.train.mount_recipes()
+    _, bound, _ = cli.app.parse_args(["train", *given], exit_on_error=False)
+    flags = {name: value for name, value in bound.arguments.items() if name != "settings"}
+    settings = bound.arguments.get("settings")
+    return to_run_config(settings) if settings else RECIPES[given[0]](), flags
 
-    def configured(*given: str) -> RunConfig:
-        asked = []
-        with monkeypatch.context() as patched:
-            patched.setattr(fit_module, "fit", lambda config, *_, **__: asked.append(config))
-            status, _, told = run("train", *given, "--out", str(tmp_path / "run"))
-        assert (status, told) == (0, [])
-        return asked[0]
 
-    return configured
+def configure(*given: str) -> RunConfig:
+    return parse(*given)[0]
 
 
 @pytest.fixture
 def tiny_arguments(tiny):
-    """What to type for the tiny run, with other settings."""
+    """The flags of the tiny run, with other settings."""
 
     def typed(**settings) -> list[str]:
         return arguments(
@@ -125,9 +120,9 @@ def tiny_arguments(tiny):
     return typed
 
 
-def fails(told: tuple[int, list[str], list[str]], *parts: str) -> None:
-    """On one line, that says what."""
-    status, out, err = told
+def fails(result: tuple[int, list[str], list[str]], *parts: str) -> None:
+    """Check for an error of one line with these parts."""
+    status, out, err = result
     assert (status, out, len(err)) == (2, [], 1)
     assert err[0].startswith("colorizenet: ") and all(part in err[0] for part in parts)
 
@@ -135,28 +130,27 @@ def fails(told: tuple[int, list[str], list[str]], *parts: str) -> None:
 # Settings
 
 
-def test_the_overrides_above_are_all_there_are():
-    def settings(config, prefix=""):
-        for field in dataclasses.fields(config):
-            value = getattr(config, field.name)
-            nested = (
-                settings(value, f"{prefix}{field.name}.")
-                if dataclasses.is_dataclass(value)
-                else None
-            )
-            yield from nested or [prefix + field.name]
-
-    assert OVERRIDES.keys() == set(settings(RunConfig()))
+def list_settings(config, prefix=""):
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from list_settings(value, f"{prefix}{field.name}.")
+        else:
+            yield prefix + field.name
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_without_settings_the_recipe_is_what_it_says(configured, recipe):
-    assert configured(recipe) == RECIPES[recipe]()
+def test_overrides_of_this_file_are_all_settings():
+    assert OVERRIDES.keys() == set(list_settings(RunConfig()))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_one_setting_of_any_recipe_changes_one_field(configured, recipe):
-    config = configured(recipe, "--network.widths", "8", "8", "8", "8", "--optim.warmup", "3")
+def test_defaults_are_those_of_the_recipe(recipe):
+    assert configure(recipe) == RECIPES[recipe]()
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_flags_of_any_recipe_change_their_settings_only(recipe):
+    config = configure(recipe, "--network.widths", "8", "8", "8", "8", "--optim.warmup", "3")
     assert differences(RECIPES[recipe](), config) == {
         "network.widths": (8, 8, 8, 8),
         "optim.warmup": 3,
@@ -164,55 +158,53 @@ def test_one_setting_of_any_recipe_changes_one_field(configured, recipe):
 
 
 @pytest.mark.parametrize("name", OVERRIDES)
-def test_one_setting_changes_one_field(configured, name):
-    config = configured("encoder_unet", *arguments({name: OVERRIDES[name]}))
+def test_each_flag_changes_its_setting_only(name):
+    config = configure("encoder_unet", *arguments({name: OVERRIDES[name]}))
     assert differences(RECIPES["encoder_unet"](), config) == {name: OVERRIDES[name]}
 
 
-def test_all_settings_at_once(configured):
-    assert (
-        differences(RECIPES["encoder_unet"](), configured("encoder_unet", *arguments(OVERRIDES)))
-        == OVERRIDES
-    )
+def test_all_flags_together():
+    config = configure("encoder_unet", *arguments(OVERRIDES))
+    assert differences(RECIPES["encoder_unet"](), config) == OVERRIDES
 
 
-def test_the_settings_of_a_resumed_run_are_its_own(run, monkeypatch, finished, tiny):
-    asked = []
-    monkeypatch.setattr(
-        fit_module,
-        "fit",
-        lambda config, folder, **named: asked.append((config, folder, named["resume"])),
-    )
-    run("train", "encoder_unet", "--resume", str(finished), "--pictures", "100")
-    assert asked == [(dataclasses.replace(tiny, pictures=100), finished, True)]
+def test_resumed_run_has_its_own_settings_as_defaults(finished, tiny):
+    config, flags = parse("encoder_unet", "--resume", str(finished), "--pictures", "100")
+    assert config == dataclasses.replace(tiny, pictures=100)
+    assert flags == {"resume": finished}
 
 
-def test_help_lists_every_setting_and_what_it_means(run):
+def test_config_file_replaces_the_defaults_of_the_recipe(finished, tiny, tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text(to_json(tiny))
+    config, flags = parse("encoder_unet", "--config", str(file), "--optim.lr", "0.5")
+    assert config == dataclasses.replace(tiny, optim=dataclasses.replace(tiny.optim, lr=0.5))
+    assert flags == {"config": file}
+
+
+def test_help_lists_each_setting_with_its_meaning_and_default(run):
     status, out, err = run("train", "encoder_unet", "--help")
-    shown = "\n".join(out)
+    printed = "\n".join(out)
     assert (status, err) == (0, [])
-    assert [name for name in OVERRIDES if flag(name) not in shown] == []
-    assert "Peak learning rate, reached after" in shown
-    assert "0.0015" in shown  # the recipe's own default
+    assert [name for name in OVERRIDES if flag(name) not in printed] == []
+    assert "Peak learning rate, reached after" in printed
+    assert "0.0015" in printed
+    assert all(f"--{name}" in printed for name in ("config", "out", "resume", "logger"))
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_help_says_the_defaults_of_the_recipe(run, recipe):
+def test_help_has_the_defaults_of_the_recipe(run, recipe):
     _, out, _ = run("train", recipe, "--help")
-    shown = " ".join(" ".join(out).replace("│", " ").split())
+    printed = " ".join(" ".join(out).replace("│", " ").split())
     config = RECIPES[recipe]()
     for name, value in (
         ("--pictures", config.pictures),
         ("--optim.lr", config.optim.lr),
         ("--patience", config.patience),
     ):
-        default = re.search(rf"{re.escape(name)} (?:INT|FLOAT) .*?\[default: ([^\]]+)\]", shown)
+        default = re.search(rf"{re.escape(name)} (?:INT|FLOAT) .*?\[default: ([^\]]+)\]", printed)
         assert default and float(default[1]) == value
-    assert ("--network.encoder" in shown) == (config.network.kind == "encoder_unet")
-
-
-def test_a_run_is_resumed_with_its_own_recipe(run, finished):
-    fails(run("train", "unet", "--resume", str(finished)), "encoder_unet", "unet")
+    assert ("--network.encoder" in printed) == (config.network.kind == "encoder_unet")
 
 
 def test_help_lists_the_recipes(run):
@@ -225,18 +217,42 @@ def test_help_lists_the_recipes(run):
     ] == []
 
 
-# What goes wrong
+# Errors
+
+
+def test_run_of_another_recipe_is_refused(run, finished):
+    fails(run("train", "unet", "--resume", str(finished)), "encoder_unet", "unet")
+    config = str(finished / "config.json")
+    fails(run("train", "unet", "--config", config), "encoder_unet", "unet")
+
+
+@pytest.mark.parametrize("flag", ["--config", "--out"])
+def test_resumed_run_takes_no_other_folder_or_settings(run, finished, flag):
+    given = ["--resume", str(finished), flag, str(finished / "config.json")]
+    fails(run("train", "encoder_unet", *given), "--resume", f"leave out {flag}")
+
+
+def test_resuming_with_fewer_pictures_than_were_seen_is_refused(run, finished):
+    before = (finished / "config.json").read_text()
+    given = ["--resume", str(finished), "--pictures", "40"]
+    fails(run("train", "encoder_unet", *given), "already seen 48 pictures", "at least 48")
+    assert (finished / "config.json").read_text() == before
+
+
+def test_missing_config_file_is_named(run, tmp_path):
+    file = str(tmp_path / "none.json")
+    fails(run("train", "encoder_unet", "--config", file), file)
 
 
 @pytest.mark.parametrize(
     ("typo", "meant"),
     [("--optim.lrr", "--optim.lr"), ("--picturs", "--pictures"), ("--data.rot", "--data.root")],
 )
-def test_a_typo_is_answered_with_what_was_meant(run, typo, meant):
+def test_typo_is_answered_with_a_suggestion(run, typo, meant):
     fails(run("train", "encoder_unet", typo, "3"), typo, f"Did you mean {meant}?")
 
 
-def test_a_recipe_that_is_none_is_refused(run):
+def test_unknown_recipe_is_refused(run):
     fails(run("train", "encoder_unett", "--data.root", "x"), "encoder_unett")
 
 
@@ -244,14 +260,14 @@ def test_a_recipe_that_is_none_is_refused(run):
     ("given", "parts"),
     [
         (["--pictures", "many"], ["pictures", "many"]),
-        (["--task.loss", "l3"], ["task.loss", "l3"]),
+        (["--loss.pixel", "l3"], ["loss.pixel", "l3"]),
         (["--pictures", "0"], ["pictures is 0"]),
         (["--data.size", "100"], ["data.size 100", "multiples of 32"]),
         (["--network.encoder", "no_such", "--network.pretrained", "none"], ["no_such"]),
         (["--network.widths", "8", "--network.pretrained", "none"], ["widths"]),
     ],
 )
-def test_a_value_that_cannot_be_is_refused(run, photographs, tmp_path, given, parts):
+def test_impossible_value_is_refused(run, photographs, tmp_path, given, parts):
     command = [
         "train",
         "encoder_unet",
@@ -280,66 +296,55 @@ def test_missing_data_is_named(run, tmp_path):
         "does not exist",
     )
     (tmp_path / "empty").mkdir()
-    fails(run(*command, "--data.root", str(tmp_path / "empty")), "holds no photograph")
+    fails(run(*command, "--data.root", str(tmp_path / "empty")), "has no photos")
 
 
-def test_nothing_to_resume_is_named(run, tmp_path):
+def test_folder_without_a_run_cannot_be_resumed(run, tmp_path):
     fails(run("train", "encoder_unet", "--resume", str(tmp_path)), str(tmp_path))
 
 
-def test_a_folder_that_holds_a_run_is_left_alone(run, tiny_arguments, finished):
+def test_existing_run_is_not_overwritten(run, tiny_arguments, finished):
     fails(run("train", "encoder_unet", *tiny_arguments(), "--out", str(finished)), "--resume")
 
 
-def test_nothing_to_export_is_named(run, tmp_path):
+def test_folder_without_a_run_cannot_be_exported(run, tmp_path):
     fails(run("export", str(tmp_path), "--out", str(tmp_path / "out.onnx")), "config.json")
 
 
-# From photographs to a model
-
-
-def program(*given: str) -> list[str]:
-    return [sys.executable, "-m", "colorizenet", *given]
+# From photos to a model
 
 
 def test_train_resume_export_info(run, tiny_arguments, tmp_path):
     folder, out = tmp_path / "run", tmp_path / "model.onnx"
-    trained = subprocess.run(
-        program("train", "encoder_unet", *tiny_arguments(pictures=20), "--out", str(folder)),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (trained.returncode, trained.stdout) == (0, f"{folder}\n"), trained.stderr
-    lines = trained.stderr.splitlines()
-    assert [re.match(r"(\d+) pictures: val/", line) is not None for line in lines] == [
-        True,
-        True,
-    ], trained.stderr
+    given = [*tiny_arguments(pictures=20), "--out", str(folder), "--logger", "csv"]
+    status, printed, messages = run("train", "encoder_unet", *given)
+    assert (status, printed) == (0, [str(folder)])
+    assert [re.match(r"(\d+) pictures: val/", line)[1] for line in messages] == ["16", "20"]
+    assert (folder / "csv" / "version_0" / "metrics.csv").is_file()
+    assert not list(folder.glob("*tfevents*"))
 
-    status, told, _ = run("train", "encoder_unet", "--resume", str(folder), "--pictures", "24")
-    assert (status, told) == (0, [str(folder)])
-    assert from_json(folder / "config.json").pictures == 24
+    status, printed, _ = run("train", "encoder_unet", "--resume", str(folder), "--pictures", "24")
+    assert (status, printed) == (0, [str(folder)])
+    assert read_json(folder / "config.json").pictures == 24
 
-    figures = tmp_path / "figures.json"
-    figures.write_text('{"ciede2000": 12.5}')
-    described = [
-        "--name",
-        "mine",
-        "--license",
-        "CC0",
-        "--figures",
-        str(figures),
-        "--checkpoint",
-        "last",
-    ]
-    status, told, err = run("export", str(folder), "--out", str(out), *described)
-    assert (status, told, err) == (0, [str(out)], [])
+    metrics = tmp_path / "metrics.json"
+    metrics.write_text('{"ciede2000": 12.5}')
+    given = ["--name", "mine", "--license", "CC0", "--limitations", "small"]
+    given += ["--metrics", str(metrics), "--checkpoint", "last", "--dtype", "fp32"]
+    assert run("export", str(folder), "--out", str(out), *given) == (0, [str(out)], [])
 
-    status, told, _ = run("info", str(out))
-    card = json.loads("\n".join(told))
+    status, printed, _ = run("info", str(out))
+    card = json.loads("\n".join(printed))
     assert status == 0
-    assert (card["name"], card["license"], card["figures"]) == ("mine", "CC0", {"ciede2000": 12.5})
+    assert {
+        name: card[name] for name in ("format", "name", "license", "limitations", "metrics")
+    } == {
+        "format": 2,
+        "name": "mine",
+        "license": "CC0",
+        "limitations": "small",
+        "metrics": {"ciede2000": 12.5},
+    }
     assert (card["recipe"], card["pictures_seen"], card["overrides"]["pictures"]) == (
         "encoder_unet",
         24,
@@ -347,12 +352,23 @@ def test_train_resume_export_info(run, tiny_arguments, tmp_path):
     )
 
 
-def test_ctrl_c_ends_it_on_one_line_and_loses_nothing(tiny, tiny_arguments, tmp_path):
-    folder = tmp_path / "run"
+@pytest.mark.parametrize("content", ["[1]", '{"ciede2000": "low"}', "no JSON"])
+def test_metrics_that_are_no_numbers_are_refused(run, finished, tmp_path, content):
+    metrics = tmp_path / "metrics.json"
+    metrics.write_text(content)
+    given = ["--out", str(tmp_path / "model.onnx"), "--metrics", str(metrics)]
+    fails(run("export", str(finished), *given), str(metrics), "numbers")
+
+
+def test_ctrl_c_prints_one_line_with_the_command_to_go_on(tiny, tiny_arguments, run, tmp_path):
+    folder = tmp_path / "my run"
     settings = tiny_arguments(data=dataclasses.replace(tiny.data, workers=1), pictures=4_000_000)
-    command = program("train", "encoder_unet", *settings, "--out", str(folder))
+    program = [sys.executable, "-m", "colorizenet", "train", "encoder_unet"]
     with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        [*program, *settings, "--out", str(folder)],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         try:
             while not (folder / "last.ckpt").exists():
@@ -363,7 +379,11 @@ def test_ctrl_c_ends_it_on_one_line_and_loses_nothing(tiny, tiny_arguments, tmp_
         finally:
             process.kill()
     assert process.returncode == 130, stderr
-    assert [
-        line for line in stderr.splitlines() if not re.match(r"\d+ pictures: |colorizenet: ", line)
-    ] == []
-    assert read_checkpoint(folder / "last.ckpt")["pictures_seen"] > 0
+    seen = read_checkpoint(folder / "last.ckpt")["pictures_seen"]
+    [line] = [line for line in stderr.splitlines() if not re.match(r"\d+ pictures: ", line)]
+    assert line == (
+        f"colorizenet: interrupted; {seen} of 4000000 pictures are saved in {folder}; "
+        f"go on with: colorizenet train encoder_unet --resume '{folder}'"
+    )
+    resumed = ["--resume", str(folder), "--pictures", str(seen)]
+    assert run("train", "encoder_unet", *resumed) == (0, [str(folder)], [])

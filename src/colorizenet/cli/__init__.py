@@ -1,11 +1,13 @@
 """The command line: one module per verb. Heavy imports wait until a verb runs.
 
-Exit status: 0 done; 1 some pictures failed, each named on stderr, the others written; 2 wrong
-command line or configuration; 130 interrupted. Results go to stdout, messages to stderr.
+Exit status: 0 done; 1 some photos failed, each named on stderr, the others written; 2
+wrong command line or configuration; 130 interrupted with Ctrl-C, and one line says what
+is finished. Results go to stdout, messages and progress to stderr.
 """
 
 import io
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -22,7 +24,17 @@ from colorizenet.errors import (
     quote,
 )
 
-__all__ = ["app", "main"]
+__all__ = [
+    "app",
+    "colorize",
+    "evaluate",
+    "export",
+    "main",
+    "models",
+    "prepare",
+    "serve",
+    "train",
+]
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -33,9 +45,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             train.mount_recipes()
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit its encoding
-        dashed = {"-": DASH, "--out=-": f"--out={DASH}"}
         app(
-            [dashed.get(argument, argument) for argument in arguments],
+            [_replace_dash(argument) for argument in arguments],
             exit_on_error=False,
             print_error=False,
         )
@@ -47,12 +58,21 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except ColorizeNetError as error:
         _fail(error, 1)
     except BrokenPipeError:
-        # Whoever read our stdout has gone; point it elsewhere, or the interpreter complains at its end.
+        # The reader of stdout has gone. Python would report that once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept", 130)
+    except KeyboardInterrupt as interruption:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C adds no traceback
+        _fail(f"interrupted; {interruption or 'nothing was left half-written'}", 130)
     sys.exit(0)
+
+
+def _replace_dash(argument: str) -> str:
+    """A lone - in the spelling that the parser takes for a value."""
+    if argument == "-":
+        return DASH
+    name, equals, value = argument.partition("=")
+    return f"{name}={DASH}" if equals and value == "-" and name in ("--out", "-o") else argument
 
 
 def _fail(message: object, status: int) -> NoReturn:

@@ -1,229 +1,330 @@
 """``colorizenet colorize``: colorize photos, folders or standard input."""
 
 import dataclasses
-import json
+import functools
+import glob
 import os
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
-import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from colorizenet import __version__
 from colorizenet.cli import console
-from colorizenet.cli.app import DASH, Flag, app
-from colorizenet.errors import ConfigError, quote
+from colorizenet.cli.app import DASH, Flag, app, expand_settings, explain_interruption
+from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.options import Options, Output
 
 if TYPE_CHECKING:
-    from colorizenet.imaging.image import Image
+    from colorizenet.batch import Done, Worker
+    from colorizenet.planning import Job
+
+_CONTACT_SHEET = 24
+"""Photos that a contact sheet shows at most."""
 
 
 @app.command
+@expand_settings
 def colorize(
     *paths: Path,
-    out: str | None = None,
+    out: Annotated[str | None, Parameter(alias="-o")] = None,
+    suffix: str = "",
     model: str = "default",
-    format: Literal["keep", "png", "jpeg", "tiff", "webp", "avif", "heic", "jxl"] = "keep",
-    quality: Annotated[
-        int | None, Parameter(validator=cyclopts.validators.Number(gte=1, lte=100))
-    ] = None,
-    strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
-    size: Annotated[
-        int | None, Parameter(validator=cyclopts.validators.Number(gte=32, lte=2048))
-    ] = None,
-    tta: Flag = False,
-    provider: str = "cpu",
-    jobs: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
-    max_pixels: Annotated[
-        int | None, Parameter(validator=cyclopts.validators.Number(gte=1))
-    ] = None,
-    sheet: Path | None = None,
+    options: Options = Options(),
+    output: Output = Output(),
+    device: str = "cpu",
+    jobs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    max_pixels: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     overwrite: Flag = False,
-    no_note: Flag = False,
-    json: Flag = False,
+    skip_color: Flag = False,
+    dry_run: Flag = False,
+    contact_sheet: Path | None = None,
+    as_json: Annotated[Flag, Parameter(name="--json")] = False,
+    quiet: Annotated[Flag, Parameter(alias="-q")] = False,
+    verbose: Annotated[Flag, Parameter(alias="-v")] = False,
 ) -> None:
-    """Color photographs: files, folders of any depth, or - for stdin.
+    """Colorize photos: files, folders of any depth, or - for standard input.
 
-    Results keep the size, the lightness, the depth and the format of the photograph. Folders
-    are mirrored. Results that are there already are left alone, but made again when the model, a
-    setting or the photograph has changed since; a run that was stopped goes on where it was.
+    Results have the size, lightness, bit depth and format of the photo. Folders are
+    mirrored. Photos are redone only if they, the model or a setting changed; files the
+    tool did not write are never overwritten. After an interruption, the same command
+    goes on.
 
     Parameters
     ----------
     paths
-        Photographs (JPEG, PNG, TIFF, WebP, AVIF, GIF, PGM, PPM; with the extra `formats` HEIC and
-        JPEG XL), folders of them, or - for one on stdin.
+        Photos (JPEG, PNG, TIFF, WebP, AVIF, GIF, PGM, PPM; with the extra `formats`
+        HEIC and JPEG XL), folders, patterns such as `*.jpg`, or - for one photo on
+        standard input.
     out
-        Folder for the results (default: colorized), or - for stdout; for stdin, a file.
+        Folder for the results (default: colorized); for one photo also a file, or - for
+        standard output.
+    suffix
+        Text that is added to the name of each result, before its extension.
     model
-        A model inside the package (see `colorizenet models`) or an .onnx file of ours.
-    format
-        Format of the results; keep is that of each photograph. PNG or TIFF is written where a
-        format cannot hold one.
-    quality
-        Quality of the lossy formats, 1 to 100 (default: JPEG 92, WebP 90, AVIF 75, HEIC 85, JPEG XL 92).
-    strength
-        How much color: 0 is gray, 1 what the model predicts, 2 twice as much.
-    size
-        Short side, in pixels, of what the network sees (default: what the model prefers).
-    tta
-        Ask the network four times, mirrored and at another size, and take the mean: slower, and steadier.
-    provider
-        Where the network runs: cpu, or what your onnxruntime offers, such as cuda.
+        A model inside the package (see `colorizenet models`) or an ONNX file exported
+        by ColorizeNet.
+    device
+        Device that runs the network: cpu, or what the installed ONNX Runtime offers,
+        such as cuda.
     jobs
-        Pictures worked on at once (default: one more than there are cores, at most 8).
+        Photos colorized at the same time (default: number of cores plus one, at most
+        8).
     max_pixels
-        Refuse larger pictures before decoding them (default: 2 billion).
-    sheet
-        Also write a contact sheet, gray | color, of up to 24 pictures to this file; it is replaced.
+        Refuse photos of more pixels before decoding them (default: 2 billion).
     overwrite
-        Redo results that are there already, also those that somebody else put there.
-    no_note
-        Leave out the note, in EXIF and XMP, that the colors are reconstructed.
-    json
-        Print one JSON object a picture instead of its path.
+        Replace results that exist, also files that this tool did not write.
+    skip_color
+        Leave out photos that are already in color. Gray and toned photos are colorized.
+    dry_run
+        Print what would be written, and write nothing.
+    contact_sheet
+        Also write one picture that shows up to 24 photos, gray and colorized. An
+        existing file is replaced.
+    as_json
+        Print one JSON object for each photo instead of the path of its result.
+    quiet
+        Print errors only.
+    verbose
+        Print the size and the time of each photo.
     """
-    # Before NumPy is imported: our threads are as many as there are cores, and BLAS needs none of its own.
+    # Before NumPy is imported: with one worker thread for each core, further threads
+    # of BLAS would only compete.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from colorizenet import batch
-    from colorizenet.colorizer import Colorizer
     from colorizenet.imaging.formats import FORMATS
-    from colorizenet.imaging.reading import MAX_PIXELS, read_image
-    from colorizenet.imaging.writing import choose_format, encode_image, write_image
-    from colorizenet.options import Options
+    from colorizenet.imaging.reading import MAX_PIXELS
+    from colorizenet.planning import plan_jobs
 
     if len(paths) == 0:
-        raise ConfigError("no photograph named; give files, folders, or - for stdin")
-    chosen = None if format == "keep" else format
-    to_stdout = out == DASH
-    if quality is not None and chosen is not None and not FORMATS[chosen].quality:
+        raise ConfigError("no photo was given; name files, folders, or - for standard input")
+    if quiet and verbose:
+        raise ConfigError("--quiet and --verbose exclude each other; leave one out")
+    style = console.Style(json=as_json, quiet=quiet, verbose=verbose)
+    if output.quality is not None and output.format and not FORMATS[output.format].quality:
         lossy = ", ".join(name for name, kind in FORMATS.items() if kind.quality)
-        raise ConfigError(f"--quality is for {lossy}, and {chosen} keeps every pixel; leave it out")
-    limit = max_pixels or MAX_PIXELS
-    streamed = Path(DASH) in paths
-    if (streamed or to_stdout) and (len(paths) > 1 or json or sheet):
         raise ConfigError(
-            "- is for one picture, without --json and --sheet; name files to color several"
+            f"--quality is for {lossy}, and {output.format} is lossless; leave it out"
         )
-    if to_stdout and not streamed and paths[0].is_dir():
-        raise ConfigError(
-            f"{quote(paths[0])} is a folder and --out - takes one picture; name a folder for the results"
-        )
-
-    if out and not (streamed or to_stdout) and _format_of(out) and not Path(out).is_dir():
-        raise ConfigError(f"--out {quote(out)} reads like a picture; name a folder for the results")
-    if streamed and out and not to_stdout:
-        chosen = chosen or _format_of(out)
-        if Path(out).exists() and not overwrite:
-            raise ConfigError(
-                f"{quote(out)} is there already; name another file with --out, or add --overwrite"
-            )
-    # Arguments that are wrong are found before the model is loaded, and that before any picture.
-    folder = Path(out or "colorized")
-    planned = (
-        [] if streamed or to_stdout else batch.plan(paths, folder, format=chosen, max_pixels=limit)
+    worker = batch.Worker(
+        model=model,
+        device=device,
+        options=options,
+        output=output,
+        max_pixels=max_pixels or MAX_PIXELS,
+        overwrite=overwrite,
+        skip_color=skip_color,
     )
-    if not (planned or streamed or to_stdout):
-        raise ConfigError(f"no photograph in {quote(paths[0])}; expected {', '.join(FORMATS)}")
-    if sheet and not _format_of(sheet):
-        raise ConfigError(
-            f"--sheet {quote(sheet)} names no format we write; end it in .png or .jpg"
-        )
-    if sheet and any(
-        sheet.resolve() in (job.source.resolve(), job.target.resolve()) for job in planned
-    ):
-        raise ConfigError(
-            f"--sheet {quote(sheet)} is one of the photographs or results; name another file"
-        )
-    cores = os.cpu_count() or 1
-    # Many pictures: each on one thread, and one more at once than there are cores, for one may wait for the disk.
-    # One picture: on all of them.
-    workers = jobs or max(1, min(8, cores + 1, len(planned)))
-    threads = max(1, cores // workers)
-    colorizer = Colorizer(model, device=provider, threads=threads)
-    choices: dict[str, Any] = {"strength": strength, "size": size, "tta": tta}
-    options = Options(**choices)
-    note = "" if no_note else colorizer.provenance_note
-
-    def in_color(image: "Image") -> "Image":
-        return colorizer(image, **choices)
-
-    if streamed or to_stdout:
-        source = sys.stdin.buffer.read() if streamed else paths[0]
-        image = read_image(source, max_pixels=limit)
-        fit = choose_format(image, chosen)
-        for line in (
-            *image.warnings,
-            *([f"{fit.reason}: {fit.format} is written"] if fit.reason else []),
-        ):
-            print(f"colorizenet: {line}", file=sys.stderr)
-        colored = dataclasses.replace(in_color(image), note=note)
-        _put(encode_image(colored, fit.format, quality=quality), out)
+    if Path(DASH) in paths or out == DASH:
+        if len(paths) > 1 or as_json or contact_sheet or suffix or dry_run or skip_color:
+            raise ConfigError(
+                "- is for one photo, without --json, --contact-sheet, --suffix, --dry-run and "
+                "--skip-color; name a folder with --out to use them"
+            )
+        _colorize_stream(paths[0], out, worker, style)
         return
 
-    console.told_reasons(planned)
-    # What the pixels depend on, beside the photograph
-    way = {
-        "version": __version__,
-        "model": colorizer.sha256,
-        "quality": quality,
-        "note": note,
-    } | choices
-    with batch.open_journal(folder, _json(way), planned) as journal:
-        batch.configure_libvips(threads)
-        done = batch.colorize_all(
-            planned,
-            in_color,
-            stream=lambda file, rows: colorizer.apply_strips(
-                file, colorizer.predict(file, options)[0], options, rows=rows
-            ),
-            journal=journal,
-            max_pixels=limit,
-            quality=quality,
-            note=note,
-            overwrite=overwrite,
-            workers=workers,
+    sources = _expand_patterns(paths)
+    if out and _detect_ending(out) and not Path(out).is_dir():
+        planned = [_plan_file(sources, Path(out), worker, suffix)]
+        folder = None
+    else:
+        folder = Path(out or "colorized")
+        planned = plan_jobs(
+            sources, folder, format=output.format, suffix=suffix, max_pixels=worker.max_pixels
         )
-        results = console.told(done, len(planned), as_json=json)
-    pairs = [(result.job.source, result.job.target) for result in results if not result.error]
-    if sheet and pairs:
-        write_image(sheet, batch.contact_sheet(pairs[:24]))
+    if not planned:
+        raise ConfigError(f"no photo in {quote(sources[0])}; expected {', '.join(FORMATS)}")
+    if contact_sheet:
+        _check_contact_sheet(contact_sheet, planned)
+    cores = os.cpu_count() or 1
+    # Many photos: one thread for each, and one photo more than cores, because one may
+    # wait for the disk. One photo: all cores work on it.
+    workers = jobs or max(1, min(8, cores + 1, len(planned)))
+    worker = dataclasses.replace(worker, threads=max(1, cores // workers), journal=folder)
+    loaded = worker.colorizer  # an unusable model or device is reported before any photo is read
+    if verbose:
+        console.print_message(
+            f"model {loaded.card.name} (SHA-256 {loaded.sha256[:12]}…) on {device}, "
+            f"{workers} photos at a time, threads for each: {worker.threads}"
+        )
+    if not quiet:
+        console.print_formats(planned)
+    if dry_run:
+        console.print_plan(planned, [worker.is_finished(job) for job in planned], style=style)
+        return
+    results = _run(planned, worker, workers, style)
+    pairs = [(each.job.source, each.job.target) for each in results if _has_result(each)]
+    if contact_sheet and pairs:
+        from colorizenet.imaging.contact_sheet import draw_contact_sheet
+        from colorizenet.imaging.writing import write_image
+
+        write_image(contact_sheet, draw_contact_sheet(pairs[:_CONTACT_SHEET], threads=cores))
     if any(result.error for result in results):
         sys.exit(1)
 
 
-def _json(value: object) -> str:
-    return json.dumps(value)
+def _run(
+    planned: "Sequence[Job]", worker: "Worker", workers: int, style: console.Style
+) -> "list[Done]":
+    """Colorize photos in threads and print what becomes of each."""
+    from colorizenet import batch
+    from colorizenet.journal import lock_results
+
+    results: list[Done] = []
+    started = time.perf_counter()
+
+    def explain() -> str:
+        # Photos that were being colorized at the time are finished, but not among the
+        # results.
+        finished = max(
+            sum(_has_result(result) for result in results),
+            sum(worker.is_finished(job) for job in planned),
+        )
+        again = "run the same command" + (" without --overwrite" if worker.overwrite else "")
+        return f"{finished} of {len(planned)} photos are finished; {again} to go on"
+
+    engine: batch.Engine = functools.partial(batch.run_threads, workers=workers)
+    batch.configure_libvips(worker.threads)
+    with explain_interruption(explain):
+        if worker.journal is None:
+            console.report(engine(planned, worker), len(planned), results, style=style)
+        else:
+            with lock_results(worker.journal, [job.target for job in planned]):
+                console.report(engine(planned, worker), len(planned), results, style=style)
+    if not style.quiet:
+        console.print_summary(results, time.perf_counter() - started)
+    return results
 
 
-def _format_of(path: str | Path) -> str | None:
-    """The format that the ending of a file names, a key of ``FORMATS``, or None."""
+def _has_result(result: "Done") -> bool:
+    return not result.error and result.skipped != "in color"
+
+
+def _expand_patterns(paths: Sequence[Path]) -> list[Path]:
+    """Replace patterns such as ``*.jpg`` by files, where no file has that very name.
+
+    Most shells do this; those of Windows do not.
+    """
+    expanded: list[Path] = []
+    for path in paths:
+        if os.path.lexists(path) or not glob.has_magic(str(path)):
+            expanded.append(path)
+            continue
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        if not found:
+            raise ConfigError(f"no file matches {quote(path)}; check the pattern")
+        expanded += map(Path, found)
+    return expanded
+
+
+def _plan_file(sources: Sequence[Path], out: Path, worker: "Worker", suffix: str) -> "Job":
+    """The job of ``--out FILE``, for one photo."""
+    from colorizenet.planning import Job
+
+    if len(sources) > 1 or sources[0].is_dir():
+        raise ConfigError(
+            f"--out {quote(out)} is a file and there may be several photos; "
+            "name a folder for the results"
+        )
+    if suffix:
+        raise ConfigError("--suffix is for a folder of results; leave it out, or name a folder")
+    _check_file(out, worker, sources[0])
+    return Job(sources[0], (out,), _choose_format(out, worker))
+
+
+def _check_file(out: Path, worker: "Worker", source: Path | None = None) -> None:
+    if source and out.exists() and source.exists() and out.samefile(source):
+        raise ConfigError(f"--out {quote(out)} is the photo itself; name another file")
+    if out.exists() and not worker.overwrite:
+        raise ConfigError(
+            f"{quote(out)} exists already; name another file with --out, or add --overwrite"
+        )
+
+
+def _choose_format(out: str | Path, worker: "Worker") -> str | None:
+    """The format of ``--format`` and of the extension, which must not differ."""
+    named, wanted = _detect_ending(out), worker.output.format
+    if named and wanted and named != wanted:
+        raise ConfigError(
+            f"--out {quote(out)} is a {named} file and --format is {wanted}; leave one of them out"
+        )
+    return named or wanted
+
+
+def _check_contact_sheet(path: Path, planned: "Sequence[Job]") -> None:
+    if not _detect_ending(path):
+        raise ConfigError(
+            f"--contact-sheet {quote(path)} has no format that can be written; "
+            "end it in .png or .jpg"
+        )
+    used = {each.resolve() for job in planned for each in (job.source, *job.targets)}
+    if path.resolve() in used:
+        raise ConfigError(
+            f"--contact-sheet {quote(path)} is one of the photos or results; name another file"
+        )
+
+
+def _detect_ending(path: str | Path) -> str | None:
+    """The format that the extension of a file names, a key of ``FORMATS``, or None."""
     from colorizenet.imaging.formats import FORMATS
 
-    suffix = Path(path).suffix.lower()
-    return next((name for name, kind in FORMATS.items() if suffix in kind.suffixes), None)
+    ending = Path(path).suffix.lower()
+    return next((name for name, kind in FORMATS.items() if ending in kind.suffixes), None)
 
 
-def _put(encoded: bytes, out: str | None) -> None:
-    """One picture to stdout, or to the file that ``out`` names."""
-    if out in (None, DASH):
-        if sys.stdout.isatty():
-            raise ConfigError(
-                "a picture is not for a terminal; name a file with --out, or redirect stdout"
-            )
+def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: console.Style) -> None:
+    """Colorize one photo from stdin, or to stdout."""
+    from colorizenet.files import write_atomically
+    from colorizenet.imaging.reading import read_image
+    from colorizenet.imaging.toning import is_colored
+    from colorizenet.imaging.writing import choose_format, encode_image
+
+    file = None if out in (None, DASH) else Path(out)
+    if path != Path(DASH) and path.is_dir():
+        raise ConfigError(f"{quote(path)} is a folder and --out - is for one photo; name a folder")
+    if file is None and sys.stdout.isatty():
+        raise ConfigError(
+            "an image file cannot be printed to a terminal; "
+            "name a file with --out, or redirect stdout"
+        )
+    if file and file.is_dir():
+        raise ConfigError(
+            f"{quote(file)} is a folder and a photo from stdin has no name; name a file with --out"
+        )
+    if file:
+        _check_file(file, worker)
+    format = _choose_format(file, worker) if file else worker.output.format
+    worker = dataclasses.replace(worker, threads=0)
+    colorizer = worker.colorizer
+    source = sys.stdin.buffer.read() if path == Path(DASH) else path
+    image = read_image(source, max_pixels=worker.max_pixels)
+    fit = choose_format(image, format)
+    if fit.reason and file and _detect_ending(file):
+        raise ImageError(
+            f"{quote(file)} cannot hold the result: {fit.reason}; name a {fit.format} file"
+        )
+    warnings = list(image.warnings)
+    if fit.reason:
+        warnings.append(f"{fit.reason}: {fit.format} is written")
+    if is_colored(image.pixels):
+        warnings.append("the photo is already in color, and its colors are replaced")
+    for line in () if style.quiet else warnings:
+        console.print_message(line)
+    colorized = colorizer(image, worker.options)
+    note = colorizer.provenance_note if worker.output.provenance else ""
+    encoded = encode_image(
+        dataclasses.replace(colorized, note=note), fit.format, quality=worker.output.quality
+    )
+    if file is None:
         sys.stdout.buffer.write(encoded)
         return
-    from colorizenet.files import write_atomically
-
-    assert out is not None
-    if Path(out).is_dir():
-        raise ConfigError(
-            f"{quote(out)} is a folder and a picture from stdin has no name; name a file with --out"
-        )
     try:
-        write_atomically(Path(out), encoded)
+        write_atomically(file, encoded)
     except OSError as error:
         raise ConfigError(
-            f"{quote(out)} cannot be written: {error.strerror}; choose another --out"
+            f"{quote(file)} cannot be written: {error.strerror}; choose another --out"
         ) from error

@@ -1,10 +1,10 @@
-"""What is said while many pictures are worked on: results to stdout, talk and progress to stderr."""
+"""Progress and messages on stderr; results on stdout."""
 
 import json
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from colorizenet.errors import quote
@@ -12,51 +12,107 @@ from colorizenet.errors import quote
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
 
-    from colorizenet.batch import Done, Job
+    from colorizenet.batch import Done
+    from colorizenet.planning import Job
 
-__all__ = ["progress", "told", "told_reasons"]
+__all__ = [
+    "Style",
+    "print_formats",
+    "print_message",
+    "print_plan",
+    "print_summary",
+    "progress",
+    "report",
+]
+
+_SKIPPED = {
+    "exists": "already there (--overwrite redoes them)",
+    "in color": "already in color",
+}
+"""What the summary says of photos that were skipped, by ``Done.skipped``."""
 
 
-def told_reasons(planned: "Sequence[Job]") -> None:
-    """Say once why pictures are not written as what they are, or as what was asked for."""
-    for (format, reason), count in Counter(
-        (job.format, job.reason) for job in planned if job.reason
-    ).items():
-        pictures = "1 picture is" if count == 1 else f"{count} pictures are"
-        print(f"colorizenet: {pictures} written as {format}: {reason}", file=sys.stderr)
+@dataclass(frozen=True, kw_only=True)
+class Style:
+    """How much is printed, and in which form."""
+
+    json: bool = False
+    """Whether stdout gets a JSON object for each photo instead of the path."""
+    quiet: bool = False
+    """Whether only errors are printed, and JSON if that was requested."""
+    verbose: bool = False
+    """Whether a line on stderr describes each photo."""
 
 
-def told(done: "Iterable[Done]", total: int, *, as_json: bool) -> "list[Done]":
-    """Say of each picture what became of it, with a progress bar where stderr is a terminal."""
-    results = []
-    started = time.perf_counter()
-    with progress("coloring") as shown:
+def print_message(message: object) -> None:
+    """Print one line to stderr."""
+    print(f"colorizenet: {message}", file=sys.stderr)
+
+
+def report(
+    done: "Iterable[Done]", total: int, results: "list[Done]", *, style: Style = Style()
+) -> None:
+    """Print the outcome of each photo as it comes, with a progress bar on a terminal.
+
+    Appends the outcomes to ``results``, which the caller has even after an
+    interruption.
+    """
+    with progress("colorizing") if not style.quiet else _Silent() as shown:
         bar = shown.add_task("", total=total)
         for result in done:
             results.append(result)
             shown.advance(bar)
-            for warning in result.warnings:
-                shown.console.out(f"colorizenet: {warning}", highlight=False)
+            # Not print: rich would read [names in brackets] as styles and wrap long
+            # lines.
+            if not style.quiet:
+                for line in (*result.warnings, *_describe(result, style.verbose)):
+                    shown.console.out(f"colorizenet: {line}", highlight=False)
             if result.error:
-                # rich would read [names in brackets] as colors and wrap long lines
                 shown.console.out(f"colorizenet: {result.error}", highlight=False)
-            if as_json:
-                print(_as_json(result), flush=True)
-            elif not result.error and not result.skipped:
-                print(quote(result.job.target), flush=True)
-    failed = sum(1 for result in results if result.error)
-    skipped = sum(1 for result in results if result.skipped)
-    written = total - failed - skipped
-    parts = [f"{written} colored in {time.perf_counter() - started:.1f} s"]
-    parts += [f"{skipped} there already (--overwrite redoes them)"] * bool(skipped) + [
-        f"{failed} failed"
-    ] * bool(failed)
-    print(", ".join(parts), file=sys.stderr)
-    return results
+            if style.json:
+                print(_encode(result), flush=True)
+            elif not (style.quiet or result.error or result.skipped):
+                for target in result.job.targets:
+                    print(quote(target), flush=True)
+
+
+def print_summary(results: "Sequence[Done]", seconds: float) -> None:
+    """Print the numbers of colorized, skipped and failed photos, and each failure."""
+    failed = [result for result in results if result.error]
+    skipped = Counter(result.skipped for result in results if result.skipped)
+    written = len(results) - len(failed) - skipped.total()
+    parts = [f"{written} colorized in {seconds:.1f} s"]
+    parts += [f"{count} {_SKIPPED[reason]}" for reason, count in sorted(skipped.items())]
+    parts += [f"{len(failed)} failed"] if failed else []
+    repeat = failed and len(results) > 1  # a single failure stands right above
+    print(", ".join(parts) + (":" if repeat else ""), file=sys.stderr)
+    for result in failed if repeat else ():
+        print(f"  {result.error}", file=sys.stderr)
+
+
+def print_formats(jobs: "Sequence[Job]") -> None:
+    """Print why some results have another format than was requested."""
+    reasons = Counter((job.format, job.reason) for job in jobs if job.reason)
+    for (format, reason), count in reasons.items():
+        photos = "1 photo is" if count == 1 else f"{count} photos are"
+        print_message(f"{photos} written as {format}: {reason}")
+
+
+def print_plan(jobs: "Sequence[Job]", finished: Sequence[bool], *, style: Style) -> None:
+    """Print what a run would do with each photo."""
+    for job, exists in zip(jobs, finished, strict=True):
+        if style.json:
+            print(json.dumps(_name(job) | {"status": "skipped" if exists else "planned"}))
+        elif not exists:
+            print(f"{quote(job.source)} -> {', '.join(quote(target) for target in job.targets)}")
+    if not style.quiet:
+        existing = f", {sum(finished)} {_SKIPPED['exists']}" if any(finished) else ""
+        count = len(jobs) - sum(finished)
+        print(f"{count} to colorize{existing}; nothing was written (--dry-run)", file=sys.stderr)
 
 
 class _Silent:
-    """What stands for a progress bar where stderr is no terminal; rich would take longer to import than a picture."""
+    """Replaces the progress bar without a terminal, because importing rich is slow."""
 
     def __enter__(self) -> "_Silent":
         return self
@@ -77,9 +133,11 @@ class _Silent:
         print(line, file=sys.stderr)
 
 
-def progress(doing: str) -> "Progress | _Silent":
-    """A bar on stderr with pictures a second and the time left; without a terminal it is silent, and messages are
-    plain lines."""
+def progress(activity: str) -> "Progress | _Silent":
+    """A progress bar on stderr with photos per second and the time left.
+
+    Where stderr is not a terminal there is no bar, and messages are plain lines.
+    """
     if not sys.stderr.isatty():
         return _Silent()
     from rich.console import Console
@@ -98,26 +156,39 @@ def progress(doing: str) -> "Progress | _Silent":
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
     return Progress(
-        *(TextColumn(doing), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()),
+        *(TextColumn(activity), BarColumn(), MofNCompleteColumn(), Speed(), TimeRemainingColumn()),
         console=Console(stderr=True),
         transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # results on their way to a file are not for the terminal
+        redirect_stdout=sys.stdout.isatty(),  # results that go to a file stay out of the terminal
     )
 
 
-def _as_json(result: "Done") -> str:
-    status = "failed" if result.error else "skipped" if result.skipped else "colored"
-    record: dict[str, Any] = {
-        "source": str(result.job.source),
-        "target": str(result.job.target),
-        "status": status,
-    }
+def _describe(result: "Done", verbose: bool) -> list[str]:
+    """The line of ``-v`` about a photo, or nothing."""
+    if not verbose or result.error:
+        return []
+    if result.skipped:
+        return [f"{quote(result.job.source)}: skipped, {result.skipped}"]
+    size = f"{result.width} x {result.height}"
+    return [f"{quote(result.job.source)}: {size} in {result.seconds:.2f} s"]
+
+
+def _name(job: "Job") -> dict[str, Any]:
+    return {"source": str(job.source), "target": str(job.target)}
+
+
+def _encode(result: "Done") -> str:
+    """The outcome of a photo as a line of JSON."""
+    job = result.job
+    status = "failed" if result.error else "skipped" if result.skipped else "colorized"
+    record = _name(job) | {"status": status}
     if result.error:
         record["error"] = result.error
-    if status == "colored":
-        record |= {
-            "width": result.width,
-            "height": result.height,
-            "seconds": round(result.seconds, 3),
-        }
+    if result.skipped:
+        record["reason"] = result.skipped
+    if status == "colorized":
+        record["width"], record["height"] = result.width, result.height
+        record["seconds"] = round(result.seconds, 3)
+        changed = [f"written as {job.format}: {job.reason}"] if job.reason else []
+        record["warnings"] = [*result.warnings, *changed]
     return json.dumps(record)

@@ -2,163 +2,169 @@
 
 import shlex
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
-import cyclopts
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from colorizenet.cli import console
-from colorizenet.cli.app import Flag, app, require_training
+from colorizenet.cli.app import (
+    Flag,
+    app,
+    expand_settings,
+    explain_interruption,
+    require_training,
+)
 from colorizenet.errors import ConfigError, quote
+from colorizenet.options import Options, choices
 
-if TYPE_CHECKING:
-    pass
+Metric = Literal["lpips_alex", "lpips_vgg", "frechet_inception", "frechet_efficientnet_lite0"]
+
+
+_NO_DEFAULT = Parameter(show_default=False)
+"""For tuples, whose defaults would be written in Python."""
 
 
 @app.command
+@expand_settings
 def evaluate(
     source: str,
     /,
     *,
-    model: tuple[str, ...] = ("default",),
-    against: tuple[str, ...] = (),
-    also: tuple[
-        Literal["lpips_alex", "lpips_vgg", "frechet_inception", "frechet_efficientnet_lite0"], ...
-    ] = (),
-    weights: tuple[str, ...] = (),
+    model: Annotated[tuple[str, ...], _NO_DEFAULT] = ("default",),
+    predictions: Annotated[tuple[str, ...], _NO_DEFAULT] = (),
+    metric: Annotated[tuple[Metric, ...], _NO_DEFAULT] = (),
+    metric_weights: Annotated[tuple[str, ...], _NO_DEFAULT] = (),
     split: Literal["train", "val", "test"] | None = None,
-    strength: Annotated[float, Parameter(validator=cyclopts.validators.Number(gte=0, lte=2))] = 1.0,
-    colorfulness: Annotated[
-        float | None, Parameter(validator=cyclopts.validators.Number(gt=0))
-    ] = None,
-    size: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=32, lte=4096))] = 256,
+    options: Options = Options(),
+    match_colorfulness: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    picture_size: Annotated[int, Parameter(validator=Number(gte=32, lte=4096))] = 256,
     full: Flag = False,
-    limit: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
-    jobs: Annotated[int | None, Parameter(validator=cyclopts.validators.Number(gte=1))] = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    device: str = "cpu",
+    jobs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     report_json: Path | None = None,
     report_html: Path | None = None,
 ) -> None:
-    """Measure models, and rivals' pictures, on color photographs: by docs/protocol.md.
+    """Measure models, and pictures from other tools, on color photographs.
 
-    The table goes to stdout. Rows that keep one honest come first: gray (doing nothing), truth (our own
-    pipeline with the true colors), and true but small chroma.
+    The photographs are turned gray, colorized, and compared with the originals, as
+    docs/protocol.md defines. Prints a table with a column for each model. Reference
+    columns come first: gray (no color), truth (the true colors through the same
+    pipeline), and oracle 4x and 8x (the true colors at low resolution).
 
     Parameters
     ----------
     source
-        Folder of color photographs of any depth, or .tar shards: a folder of them, one, or a pattern.
+        Folder of color photographs, searched recursively, or .tar shards: one, a folder
+        of them, or a brace pattern.
     model
-        A model inside the package or an .onnx file of ours; may be given several times.
-    against
-        NAME=DIR: a folder of pictures colored by somebody else, with the photographs' file stems.
-    also
-        A metric that needs the extra `train`: LPIPS of AlexNet or VGG16, or the Fréchet distance of named
-        features. frechet_inception is the standard FID.
-    weights
-        NAME=FILE: weights of a network of these metrics (alexnet, vgg16, lpips_alex, lpips_vgg, inception,
-        efficientnet_lite0), instead of those that are downloaded or installed.
+        Name of a model inside the package, or an ONNX file exported by ColorizeNet.
+        Repeat it to compare models. By default the model named default.
+    predictions
+        NAME=DIR: pictures colorized by another tool, with the photographs' file names
+        (the extension may differ). Repeat it to compare tools.
+    metric
+        A further metric: LPIPS of AlexNet or VGG16, or a Fréchet distance.
+        frechet_inception is the standard FID. Needs the extra `train`. Repeat it for
+        more.
+    metric_weights
+        NAME=FILE: weights of a network of these metrics (alexnet, vgg16, lpips_alex,
+        lpips_vgg, inception, efficientnet_lite0). By default they are downloaded or
+        come with the extra.
     split
-        Take only this split of the photographs, by the rules of training.
-    strength
-        How much color: 0 is gray, 1 what the model predicts, 2 twice as much.
-    colorfulness
-        Give each model the strength, up to 2, at which its pictures are in the mean so colorful, instead of
-        --strength: a fair comparison, since strong colors cost errors. Rivals' pictures stay as they are.
-    size
+        Use only this split of the photographs, split as for training.
+    match_colorfulness
+        Choose the strength of each model, up to 2, so that its pictures have this mean
+        colorfulness. Replaces --strength. Comparisons are fairer this way, because
+        stronger colors raise most errors.
+    picture_size
         Side of the center squares that are compared, in pixels.
     full
-        Compare whole photographs, at their own size.
+        Compare whole photographs at their own size.
     limit
-        At most so many pictures, from the first.
+        Use only the first N photographs.
+    device
+        Where the networks run: cpu, cuda, or another device that ONNX Runtime offers.
     jobs
-        Pictures worked on at once (default: one a core).
+        Number of photographs measured at a time. By default one per core.
     report_json
-        Write every figure of every picture, intervals and comparisons to this file.
+        Write all values, confidence intervals and comparisons to this file.
     report_html
-        Write a page with tables, plots and pictures to this file.
+        Write a page with tables, charts and example pictures to this file.
     """
-    from colorizenet.colorizer import Colorizer
-    from colorizenet.evaluation.protocol import evaluate as measure
-
-    rivals, files = (
-        _named_paths("--against", "NAME=DIR", against),
-        _named_paths("--weights", "NAME=FILE", weights),
-    )
-    if size % 2:
-        raise ConfigError(f"--size {size} is odd; give an even number of pixels, such as 256")
-    if colorfulness is not None and strength != 1:
-        raise ConfigError("--colorfulness chooses the strength; leave out --strength")
+    folders = _parse_paths("--predictions", "NAME=DIR", predictions)
+    files = _parse_paths("--metric-weights", "NAME=FILE", metric_weights)
+    if picture_size % 2:
+        raise ConfigError(
+            f"--picture-size {picture_size} is odd; give an even number of pixels, such as 256"
+        )
+    if match_colorfulness is not None and options.strength != Options().strength:
+        raise ConfigError("--match-colorfulness chooses the strength; leave out --strength")
     for path in (report_json, report_html):
         if path and not path.resolve().parent.is_dir():
             raise ConfigError(
-                f"{quote(path.parent)} does not exist; make it, or write the report elsewhere"
+                f"{quote(path.parent)} does not exist; create it, or write the report elsewhere"
             )
+
+    from colorizenet.colorizer import Colorizer
+    from colorizenet.evaluation.protocol import evaluate as run_evaluation
+
     colorizers = {
-        Path(name).stem if name.endswith(".onnx") else name: Colorizer(name, threads=1)
+        Path(name).stem if name.endswith(".onnx") else name: Colorizer(
+            name, device=device, threads=1
+        )
         for name in model
     }
-    if len(colorizers) < len(model) or colorizers.keys() & rivals.keys():
+    if len(colorizers) < len(model) or colorizers.keys() & folders.keys():
         raise ConfigError(
-            "two rows would have the same name; rename a file, or choose another NAME for --against"
+            "two models or predictions have the same name; rename a file, or choose another "
+            "NAME for --predictions"
         )
+    further = _build_metrics(metric, files, device)
+    settings = {
+        "model": model,
+        "predictions": predictions,
+        "metric": metric,
+        "metric_weights": metric_weights,
+        "split": split,
+        **{choice.name: getattr(options, choice.name) for choice in choices(Options)},
+        "match_colorfulness": match_colorfulness,
+        "picture_size": None if full else picture_size,
+        "full": full,
+        "limit": limit,
+        "device": None if device == "cpu" else device,
+    }
 
-    of_pairs, of_sets = {}, {}
-    if also:
-        require_training()
-        from colorizenet.training.losses.perceptual import pair_metrics, set_metrics
-
-        of_pairs = pair_metrics([name for name in also if name.startswith("lpips")], weights=files)
-        of_sets = set_metrics([name for name in also if name.startswith("frechet")], weights=files)
-
-    repeated = ["colorizenet", "evaluate", source]
-    repeated += [word for name in model for word in ("--model", name)]
-    repeated += [word for each in against for word in ("--against", each)]
-    repeated += [word for name in also for word in ("--also", name)]
-    repeated += [word for each in weights for word in ("--weights", each)]
-    repeated += ["--split", split] * bool(split) + ["--strength", f"{strength:g}"] * (strength != 1)
-    repeated += [] if colorfulness is None else ["--colorfulness", f"{colorfulness:g}"]
-    repeated += ["--full"] if full else ["--size", str(size)]
-    repeated += ["--limit", str(limit)] * bool(limit)
-
-    with console.progress("measuring") as progress:
+    with (
+        console.progress("measuring") as progress,
+        explain_interruption(lambda: "no report was written; run the same command again"),
+    ):
         bar = progress.add_task("", total=None)
-        report = measure(
+        report = run_evaluation(
             colorizers,
             source,
+            options=options,
             split=split,
-            against=rivals,
-            strength=strength,
-            colorfulness=colorfulness,
-            size=size,
+            predictions=folders,
+            match_colorfulness=match_colorfulness,
+            picture_size=picture_size,
             full=full,
             limit=limit,
-            command=shlex.join(repeated),
-            pair_metrics=of_pairs,
-            set_metrics=of_sets,
-            workers=jobs,
-            told=lambda done, total: progress.update(bar, completed=done, total=total),
+            jobs=jobs,
+            command=_format_command(source, settings),
+            on_progress=lambda done, total: progress.update(bar, completed=done, total=total),
+            **further,
         )
-    for failed in report.failed:
-        print(f"colorizenet: {failed}", file=sys.stderr)
-    heads, lines = report.table()
-    widths = [max(len(line[i]) for line in (heads, *lines)) for i in range(len(heads))]
-    for name in () if colorfulness is None else colorizers:
-        print(
-            f"colorizenet: {name} with --strength {report.about[name]['strength']:.4g}",
-            file=sys.stderr,
-        )
+    for message in report.failed + report.skipped:
+        console.print_message(message)
+    for name in () if match_colorfulness is None else colorizers:
+        strength = report.about[name]["strength"]
+        console.print_message(f"{name} has --strength {strength:.4g}")
     print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
-    for line in (heads, *lines):
-        print(
-            "  ".join(
-                [
-                    line[0].ljust(widths[0]),
-                    *(w.rjust(n) for w, n in zip(line[1:], widths[1:], strict=True)),
-                ]
-            )
-        )
-    for line in report.verdicts():
+    for line in (*_format_table(*report.build_table()), *report.describe_comparisons()):
         print(line)
     if report_json:
         report.to_json(report_json)
@@ -168,12 +174,59 @@ def evaluate(
         sys.exit(1)
 
 
-def _named_paths(flag: str, form: str, given: tuple[str, ...]) -> dict[str, Path]:
-    """``NAME=PATH``, each with a name of its own."""
-    named: dict[str, Path] = {}
-    for each in given:
-        name, _, path = each.partition("=")
-        if not (name and path) or name in named:
-            raise ConfigError(f"{flag} {quote(each)} is not {form} with a name of its own")
-        named[name] = Path(path)
-    return named
+def _build_metrics(
+    names: tuple[Metric, ...], weights: dict[str, Path], device: str
+) -> dict[str, Any]:
+    """The metrics that need the extra ``train``, as arguments of the evaluation."""
+    if not names:
+        return {}
+    require_training()
+    from colorizenet.training.metrics import build_pair_metrics, build_set_metrics
+
+    pairs = [name for name in names if name.startswith("lpips")]
+    sets = [name for name in names if name.startswith("frechet")]
+    torch_device = "cuda" if device == "cuda" else "cpu"  # other names are ONNX Runtime's
+    return {
+        "pair_metrics": build_pair_metrics(pairs, weights=weights, device=torch_device),
+        "set_metrics": build_set_metrics(sets, weights=weights, device=torch_device),
+    }
+
+
+def _parse_paths(flag: str, form: str, given: tuple[str, ...]) -> dict[str, Path]:
+    """``NAME=PATH`` arguments by name. Names must differ."""
+    paths: dict[str, Path] = {}
+    for argument in given:
+        name, _, path = argument.partition("=")
+        if not (name and path):
+            raise ConfigError(f"{flag} {quote(argument)} has no name or no path; give {form}")
+        if name in paths:
+            raise ConfigError(f"{flag} gives the name {quote(name)} twice; choose another")
+        paths[name] = Path(path)
+    return paths
+
+
+def _format_command(source: str, settings: dict[str, Any]) -> str:
+    """The command that repeats an evaluation; defaults are left out."""
+    words = ["colorizenet", "evaluate", source]
+    defaults: dict[str, Any] = {choice.name: choice.default for choice in choices(Options)}
+    for name, value in settings.items():
+        if value != defaults.get(name):
+            words += _format_flag(f"--{name.replace('_', '-')}", value)
+    return shlex.join(words)
+
+
+def _format_flag(flag: str, value: Any) -> Iterator[str]:
+    for each in value if isinstance(value, tuple) else (value,):
+        if each is True:
+            yield flag
+        elif each is not None and each is not False:
+            yield from (flag, f"{each:g}" if isinstance(each, float) else str(each))
+
+
+def _format_table(headings: list[str], lines: list[list[str]]) -> Iterator[str]:
+    """Lines of text, with the first column aligned left and the others right."""
+    rows = [headings, *lines]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(headings))]
+    for first, *others in rows:
+        cells = [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join([first.ljust(widths[0]), *cells])

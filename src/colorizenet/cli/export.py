@@ -1,14 +1,11 @@
-"""``colorizenet export``: write the network of a run as an ONNX file."""
+"""``colorizenet export RUN``: write the network of a run as an ONNX file."""
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from colorizenet.cli.app import app, require_training
 from colorizenet.errors import ConfigError, quote
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command
@@ -18,57 +15,71 @@ def export(
     *,
     out: Path,
     checkpoint: Literal["best", "last"] = "best",
-    weights: Literal["half", "byte"] = "half",
-    blend: Path | None = None,
-    share: float = 0.5,
+    dtype: Literal["fp32", "fp16", "int8"] = "fp16",
+    average_with: Path | None = None,
+    alpha: float = 0.5,
     name: str | None = None,
     license: str = "",
-    limits: str = "",
-    figures: Path | None = None,
+    limitations: str = "",
+    metrics: Path | None = None,
 ) -> None:
-    """Write the network of a training run as an ONNX file, proven equal to it.
+    """Write the network of a run as an ONNX file that gives the same colors.
 
     Parameters
     ----------
     run
-        Folder of the run.
+        Run folder.
     out
         The .onnx file to write.
     checkpoint
-        Of the lowest validation loss (of a game: the best choice), or the last.
-    weights
-        How they are stored: in half precision, or in a byte each for a file of half the size and colors a little off.
-    blend
-        Folder of a run that this one started from, or that started where it did: its weights are mixed with this one's.
-    share
-        How much of each weight is to be that run's, between 0 and 1.
+        The checkpoint with the best validation score, or the last.
+    dtype
+        How weights are stored. int8 halves the file once more and changes colors a
+        little. fp32 is used where fp16 cannot hold the weights.
+    average_with
+        Run folder of the same network, for example of the run that this one started
+        from. The weights of the two are averaged.
+    alpha
+        Share of --average-with in the average, between 0 and 1.
     name
-        What the model is called on its card (default: the name of the run's folder).
+        Name of the model on its card (default: name of the run folder).
     license
         Terms of use, for the card.
-    limits
-        What the model is known to get wrong, for the card.
-    figures
-        A JSON file of measured figures, for the card.
+    limitations
+        Known weaknesses, for the card.
+    metrics
+        JSON file of measured metrics, {"NAME": NUMBER}, for the card.
     """
     require_training()
     from colorizenet.training.export import export_run
 
-    described = {"name": name or run.resolve().name, "license": license, "limitations": limits}
-    try:
-        measured = json.loads(figures.read_text()) if figures else {}
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{quote(figures)} cannot be read as JSON ({quote(error)}); give an object of numbers"
-        ) from error
+    fields = {"license": license, "limitations": limitations, "metrics": _read_metrics(metrics)}
+    if name:
+        fields["name"] = name
     export_run(
         run,
         out,
         checkpoint=checkpoint,
-        weights=weights,
-        blend=blend,
-        share=share,
-        metrics=measured,
-        **described,
+        dtype=dtype,
+        average_with=average_with,
+        alpha=alpha,
+        **fields,
     )
     print(quote(out))
+
+
+def _read_metrics(path: Path | None) -> dict[str, float]:
+    """Read a JSON file of numbers by name."""
+    if path is None:
+        return {}
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{quote(path)} cannot be read as JSON ({quote(error)}); give an object of numbers"
+        ) from error
+    if not isinstance(metrics, dict) or not all(
+        isinstance(value, int | float) for value in metrics.values()
+    ):
+        raise ConfigError(f'{quote(path)} is not of the form {{"NAME": NUMBER}}; give numbers')
+    return metrics

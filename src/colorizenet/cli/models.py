@@ -1,13 +1,9 @@
-"""``colorizenet models`` and ``colorizenet info``: what models there are, and their cards."""
+"""``colorizenet models`` and ``colorizenet info``: shipped models and their cards."""
 
 import dataclasses
 import json
-from typing import TYPE_CHECKING
 
 from colorizenet.cli.app import app
-
-if TYPE_CHECKING:
-    pass
 
 
 @app.command
@@ -17,29 +13,25 @@ def models() -> None:
 
     for name in shipped_models():
         card = load_model(name).card
-        figures = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
-        print(
-            f"{name}  {model_path(name).stat().st_size / 1e6:.1f} MB, {card.parameters / 1e6:.1f}M parameters"
-        )
-        print(f"    {card.license}\n    {figures}")
+        megabytes = model_path(name).stat().st_size / 1e6
+        metrics = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
+        print(f"{name}  {megabytes:.1f} MB, {card.parameters / 1e6:.1f}M parameters")
+        print(f"    {card.license}\n    {metrics}")
 
 
 @app.command
 def info(model: str, /) -> None:
-    """Print what a model file says about itself: its card, as JSON, with the file's SHA-256.
+    """Print the card of a model file as JSON, with the SHA-256 of the file.
 
     Parameters
     ----------
     model
-        A model inside the package (see `colorizenet models`) or an .onnx file of ours.
+        A model inside the package (see `colorizenet models`) or an ONNX file exported
+        by ColorizeNet.
     """
     from colorizenet.modelfile import load_model
 
     loaded = load_model(model)
-    print(
-        json.dumps(
-            {"sha256": loaded.sha256} | dataclasses.asdict(loaded.card),
-            ensure_ascii=False,
-            indent=2,
-        )
-    )
+    card = {"sha256": loaded.sha256} | dataclasses.asdict(loaded.card)
+    card["inputs"] = [each._asdict() for each in loaded.card.inputs]
+    print(json.dumps(card, ensure_ascii=False, indent=2))

@@ -3,8 +3,10 @@
 import dataclasses
 import logging
 import sys
+import threading
+import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import cyclopts
 from cyclopts import Parameter
@@ -12,95 +14,137 @@ from cyclopts import Parameter
 from colorizenet.cli.app import SERVING, Flag, app, require_extra
 from colorizenet.errors import ConfigError, quote
 
-if TYPE_CHECKING:
-    pass
+AtLeast0 = Parameter(validator=cyclopts.validators.Number(gte=0))
+AtLeast1 = Parameter(validator=cyclopts.validators.Number(gte=1))
+AtLeast2 = Parameter(validator=cyclopts.validators.Number(gte=2))
+Positive = Parameter(validator=cyclopts.validators.Number(gt=0))
+Port = Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))
 
 
 @app.command
 def serve(
     *,
     host: str = "127.0.0.1",
-    port: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0, lte=65535))] = 8000,
+    port: Annotated[int, Port] = 8000,
     model: tuple[str, ...] = ("default",),
-    provider: str = "cpu",
-    ui: Annotated[bool, Parameter(negative="--no-ui", show_default=False)] = True,
+    device: str = "cpu",
+    open: Flag = False,
+    no_page: Flag = False,
     token: Annotated[str | None, Parameter(env_var="COLORIZENET_TOKEN", show_default=False)] = None,
+    token_file: Path | None = None,
     insecure: Flag = False,
     origin: tuple[str, ...] = (),
-    max_bytes: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=1))] = 100_000_000,
-    max_pixels: Annotated[
-        int, Parameter(validator=cyclopts.validators.Number(gte=1))
-    ] = 100_000_000,
-    concurrency: Annotated[
-        int | None, Parameter(validator=cyclopts.validators.Number(gte=2))
-    ] = None,
-    queue: Annotated[int, Parameter(validator=cyclopts.validators.Number(gte=0))] = 32,
-    seconds: Annotated[float, Parameter(validator=cyclopts.validators.Number(gt=0))] = 120.0,
+    max_bytes: Annotated[int, AtLeast1] = 100_000_000,
+    max_pixels: Annotated[int, AtLeast1] = 100_000_000,
+    concurrency: Annotated[int | None, AtLeast2] = None,
+    queue: Annotated[int, AtLeast0] = 32,
+    timeout: Annotated[float, Positive] = 120.0,
 ) -> None:
-    """Serve people a page and programs an API, until it is stopped; what was accepted is finished.
+    """Run the web page and the HTTP API. Ctrl-C finishes running requests, then stops.
 
-    On this machine only, unless there is a token. See docs/serving.md.
+    Only this machine can connect, unless there is a token. See docs/serving.md.
 
     Parameters
     ----------
     host
-        Address to listen on; one that other machines reach needs --token or --insecure.
+        Address to listen on. An address that other machines can reach requires a token
+        or --insecure.
     port
         Port to listen on; 0 takes a free one.
     model
-        A model inside the package or an .onnx file of ours; may be given several times, and the first is
-        what clients get who name none.
-    provider
-        Where the networks run: cpu, or what your onnxruntime offers, such as cuda.
-    ui
-        The page; without it there is the API only, and Gradio is not needed.
+        Name of a model inside the package, or an ONNX file exported by ColorizeNet. May
+        be given several times; requests that name no model use the first.
+    device
+        Where the networks run: cpu, or another device of your onnxruntime, such as
+        cuda.
+    open
+        Open the page in a browser.
+    no_page
+        Run the API only. Gradio is not needed then.
     token
-        What clients must send, as `Authorization: Bearer TOKEN` or as a password of any user. Better given in the
-        environment as COLORIZENET_TOKEN, because a command line can be seen by others.
+        Secret that clients must send, as `Authorization: Bearer TOKEN` or as the
+        password of any user. Other users of this machine can read a command line, so
+        prefer the environment variable COLORIZENET_TOKEN or --token-file.
+    token_file
+        File that holds the token.
     insecure
-        Listen where other machines reach it although there is no token.
+        Allow an address that other machines can reach without a token.
     origin
-        An origin such as https://photos.example whose pages may use the API (CORS); may be given several times.
+        Origin of another site whose pages may use the API (CORS), such as
+        https://photos.example. May be given several times.
     max_bytes
-        Largest file taken.
+        Size of the largest file that is accepted.
     max_pixels
-        Largest picture decoded.
+        Number of pixels of the largest photo that is accepted.
     concurrency
-        Pictures worked on at once, each by one thread (default: one more than there are cores).
+        Photos colorized at once, each by one thread. By default one more than there are
+        cores.
     queue
-        Pictures that may wait, and as many of over 8 million pixels; past it clients are told to try again.
-    seconds
-        How long a picture may take to arrive, and then to be colored.
+        Photos that may wait for a thread. Photos of more than 8 million pixels have a
+        queue of the same length of their own. Further requests get status 503 and a
+        time to retry.
+    timeout
+        Seconds that a photo may take to arrive, and then again to be colorized.
     """
-    require_extra("serve", "serving", SERVING if ui else SERVING[:-1])
+    require_extra("serve", "serving", SERVING[:-1] if no_page else SERVING)
     from colorizenet.colorizer import Colorizer
-    from colorizenet.serving import http as server
+    from colorizenet.serving import http
+    from colorizenet.serving.access import Access, is_loopback
     from colorizenet.serving.jobs import Limits
 
-    if not (server.is_loopback(host) or token or insecure):
+    if open and no_page:
+        raise ConfigError("--open opens the page, which --no-page leaves out; use only one of them")
+    if token_file is not None:
+        token = _read_token(token_file, token)
+    if not (is_loopback(host) or token or insecure):
         raise ConfigError(
-            f"{quote(host)} is reached by other machines and there is no token; give one in COLORIZENET_TOKEN, "
-            "or say --insecure"
+            f"other machines can reach {quote(host)} and there is no token; "
+            "set COLORIZENET_TOKEN, or use --insecure"
         )
     names = [Path(name).stem if name.endswith(".onnx") else name for name in model]
     if len(set(names)) < len(names):
-        raise ConfigError("two models would have the same name; rename a file")
-    limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, queue=queue, seconds=seconds)
-    if concurrency:
+        raise ConfigError(
+            f"two models have the same name ({quote(', '.join(names))}); rename one of the files"
+        )
+    limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, queue=queue, timeout=timeout)
+    if concurrency is not None:
         limits = dataclasses.replace(limits, concurrency=concurrency)
     hosts = None if token or insecure else frozenset({"localhost", "127.0.0.1", "::1", host})
     logging.basicConfig(level=logging.WARNING, format="colorizenet: %(message)s", stream=sys.stderr)
-    server.serve(
+
+    def announce(url: str) -> None:
+        what = "the API" if no_page else "the page and the API"
+        print(f"serving {what} at {url}", file=sys.stderr, flush=True)
+        if open:  # some browsers block until they are closed
+            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+
+    http.serve(
         {
-            name: Colorizer(each, device=provider, threads=1)
+            name: Colorizer(each, device=device, threads=1)
             for name, each in zip(names, model, strict=True)
         },
         limits=limits,
-        access=server.Access(token=token, hosts=hosts, origins=frozenset(origin)),
+        access=Access(token=token, hosts=hosts, origins=frozenset(origin)),
         host=host,
         port=port,
-        with_page=ui,
-        told=lambda url: print(
-            f"{'the page and the API' if ui else 'the API'}: {url}", file=sys.stderr, flush=True
-        ),
+        with_page=not no_page,
+        announce=announce,
     )
+
+
+def _read_token(file: Path, token: str | None) -> str:
+    if token:
+        raise ConfigError(
+            f"there is a token file, {quote(file)}, and also a token in --token or "
+            "COLORIZENET_TOKEN; use only one of them"
+        )
+    try:
+        content = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise ConfigError(
+            f"the token file {quote(file)} cannot be read: {reason}; give a readable text file"
+        ) from error
+    if not content:
+        raise ConfigError(f"the token file {quote(file)} is empty; write the token into it")
+    return content

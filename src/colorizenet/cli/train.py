@@ -1,107 +1,213 @@
-"""``colorizenet train``: train a network by a recipe."""
+"""``colorizenet train RECIPE``: train a network."""
 
 import logging
 import os
+import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import App, Parameter
 
-from colorizenet.cli.app import app, require_training
+from colorizenet.cli import console
+from colorizenet.cli.app import app, explain_interruption, require_training
 from colorizenet.errors import ConfigError, quote
 
 if TYPE_CHECKING:
-    pass
+    from colorizenet.training.config import RunConfig
+
+__all__ = ["mount_recipes"]
+
+app.command(
+    App(
+        name="train",
+        help="Train a network by a recipe. `train RECIPE --help` lists all settings of a recipe.",
+    )
+)
 
 
 def mount_recipes() -> None:
-    """Make each recipe a sub-command of `train`, whose defaults are its own, or those of the run resumed.
-
-    Done only when they are asked for: finding them takes the seconds that torch takes.
-    """
+    """Add a sub-command of `train` for each recipe. This imports torch."""
     require_training()
-    from colorizenet.training.config import RunConfig, as_dict, from_json, offered, plain
     from colorizenet.training.recipes import RECIPES
-
-    def command(name: str, recipe: Callable[[], RunConfig]) -> App:
-        def train(
-            *,
-            config: Annotated[offered(recipe()) | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
-            out: Path | None = None,
-            resume: Path | None = None,
-        ) -> None:
-            """
-            Parameters
-            ----------
-            out
-                Folder of the run (default: runs/RECIPE-TIME).
-            resume
-                Folder of a run that was stopped, to go on with; its settings are the defaults.
-            """
-            from colorizenet.training.fit import fit
-
-            folder = resume or out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
-            logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-            fit(
-                plain(config or recipe()),
-                folder,
-                recipe=name,
-                resume=resume is not None,
-                progress=sys.stderr.isatty(),
-                # What torchrun tells the processes that it starts.
-                devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
-                nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
-            )
-            if os.environ.get("RANK", "0") == "0":
-                print(quote(folder))
-
-        def resumed(app: App, commands: tuple[str, ...], arguments: Any) -> None:
-            """Where a run is resumed, its settings stand as if the user had typed them."""
-            folder = next(
-                (str(a.tokens[0].value) for a in arguments if a.name == "--resume" and a.tokens),
-                None,
-            )
-            if folder is None:
-                return
-            config = from_json(Path(folder) / "config.json")
-            for part in ("network", "task"):
-                kind = getattr(config, part).kind
-                if kind != getattr(recipe(), part).kind:
-                    raise ConfigError(
-                        f"{quote(folder)} is a run of the {part} {kind}, which the recipe {name} "
-                        "does not train; resume it with the recipe it was started with"
-                    )
-            values = cyclopts.config.Dict(
-                _without_kinds(as_dict(config)), use_commands_as_keys=False, source=folder
-            )
-            values(app, commands, arguments)
-
-        return App(
-            name=name,
-            help=recipe.__doc__ or "",
-            config=[resumed],
-            default_parameter=Parameter(
-                negative=(), consume_multiple=True
-            ),  # --network.widths 32 64 128
-            default_command=train,
-        )
 
     for name, recipe in RECIPES.items():
         if name not in app["train"]:
-            app["train"].command(command(name, recipe))
+            app["train"].command(_make_command(name, recipe))
 
 
-def _without_kinds(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as flags have them: the kind of a network is the recipe's to say."""
-    return {
-        name: _without_kinds(value) if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if name != "kind"
-    }
+def _make_command(name: str, recipe: "Callable[[], RunConfig]") -> App:
+    from colorizenet.training.config import config_type_with_defaults
+
+    Settings = config_type_with_defaults(recipe())  # noqa: N806
+
+    def train(
+        *,
+        settings: Annotated[Settings | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+        config: Path | None = None,
+        out: Path | None = None,
+        resume: Path | None = None,
+        logger: Literal["tensorboard", "csv", "wandb", "mlflow"] = "tensorboard",
+    ) -> None:
+        """
+        Parameters
+        ----------
+        config
+            A config.json of a run of the same recipe: its settings become the defaults.
+        out
+            Run folder (default: runs/RECIPE-TIME).
+        resume
+            Folder of an interrupted run to go on with. Its settings are the defaults.
+        logger
+            Where losses, learning rate and speed are logged, over pictures seen.
+        """
+        from colorizenet.training.config import to_run_config
+
+        folder = resume or out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+        _run(
+            to_run_config(settings or Settings()),
+            folder,
+            recipe=name,
+            resume=resume is not None,
+            logger=logger,
+        )
+
+    def use_config(app: App, commands: tuple[str, ...], arguments: Any) -> None:
+        """Let the settings of --config or --resume take the place of the recipe's."""
+        given = {each.name: each.tokens[0].value for each in arguments if each.tokens}
+        resume, config, out = (given.get(f"--{name}") for name in ("resume", "config", "out"))
+        if resume and (config or out):
+            raise ConfigError(
+                f"--resume goes on in its folder with its own settings; leave out "
+                f"{'--config' if config else '--out'}"
+            )
+        if resume or config:
+            path = Path(resume) / "config.json" if resume else Path(str(config))
+            values = cyclopts.config.Dict(
+                _read_settings(path, name, recipe()), use_commands_as_keys=False, source=str(path)
+            )
+            values(app, commands, arguments)
+
+    return App(
+        name=name,
+        help=recipe.__doc__ or "",
+        config=[use_config],
+        default_parameter=Parameter(negative=(), consume_multiple=True),  # --network.widths 32 64
+        default_command=train,
+    )
 
 
-app.command(App(name="train", help="Train a network by a recipe; every setting can be overridden."))
+def _read_settings(path: Path, name: str, recipe: "RunConfig") -> dict[str, Any]:
+    """The settings of a ``config.json`` of the recipe ``name``, as flags."""
+    from colorizenet.training.config import read_json, to_dict
+
+    config = read_json(path)
+    for part in ("network", "task"):
+        kind = getattr(config, part).kind
+        if kind != getattr(recipe, part).kind:
+            raise ConfigError(
+                f"{quote(path)} has the {part} {kind}, which the recipe {name} does not train; "
+                "use the recipe that the run was started with"
+            )
+    return _remove_kinds(to_dict(config))
+
+
+def _remove_kinds(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings without the kinds of network and task, which are no flags."""
+    flags: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            value = _remove_kinds(value)
+        if name != "kind" and value != {}:
+            flags[name] = value
+    return flags
+
+
+def _run(
+    config: "RunConfig",
+    folder: Path,
+    *,
+    recipe: str,
+    resume: bool,
+    logger: Literal["tensorboard", "csv", "wandb", "mlflow"],
+) -> None:
+    """Train with messages and a progress bar on stderr, then print the folder."""
+    from colorizenet.training.fit import fit
+
+    first = os.environ.get("RANK", "0") == "0"
+    try:
+        with (
+            explain_interruption(lambda: _explain(folder, recipe, logger)),
+            console.progress("training") as progress,
+            _messages_above(progress),
+        ):
+            fit(
+                config,
+                folder,
+                recipe=recipe,
+                resume=resume,
+                logger=logger,
+                show_progress=_show_on(progress),
+                # Set by torchrun for the processes that it starts.
+                devices=int(os.environ.get("LOCAL_WORLD_SIZE", "1")),
+                nodes=int(os.environ.get("GROUP_WORLD_SIZE", "1")),
+            )
+    except KeyboardInterrupt:
+        if not first:
+            sys.exit(130)  # the first process explains
+        raise
+    if first:
+        print(quote(folder))
+
+
+def _show_on(progress: Any) -> Callable[[int, int], None]:
+    """A function that shows the pictures seen and their total on a progress bar."""
+    bars: list[Any] = []
+
+    def show(seen: int, total: int) -> None:
+        completed = min(seen, total)
+        if bars:
+            progress.update(bars[0], completed=completed)
+        else:
+            bars.append(progress.add_task("", total=total, completed=completed))
+
+    return show
+
+
+@contextmanager
+def _messages_above(progress: Any) -> Iterator[None]:
+    """Print the package's log messages on stderr, above the progress bar."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            progress.console.out(self.format(record), highlight=False)
+
+    package, handler = logging.getLogger("colorizenet"), Handler()
+    level = package.level
+    package.setLevel(logging.INFO)
+    package.addHandler(handler)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+
+
+def _explain(folder: Path, recipe: str, logger: str) -> str:
+    """One line: what is saved, and the command to go on."""
+    from colorizenet.training.config import read_json
+    from colorizenet.training.fit import read_checkpoint
+
+    try:
+        seen = read_checkpoint(folder / "last.ckpt")["pictures_seen"]
+        total = read_json(folder / "config.json").pictures
+    except ConfigError:
+        return "there is no checkpoint yet; start the run again"
+    command = ["colorizenet", "train", recipe, "--resume", str(folder)]
+    command += [] if logger == "tensorboard" else ["--logger", logger]
+    saved = f"{seen} of {total} pictures are saved in {quote(folder)}"
+    return f"{saved}; go on with: {quote(shlex.join(command))}"

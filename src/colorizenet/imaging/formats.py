@@ -1,4 +1,4 @@
-"""The file formats of photographs: how each is recognized, what it holds, who reads and writes it."""
+"""The file formats of photos: how each is recognized, and what it can hold."""
 
 import re
 from dataclasses import dataclass
@@ -6,31 +6,31 @@ from importlib.util import find_spec
 
 from colorizenet.errors import ImageError
 
-__all__ = ["FORMATS", "Format", "detect_format", "require"]
+__all__ = ["FORMATS", "Format", "detect_format", "require_extra"]
 
 
 @dataclass(frozen=True)
 class Format:
-    """A file format: how it is recognized, and what it holds."""
+    """What a file format can hold, and the operations of libvips for it."""
 
     suffixes: tuple[str, ...]
-    """Its endings; the first is the one we give."""
+    """File name suffixes; the first is the one that new files get."""
     loader: str
-    """What libvips calls the operation that reads it; empty where another library does."""
+    """The libvips operation that reads it; empty where another library does."""
     saver: str
-    """What libvips calls the operation that writes it; empty where another library does."""
+    """The libvips operation that writes it; empty where another library does."""
     deep: bool = False
-    """Whether it holds 16 bits a channel."""
+    """Whether it holds 16 bits per channel."""
     alpha: bool = True
     """Whether it holds transparency."""
     quality: int = 0
-    """The quality of 1 to 100 that we give it; 0 where every pixel is kept."""
+    """The default quality, 1 to 100; 0 for lossless formats."""
     longest: int = 1_000_000_000
     """The longest side it holds, in pixels."""
     written: bool = True
-    """Whether a colored photograph can be put into it."""
+    """Whether a colorized photo can be written in it."""
     extra: str = ""
-    """The package of the extra ``formats`` that reads and writes it."""
+    """The package from the extra ``formats`` that reads and writes it; may be empty."""
 
 
 FORMATS: dict[str, Format] = {
@@ -55,18 +55,25 @@ FORMATS: dict[str, Format] = {
 }
 
 
+_SIGNATURES = {
+    b"\xff\xd8\xff": "jpeg",
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",  # BigTIFF
+    b"MM\0+": "tiff",
+    b"\xff\x0a": "jxl",  # a bare codestream
+    b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",  # in a container
+}
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+
+
 def detect_format(encoded: bytes) -> str | None:
-    """The format that the first 32 bytes of a file belong to, a key of ``FORMATS``, or None."""
-    signatures = {
-        b"\xff\xd8\xff": "jpeg",
-        b"\x89PNG\r\n\x1a\n": "png",
-        b"GIF87a": "gif",
-        b"GIF89a": "gif",
-    }
-    # And BigTIFF; a codestream of JPEG XL, and one in a container
-    signatures |= dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "tiff")
-    signatures |= dict.fromkeys((b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"), "jxl")
-    for signature, format in signatures.items():
+    """Return the format of a file from its first 32 bytes, or None."""
+    for signature, format in _SIGNATURES.items():
         if encoded.startswith(signature):
             return format
     if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
@@ -74,18 +81,16 @@ def detect_format(encoded: bytes) -> str | None:
     if encoded[4:8] == b"ftyp":
         length = min(int.from_bytes(encoded[:4], "big"), len(encoded))
         brands = {encoded[8:12]} | {encoded[at : at + 4] for at in range(16, length - 3, 4)}
-        if brands & {b"avif", b"avis"}:
+        if brands & _AVIF_BRANDS:
             return "avif"
-        return (
-            "heic"
-            if brands & {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-            else None
-        )
+        return "heic" if brands & _HEIC_BRANDS else None
     return "pnm" if re.match(rb"P[1-6][\s#]", encoded) else None
 
 
-def require(format: str, name: str) -> None:
+def require_extra(format: str, name: str) -> None:
+    """Raise ``ImageError`` if a format needs a package that is not installed."""
     if find_spec(FORMATS[format].extra) is None:
         raise ImageError(
-            f"{name} is {format}, and this installation has no extra `formats`; pip install 'colorizenet[formats]'"
+            f"{name} is {format}, which needs the extra `formats`; "
+            "pip install 'colorizenet[formats]'"
         )

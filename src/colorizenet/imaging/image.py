@@ -1,4 +1,4 @@
-"""The decoded picture that readers make and writers take."""
+"""The decoded picture that readers return and writers take."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,29 +10,30 @@ __all__ = ["Image"]
 
 @dataclass(frozen=True)
 class Image:
-    """A decoded picture: upright, sRGB, and the rest of what its file carried."""
+    """A decoded picture, upright and in sRGB, with the metadata of its file."""
 
     pixels: np.ndarray
-    """(H, W) gray or (H, W, 3) sRGB, uint8, uint16 or float32 in 0..1; of several pages, one below the other."""
+    """``(H, W)`` gray or ``(H, W, 3)`` sRGB; uint8, uint16 or float32 in 0..1. Several
+    pages are stacked vertically."""
     alpha: np.ndarray | None = None
-    """(H, W) of the same dtype, 0 is transparent; or None."""
+    """``(H, W)`` of the same dtype, where 0 is transparent; or None."""
     format: str = "png"
-    """The format it came in, a key of ``FORMATS``."""
-    carried: dict[str, tuple[int, Any]] = field(default_factory=dict, repr=False)
-    """EXIF, XMP and IPTC as libvips names and types them."""
+    """The format of the file, a key of ``FORMATS``."""
+    metadata: dict[str, tuple[int, Any]] = field(default_factory=dict, repr=False)
+    """EXIF, XMP, IPTC and comments, by the field names and types of libvips."""
     resolution: tuple[float, float] | None = None
-    """Pixels a millimeter, across and down; None where the file states none."""
+    """Pixels per millimeter, across and down; None where the file states none."""
     pages: int = 1
-    """How many pages of equal height, as a TIFF may have."""
+    """How many pages of equal height a TIFF has."""
     compression: str = "deflate"
-    """How a TIFF of it is compressed, as libvips names it."""
+    """How a TIFF is compressed, as libvips names it."""
     note: str = ""
-    """What is written into the file about who made its colors; empty where nobody did."""
+    """A note about the origin of the colors, written into the file; may be empty."""
     warnings: tuple[str, ...] = ()
-    """What could not be honored or kept, each a line for a person."""
+    """What could not be honored or kept, each a sentence for a person."""
 
     def with_pixels(self, pixels: np.ndarray) -> "Image":
-        """The same picture with other pixels of the same height and width."""
+        """Return the same picture with other pixels of the same height and width."""
         if pixels.shape[:2] != self.pixels.shape[:2]:
             raise ValueError(
                 f"pixels of {pixels.shape[:2]} cannot replace those of {self.pixels.shape[:2]}"

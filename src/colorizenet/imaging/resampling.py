@@ -1,42 +1,28 @@
-"""Pictures at another size: the network input, and reductions by area, whole or in strips."""
+"""Resize pictures, as a whole or strip by strip, and choose the network input size."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
-from colorizenet.imaging.reading import ImageFile
+from colorizenet.imaging.imagefile import ImageFile, Strip
 from colorizenet.parallel import map_ordered
 
-__all__ = ["halve", "iterate_strips", "network_shape", "reduce_strips", "resize"]
+__all__ = ["halve", "network_shape", "reduce_strips", "resize"]
 
 _STRIP_PIXELS = 1 << 17
 """Pixels of a strip: large enough to outweigh the call, small enough for the cache."""
 
 
-def iterate_strips(
-    picture: ImageFile, rows: int
-) -> Iterator[tuple[int, int, np.ndarray, np.ndarray | None]]:
-    """The strips of a picture: page number, number of the first row, pixels, alpha."""
-    before, top = 0, 0
-    for page, pixels, alpha in picture.strips(rows):
-        top = top if page == before else 0
-        yield page, top, pixels, alpha
-        before, top = page, top + len(pixels)
-
-
 def reduce_strips(
     picture: ImageFile, shape: tuple[int, int], pool: ThreadPoolExecutor, ahead: int
 ) -> list[np.ndarray]:
-    """Each page of a picture reduced by area, as ``resize`` does, from strips of it."""
+    """Reduce each page of a picture by area, as ``resize`` does, strip by strip."""
     height, scale = shape[0], picture.shape[0] / shape[0]
     rows = max(64, _STRIP_PIXELS // picture.shape[1])
 
-    def narrow_strip(
-        strip: tuple[int, int, np.ndarray, np.ndarray | None],
-    ) -> tuple[int, int, np.ndarray]:
-        """What some rows add to a reduced page: page number, first reduced row, sums."""
+    def narrow_strip(strip: Strip) -> tuple[int, int, np.ndarray]:
+        """Reduce some rows: the page, the first reduced row, and their sums."""
         page, top, pixels, _ = strip
         end = top + len(pixels)
         pixels, halvings = halve(pixels, 2 * int(np.ceil(len(pixels) / scale)), 2 * shape[1])
@@ -49,18 +35,18 @@ def reduce_strips(
         flat = narrow.reshape(len(pixels), -1).astype(np.float32, copy=False)
         return page, first, (weights @ flat).reshape(len(weights), *narrow.shape[1:])
 
-    channels = (3,) if picture.color else ()
+    channels = (3,) if picture.has_color else ()
     pages = np.zeros((picture.pages, *shape, *channels), np.float32)
-    for page, first, part in map_ordered(pool, narrow_strip, iterate_strips(picture, rows), ahead):
+    for page, first, part in map_ordered(pool, narrow_strip, picture.read_strips(rows), ahead):
         pages[page, first : first + len(part)] += part
     return list(pages if picture.dtype.kind == "f" else np.rint(pages).astype(picture.dtype))
 
 
 def network_shape(shape: tuple[int, int], short: int, multiple: int) -> tuple[int, int]:
-    """Height and width of the network input: the short side is ``short``, the aspect is kept.
+    """Compute the network input size: the short side is ``short``, the aspect is kept.
 
-    Both are rounded to ``multiple``. Long pictures get less: the area is at most about
-    twice that of a square.
+    Returns height and width, both rounded to ``multiple``. Long pictures get less: the
+    area is at most about twice that of a square.
     """
     area = 2 * short**2
     scale = min(short / min(shape), (area / (shape[0] * shape[1])) ** 0.5)
@@ -70,7 +56,7 @@ def network_shape(shape: tuple[int, int], short: int, multiple: int) -> tuple[in
 
 
 def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Down by area, up by cubic interpolation."""
+    """Resize a picture: down by area averaging, up by cubic interpolation."""
     pixels, _ = halve(pixels, height, width)
     shrinks = height * width < pixels.shape[0] * pixels.shape[1]
     resized = cv2.resize(
@@ -80,10 +66,11 @@ def resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def halve(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, int]:
-    """Halve by area while the sides are even and stay at least twice ``height`` and ``width``.
+    """Halve by area while the sides are even and stay at least twice ``height`` and
+    ``width``.
 
-    Returns the picture and the number of halvings. Halving is many times faster than other
-    factors, and averages of halves equal averages of the whole.
+    Returns the picture and the number of halvings. Halving is many times faster than
+    other factors, and averages of halves equal averages of the whole.
     """
     times = 0
     while (
@@ -96,5 +83,3 @@ def halve(pixels: np.ndarray, height: int, width: int) -> tuple[np.ndarray, int]
         )
         times += 1
     return pixels, times
-
-

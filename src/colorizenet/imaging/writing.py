@@ -7,99 +7,117 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import cv2
 import numpy as np
 import pyvips
 
 from colorizenet.errors import ImageError, quote
 from colorizenet.files import write_atomically
-from colorizenet.imaging import codecs, metadata, tiff
+from colorizenet.imaging import codecs, tiff
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
-from colorizenet.imaging.reading import ImageFile, shorten_error
+from colorizenet.imaging.imagefile import ImageFile
+from colorizenet.imaging.libvips import from_array, shorten_error
+from colorizenet.imaging.metadata import (
+    attach_metadata,
+    build_exif_tags,
+    make_blank,
+    make_tiff_header,
+)
+from colorizenet.imaging.profiles import read_srgb_profile
+from colorizenet.imaging.rows import open_rows
 
-__all__ = ["FormatChoice", "choose_format", "encode_image", "encode_strips", "write_image"]
+__all__ = [
+    "FormatChoice",
+    "choose_format",
+    "encode_image",
+    "encode_strips",
+    "encode_training_jpeg",
+    "write_image",
+]
+
+_WHOLE_PIXELS = 1 << 26
+"""Up to so many pixels an encoder may hold the whole picture to make a smaller file."""
+_THUMBNAIL_PIXELS = 1 << 17
+"""Up to so many pixels, speed matters more than the size of the file."""
+_HALF_CHROMA_PIXELS = 1_000_000
+"""From so many pixels on a JPEG gets half the chroma resolution: the network predicts
+chroma at a few hundred pixels, so nothing is lost."""
+_PNG_PIXELS = 8 * _WHOLE_PIXELS
+"""Up to so many pixels PNG is the lossless substitute, beyond it TIFF."""
+_BIGTIFF_BYTES = 4_000_000_000
 
 
 @dataclass(frozen=True)
 class FormatChoice:
-    """The format in which a picture can be written, and why it is not the one that was wanted."""
+    """The format in which a picture can be written."""
 
     format: str
+    """A key of ``FORMATS``."""
     reason: str = ""
+    """Why this is not the wanted format; empty where it is."""
 
 
 def choose_format(picture: ImageFile | Image, wanted: str | None = None) -> FormatChoice:
-    """The format to write a picture in: the one wanted, by default its own; PNG or TIFF where that cannot hold it."""
+    """Choose the format to write a picture in: the wanted one, by default its own.
+
+    PNG or TIFF where that cannot hold the picture.
+    """
     chosen = wanted or picture.format
-    kind = FORMATS[chosen]
-    image = isinstance(picture, Image)
-    height, width = (
-        (picture.pixels.shape[0] // picture.pages, picture.pixels.shape[1])
-        if image
-        else picture.shape
-    )
-    dtype = picture.pixels.dtype if image else picture.dtype
-    alpha = picture.alpha is not None if image else picture.alpha
-    # A limit of 2 GB of a chunk, and no more rows than PNG's 31 bits
-    lossless = (
-        "tiff"
-        if picture.pages > 1 or dtype.kind == "f" or height * width > 8 * metadata.IN_MEMORY
-        else "png"
-    )
-    if not kind.written:
+    format = FORMATS[chosen]
+    height, width, dtype, has_alpha = _describe(picture)
+    large = height * width > _PNG_PIXELS
+    lossless = "tiff" if picture.pages > 1 or dtype.kind == "f" or large else "png"
+    if not format.written:
         return FormatChoice(lossless, f"{chosen} cannot hold it in color")
     if dtype.kind == "f" and chosen != "tiff":
         return FormatChoice("tiff", f"{chosen} holds no floating point")
     if picture.pages > 1 and chosen != "tiff":
         return FormatChoice("tiff", f"{chosen} holds one page and it has {picture.pages}")
-    if max(height, width) > kind.longest:
+    if max(height, width) > format.longest:
         return FormatChoice(
             lossless,
-            f"{chosen} holds sides of up to {kind.longest:,} pixels and it has {width} x {height}",
+            f"{chosen} holds sides of up to {format.longest:,} pixels and it has "
+            f"{width} x {height}",
         )
-    if alpha and not kind.alpha:
+    if has_alpha and not format.alpha:
         return FormatChoice(lossless, f"{chosen} holds no transparency")
-    if dtype == np.uint16 and not kind.deep:
+    if dtype == np.uint16 and not format.deep:
         return FormatChoice(lossless, f"{chosen} holds 8 bits and it has 16")
     return FormatChoice(chosen)
 
 
 def encode_image(image: Image, format: str | None = None, *, quality: int | None = None) -> bytes:
-    """The bytes of a file of ``format`` (a key of ``FORMATS``), by default the one it came in.
+    """Encode a picture as a file of ``format``, a key of ``FORMATS``, by default its
+    own.
 
-    ``quality``, 1 to 100, is for the lossy ones; the others keep every pixel.
+    ``quality``, 1 to 100, applies to lossy formats; the others keep every pixel. Raises
+    ``ImageError`` where the format cannot hold the picture.
     """
     chosen = format or image.format
-    fit = choose_format(image, chosen)
-    if fit.reason:
-        others = "png or tiff" if fit.format == "png" else fit.format
+    choice = choose_format(image, chosen)
+    if choice.reason:
+        others = "png or tiff" if choice.format == "png" else choice.format
         raise ImageError(
-            f"the picture cannot be written as {chosen}: {fit.reason}; choose {others}"
+            f"the picture cannot be written as {chosen}: {choice.reason}; choose {others}"
         )
-    kind = FORMATS[chosen]
-    made = image.pixels if image.pixels.ndim == 3 else image.pixels[..., None]
+    pixels = image.pixels if image.pixels.ndim == 3 else image.pixels[..., None]
     if image.alpha is not None:
-        made = np.concatenate([made, image.alpha[..., None]], axis=-1)
+        pixels = np.concatenate([pixels, image.alpha[..., None]], axis=-1)
     try:
-        vips = metadata.attach_metadata(metadata.to_vips(made), image, note=image.note)
-        if not kind.saver:
-            block = tiff.exif_block(metadata.read_exif_tags(vips))
-            carried: dict[str, Any] = {"icc_profile": metadata.read_srgb_profile(), "exif": block}
-            if vips.get_typeof("xmp-data"):
-                carried["xmp"] = vips.get("xmp-data")
-            return codecs.encoded(
-                made, chosen, quality or kind.quality, {k: v for k, v in carried.items() if v}
-            )
-        encoded = getattr(vips, f"{kind.saver}_buffer")(
-            **metadata.options(vips, image.compression, chosen, quality)
-        )
+        prepared = attach_metadata(from_array(pixels), image, note=image.note)
+        if not FORMATS[chosen].saver:
+            metadata = _collect_blobs(prepared)
+            return codecs.encode(pixels, chosen, quality or FORMATS[chosen].quality, metadata)
+        save = getattr(prepared, f"{FORMATS[chosen].saver}_buffer")
+        encoded = save(**choose_options(prepared, image.compression, chosen, quality))
     except pyvips.Error as error:
-        raise _cannot(image.pixels.shape, chosen, shorten_error(error)) from error
-    exif = metadata.read_exif_tags(vips) if chosen == "tiff" else {}  # the others have it already
-    if not exif:
+        raise _make_error(image.pixels.shape, chosen, shorten_error(error)) from error
+    tags = build_exif_tags(prepared) if chosen == "tiff" else {}  # libvips writes the others
+    if not tags:
         return encoded
     file = io.BytesIO(encoded)
-    tiff.add_tags(file, exif)
+    tiff.add_tags(file, tags)
     return file.getvalue()
 
 
@@ -112,49 +130,74 @@ def encode_strips(
     *,
     quality: int | None = None,
     note: str = "",
+    options: dict[str, Any] | None = None,
 ) -> None:
-    """Write a picture whose pixels come in strips, from top to bottom, so that it never is whole in memory.
+    """Encode a picture whose pixels come in strips, so that it is never whole in
+    memory.
 
-    ``strips``: (n, W, 3), or 4 with alpha, of the picture's dtype, n being ``rows`` but for the last; ``file`` is open
-    for reading and writing and empty.
+    ``strips``, from top to bottom, are ``(n, W, 3)``, or ``(n, W, 4)`` with alpha, of
+    the dtype of ``picture``; n is ``rows``, and less in the last strip of a page.
+    ``file`` is empty and open for reading and writing. ``options`` override those given
+    to libvips.
     """
-    height, width = picture.shape[0] * picture.pages, picture.shape[1]
-    blank = metadata.make_blank(width, height, 4 if picture.alpha else 3, picture.dtype)
+    shape = height, width = picture.shape[0] * picture.pages, picture.shape[1]
+    channels = 4 if picture.has_alpha else 3
+
+    def choose(image: pyvips.Image, compression: str) -> dict[str, Any]:
+        return choose_options(image, compression, format, quality) | (options or {})
+
     try:
         if format == "tiff" and picture.compression == "none" and picture.pages == 1:
-            # Nothing is left for libvips to do but to copy the rows, several times
-            vips = metadata.attach_metadata(blank, picture, note=note)
-            file.write(
-                metadata.make_tiff_header(
-                    vips, rows, **metadata.options(vips, "none", format, quality)
-                )
-            )
+            # libvips would only copy the rows, several times.
+            blank = make_blank(width, height, channels, picture.dtype)
+            prepared = attach_metadata(blank, picture, note=note)
+            file.write(make_tiff_header(prepared, rows, **choose(prepared, "none")))
             for strip in strips:
                 file.write(np.ascontiguousarray(strip).data)
         else:
-            with metadata.Rows(
-                metadata.make_tiff_header(blank, rows, bigtiff=True), strips
-            ) as source:
-                loaded = pyvips.Image.tiffload_source(source, access="sequential", fail_on="error")
-                vips = metadata.attach_metadata(loaded, picture, note=note)
-                options = metadata.options(vips, picture.compression, format, quality)
+            with open_rows(strips, shape, channels, picture.dtype) as image:
+                prepared = attach_metadata(image, picture, note=note)
                 target = pyvips.Target.new_to_descriptor(file.fileno())
-                getattr(vips, f"{FORMATS[format].saver}_target")(target, **options)
+                save = getattr(prepared, f"{FORMATS[format].saver}_target")
+                save(target, **choose(prepared, picture.compression))
     except pyvips.Error as error:
-        raise _cannot((height, width), format, shorten_error(error)) from error
+        raise _make_error(shape, format, shorten_error(error)) from error
     if format == "tiff":
-        tiff.add_tags(file, metadata.read_exif_tags(vips))
+        tiff.add_tags(file, build_exif_tags(prepared))
+
+
+def encode_training_jpeg(rgb: np.ndarray, *, quality: int) -> bytes:
+    """Encode sRGB ``(H, W, 3)`` uint8 as a JPEG with full chroma (4:4:4) and no
+    metadata.
+
+    Raises ``ImageError`` for sides that JPEG cannot hold.
+    """
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    options += [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
+    try:
+        written, encoded = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), options)
+    except cv2.error:
+        written, encoded = False, np.empty(0, np.uint8)
+    if not written:
+        raise _make_error(rgb.shape, "jpeg", "its sides are too long")
+    return encoded.tobytes()
 
 
 def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | None = None) -> None:
-    """Write a file whose ending says its format; it appears whole or not at all."""
+    """Write a picture to a file whose suffix names the format; it appears whole or not
+    at all.
+
+    Raises ``ImageError``.
+    """
     path = Path(path)
     chosen = next(
-        (name for name, kind in FORMATS.items() if path.suffix.lower() in kind.suffixes), None
+        (name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes), None
     )
     if chosen is None or not FORMATS[chosen].written:
-        endings = ", ".join(kind.suffixes[0] for kind in FORMATS.values() if kind.written)
-        raise ImageError(f"{quote(path)} names no format we write; end it in one of {endings}")
+        suffixes = ", ".join(format.suffixes[0] for format in FORMATS.values() if format.written)
+        raise ImageError(
+            f"{quote(path)} names no format that can be written; use one of {suffixes}"
+        )
     encoded = encode_image(image, chosen, quality=quality)
     try:
         write_atomically(path, encoded)
@@ -164,7 +207,54 @@ def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | No
         ) from error
 
 
-def _cannot(shape: tuple[int, ...], format: str, reason: str) -> ImageError:
+def choose_options(
+    image: pyvips.Image, compression: str, format: str, quality: int | None
+) -> dict[str, Any]:
+    """Choose the options with which libvips writes a picture."""
+    pixels = image.width * image.height
+    options: dict[str, Any] = {"profile": "srgb"} if image.bands >= 3 else {}
+    if FORMATS[format].quality:
+        options["Q"] = quality or FORMATS[format].quality
+    if format == "jpeg":
+        options["subsample_mode"] = "on" if pixels >= _HALF_CHROMA_PIXELS else "off"
+        # Optimized tables make a file 3 % smaller, and need as long as the rest of
+        # writing a thumbnail.
+        options["optimize_coding"] = _THUMBNAIL_PIXELS < pixels <= _WHOLE_PIXELS
+    elif format == "avif":
+        options |= {"compression": "av1", "bitdepth": 12 if image.format == "ushort" else 8}
+    elif format == "tiff":
+        if image.format != "uchar" and compression == "jpeg":
+            compression = "deflate"
+        options["compression"] = compression
+        if compression in ("lzw", "deflate"):
+            options["predictor"] = "float" if image.format == "float" else "horizontal"
+        elif compression == "jpeg":
+            options |= {"Q": quality or 92, "rgbjpeg": False}
+        size = pixels * image.bands * {"uchar": 1, "ushort": 2}.get(str(image.format), 4)
+        options["bigtiff"] = size > _BIGTIFF_BYTES
+    return options
+
+
+def _describe(picture: ImageFile | Image) -> tuple[int, int, np.dtype, bool]:
+    """Return the height and width of a page, the dtype, and whether there is alpha."""
+    if isinstance(picture, ImageFile):
+        return (*picture.shape, picture.dtype, picture.has_alpha)
+    height, width = picture.pixels.shape[:2]
+    return height // picture.pages, width, picture.pixels.dtype, picture.alpha is not None
+
+
+def _collect_blobs(image: pyvips.Image) -> dict[str, bytes]:
+    """Collect the metadata that HEIC and JPEG XL hold."""
+    xmp: Any = image.get("xmp-data") if image.get_typeof("xmp-data") else b""
+    blobs = {
+        "icc_profile": read_srgb_profile(),
+        "exif": tiff.make_exif_block(build_exif_tags(image)),
+        "xmp": bytes(xmp),
+    }
+    return {name: blob for name, blob in blobs.items() if blob}
+
+
+def _make_error(shape: tuple[int, ...], format: str, reason: str) -> ImageError:
     return ImageError(
         f"the picture of {shape[1]} x {shape[0]} cannot be written as {format} ({reason}); "
         "choose another format, or make room"

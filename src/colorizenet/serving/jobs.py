@@ -1,12 +1,14 @@
-"""Coloring for many clients at once: who is next, how long anyone may take, and what it cost. No HTTP here.
+"""A queue that colorizes the photos of many clients with a bounded number of threads.
 
-Every place is one thread that takes one picture from bytes to bytes. Large pictures may have all
-places but one, so that however many giants wait, the small ones go past them.
+Each photo is one job: one thread decodes, colorizes and encodes it. Large photos may
+use all threads but one, so that small photos never wait behind large ones only. This
+module knows nothing of HTTP but the status codes of ``RequestError``.
 """
 
 import asyncio
 import math
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,316 +18,338 @@ from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
-import pyvips
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from anyio import CapacityLimiter
 
 from colorizenet.colorizer import Colorizer
-from colorizenet.errors import ImageError
+from colorizenet.errors import ConfigError, ImageError
 from colorizenet.imaging.formats import FORMATS, detect_format
 from colorizenet.imaging.image import Image
-from colorizenet.imaging.reading import read_image
+from colorizenet.imaging.reading import ImageFile, open_image
 from colorizenet.imaging.writing import choose_format, encode_image
+from colorizenet.options import Options, Output
+from colorizenet.serving.errors import RequestError
+from colorizenet.serving.metrics import STAGES, ServerMetrics
 
-__all__ = ["Choices", "Colored", "Limits", "Refusal", "Service"]
+__all__ = ["ColorizeRequest", "ColorizedPhoto", "JobQueue", "Limits", "readable_formats"]
 
-LARGE = 8_000_000
-"""A picture of more pixels than this never gets the last place."""
-
-_STAGES = ("receive", "queue", "decode", "color", "encode")
-_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+_BUFFER_FACTOR = 4
+"""Photos in memory may have this many times ``Limits.max_bytes`` together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much a client may ask for."""
+    """What a client may demand of the server."""
 
     max_bytes: int = 100_000_000
-    """Largest file taken."""
+    """Size of the largest file that is accepted."""
     max_pixels: int = 100_000_000
-    """Largest picture decoded, by what its header claims."""
+    """Number of pixels of the largest photo that is decoded, according to its
+    header."""
     concurrency: int = field(default_factory=lambda: (os.cpu_count() or 1) + 1)
-    """Pictures worked on at once, each by one thread; at least 2, of which large pictures get all but one."""
+    """Photos colorized at once, each by one thread; at least 2."""
     queue: int = 32
-    """Pictures that may wait, small and large ones counted apart."""
-    seconds: float = 120.0
-    """How long a picture may take to arrive, and then to be colored."""
+    """Photos that may wait for a thread. Small and large photos are counted
+    separately."""
+    timeout: float = 120.0
+    """Seconds that a photo may take to arrive, and then again to be colorized."""
+    idle_timeout: float = 15.0
+    """Seconds for the headers of a request, and between two parts of its body."""
+    large_pixels: int = 8_000_000
+    """A photo with more pixels than this is large, and leaves one thread to small
+    ones."""
+    page_seconds: float = 3600.0
+    """Seconds for which the page keeps uploads and results on the disk."""
+    page_files: int = 20
+    """Disk space for the page's uploads and results, in multiples of ``max_bytes``."""
 
-    def too_large(self) -> "Refusal":
-        """Of a file, before or while it is read."""
-        return Refusal(
+    def __post_init__(self) -> None:
+        if self.concurrency < 2:
+            raise ConfigError(
+                f"concurrency is {self.concurrency}; give at least 2, "
+                "one thread for large photos and one for small ones"
+            )
+
+    @property
+    def file_too_large(self) -> RequestError:
+        """The error for a file of more than ``max_bytes``."""
+        return RequestError(
             413,
-            f"the file is larger than the {self.max_bytes:,} bytes that are taken here; send a smaller one",
+            f"the file is larger than the limit of {self.max_bytes:,} bytes; use a smaller file",
         )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choices:
-    """What a client may choose."""
+class ColorizeRequest:
+    """How one photo is to be colorized and written, and by which model."""
 
-    strength: float = 1.0
-    size: int | None = None
-    format: str | None = None
-    """A key of ``FORMATS``; None is that of the photograph."""
-    model: str = "default"
-    """A name that ``Service`` was given."""
+    options: Options = Options()
+    output: Output = Output()
+    model: str | None = None
+    """A key of ``JobQueue.models``; None is the default model."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Colored:
-    """A finished picture and what it took."""
+class ColorizedPhoto:
+    """A finished photo and how long its stages took."""
 
     encoded: bytes
+    """The bytes of the result's file."""
     format: str
+    """Format of the result, a key of ``FORMATS``."""
     width: int
     height: int
     bits: int
-    """Of each channel: 8 or 16."""
+    """Bits per channel: 8, 16 or 32."""
     seconds: Mapping[str, float]
-    """Of each stage: queue, decode, color, encode."""
-    before: bytes = b""
-    """A small copy of the photograph, for a screen; empty unless asked for."""
-    after: bytes = b""
+    """Duration of the stages queue, decode, color and encode."""
+    preview_before: bytes = b""
+    """A small JPEG or WebP of the original; empty unless previews were requested."""
+    preview_after: bytes = b""
+    """A small JPEG or WebP of the result; empty unless previews were requested."""
 
 
-class Refusal(Exception):
-    """A request that is not served, in words for the client and with the HTTP status that says the same."""
+class JobQueue:
+    """The models of a server, the threads that run them, and the queue for the
+    threads."""
 
-    def __init__(self, status: int, detail: str, *, retry_after: int | None = None) -> None:
-        super().__init__(detail)
-        self.status, self.detail, self.retry_after = status, detail, retry_after
-
-
-class Service:
-    """Models, places and figures of one server. ``models``: what clients may name; the first is the default."""
+    models: Mapping[str, Colorizer]
+    """The models a client may choose from, by name."""
+    limits: Limits
+    default_model: str
+    """The first name of ``models``."""
+    metrics: ServerMetrics
 
     def __init__(self, models: Mapping[str, Colorizer], limits: Limits) -> None:
-        if limits.concurrency < 2:
-            raise ValueError(
-                f"concurrency is {limits.concurrency}; large pictures need one place and small ones one"
-            )
         self.models, self.limits = models, limits
-        self.default = next(iter(models))
-        self._pool = ThreadPoolExecutor(limits.concurrency, "color")
-        self._places = asyncio.Semaphore(limits.concurrency)
-        self._small, self._large = _Lane(limits.concurrency), _Lane(limits.concurrency - 1)
-        self.working = 0
-        self._held = 0
-        self._typical = 0.5  # seconds a picture, learned as they pass
-
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        named = {"namespace": "colorizenet", "registry": self.registry}
-        self._stage = Histogram(
-            "stage_seconds", "Seconds by stage", ["stage"], buckets=_BUCKETS, **named
+        self.default_model = next(iter(models))
+        self._threads = ThreadPoolExecutor(limits.concurrency, "colorize")
+        self._running = CapacityLimiter(limits.concurrency)
+        self._small = CapacityLimiter(limits.concurrency)
+        self._large = CapacityLimiter(limits.concurrency - 1)
+        self._buffered_bytes = 0
+        self._mean_seconds = 0.5  # of a photo, updated with each one
+        self.metrics = ServerMetrics(
+            {
+                "queue_length": ("Photos waiting for a thread", lambda: self.waiting),
+                "in_progress": (
+                    "Photos being colorized",
+                    lambda: self._running.borrowed_tokens,
+                ),
+                "buffered_bytes": (
+                    "Bytes of photos received and not yet answered",
+                    lambda: self._buffered_bytes,
+                ),
+            }
         )
-        self.requests = Counter("requests", "Requests answered", ["route", "status"], **named)
-        self._pictures = Counter(
-            "pictures", "Pictures sent, by what became of them", ["outcome"], **named
-        )
-        self._pixels = Counter("pixels", "Pixels colored", **named)
-        for stage in _STAGES:
-            self._stage.labels(stage)
-        for name, told, number in (
-            ("queue_length", "Pictures waiting for a place", lambda: self.waiting),
-            ("in_progress", "Pictures being worked on", lambda: self.working),
-            ("held_bytes", "Bytes of pictures received and not yet answered", lambda: self._held),
-        ):
-            Gauge(name, told, **named).set_function(number)
 
     @property
     def waiting(self) -> int:
-        """Pictures that have none yet."""
-        return self._small.waiting + self._large.waiting
-
-    def took(self, stage: str, seconds: float) -> None:
-        """Count what a stage of a request took, into the histogram."""
-        self._stage.labels(stage).observe(seconds)
+        """Number of photos that wait for a thread."""
+        limiters = (self._small, self._large, self._running)
+        return sum(limiter.statistics().tasks_waiting for limiter in limiters)
 
     @contextmanager
-    def receiving(self) -> Iterator[Callable[[int], None]]:
-        """Count the bytes of a picture as they arrive, until it is answered; the count may refuse."""
-        held = 0
+    def count_bytes(self) -> Iterator[Callable[[int], None]]:
+        """Count the bytes of a photo from their arrival until the photo is answered.
+
+        Yields the function that adds a number of bytes; it raises ``RequestError``
+        where a limit is exceeded.
+        """
+        received = 0
 
         def add(number: int) -> None:
-            nonlocal held
-            held += number
-            self._held += number
-            if held > self.limits.max_bytes:
-                raise self.limits.too_large()
-            if self._held > 4 * self.limits.max_bytes:
-                raise self.busy("too many bytes are on their way here at once")
+            nonlocal received
+            received += number
+            self._buffered_bytes += number
+            if received > self.limits.max_bytes:
+                raise self.limits.file_too_large
+            if self._buffered_bytes > _BUFFER_FACTOR * self.limits.max_bytes:
+                raise self.overloaded("the server is receiving too many bytes at once")
 
         try:
             yield add
         finally:
-            self._held -= held
+            self._buffered_bytes -= received
 
     async def colorize(
-        self, encoded: bytes, choices: Choices, *, screen: int | None = None
-    ) -> Colored:
-        """Color the bytes of one file; ``Refusal`` says why not.
+        self, encoded: bytes, request: ColorizeRequest, *, preview: int | None = None
+    ) -> ColorizedPhoto:
+        """Colorize the bytes of one file. ``RequestError`` says why that is not
+        possible.
 
-        ``screen``: also give copies of before and after, with sides of at most so many pixels.
-        Cancel it, and what was not begun is not done.
+        ``preview``: also make small copies of the original and the result, with sides
+        of at most this many pixels. A cancelled call stops before the next stage.
         """
+        outcome = "failed"
         try:
-            async with asyncio.timeout(self.limits.seconds):
-                done = await self._colorize(encoded, choices, screen)
-            self._pictures.labels("colored").inc()
-            return done
-        except Refusal as refusal:
-            self._pictures.labels("no place" if refusal.status == 503 else "refused").inc()
+            async with asyncio.timeout(self.limits.timeout):
+                photo = await self._enqueue(encoded, request, preview)
+            outcome = "colorized"
+            return photo
+        except RequestError as error:
+            outcome = "overloaded" if error.status == 503 else "rejected"
             raise
         except TimeoutError:
-            self._pictures.labels("too slow").inc()
-            raise self.busy(
-                f"the picture was not done within {self.limits.seconds:g} s, which is all that one may take"
+            outcome = "timeout"
+            raise self.overloaded(
+                f"the photo was not finished within the limit of {self.limits.timeout:g} s"
             ) from None
-
-    async def _colorize(self, encoded: bytes, choices: Choices, screen: int | None) -> Colored:
-        if not encoded:
-            raise Refusal(
-                400, "the request has no picture in it; send the bytes of one as its body"
-            )
-        pixels = await asyncio.to_thread(self._claimed, encoded)
-        arrived = time.perf_counter()
-        lane = self._large if pixels > LARGE else self._small
-        await self._wait_for_a_place(lane)
-        queued = time.perf_counter() - arrived
-        abandoned = threading.Event()
-        loop = asyncio.get_running_loop()
-        running = self._pool.submit(self._work, encoded, choices, screen, abandoned)
-        # The thread gives the place back, which may be long after its client left.
-        running.add_done_callback(lambda _: loop.call_soon_threadsafe(self._leave, lane))
-        try:
-            done = await asyncio.wrap_future(running)
         except asyncio.CancelledError:
-            abandoned.set()  # a thread cannot be stopped, but it looks up between stages
+            outcome = "cancelled"
             raise
-        self._typical += 0.1 * (sum(done.seconds.values()) - self._typical)
-        self._pixels.inc(pixels)
-        for stage, seconds in (("queue", queued), *done.seconds.items()):
-            self.took(stage, seconds)
-        return replace(done, seconds={"queue": queued, **done.seconds})
-
-    async def _wait_for_a_place(self, lane: "_Lane") -> None:
-        full = self._places.locked() or lane.places.locked()
-        if full and lane.waiting >= self.limits.queue:
-            raise self.busy(f"{lane.waiting} pictures are waiting already, and no more may")
-        lane.waiting += 1
-        try:
-            await lane.places.acquire()
-            try:
-                await self._places.acquire()
-            except asyncio.CancelledError:
-                lane.places.release()
-                raise
         finally:
-            lane.waiting -= 1
-        self.working += 1
+            self.metrics.photos.labels(outcome).inc()
 
-    def _leave(self, lane: "_Lane") -> None:
-        self.working -= 1
-        self._places.release()
-        lane.places.release()
+    async def _enqueue(
+        self, encoded: bytes, request: ColorizeRequest, preview: int | None
+    ) -> ColorizedPhoto:
+        if not encoded:
+            raise RequestError(400, "this file is empty; choose another photo")
+        file = await asyncio.to_thread(self._read_header, encoded)
+        kind = self._large if file.pixel_count > self.limits.large_pixels else self._small
+        started = time.perf_counter()
+        job = object()
+        await self._acquire_thread(job, kind)
+        queued = time.perf_counter() - started
+        cancelled = threading.Event()
+        loop = asyncio.get_running_loop()
+        future = self._threads.submit(self._run, file, request, preview, cancelled)
+        # A thread cannot be stopped: it may run long after its job was cancelled.
+        future.add_done_callback(
+            lambda _: loop.call_soon_threadsafe(self._release_thread, job, kind)
+        )
+        try:
+            photo = await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+        self._mean_seconds += 0.1 * (sum(photo.seconds.values()) - self._mean_seconds)
+        self.metrics.pixels.inc(file.pixel_count)
+        seconds = {"queue": queued, **photo.seconds}
+        for stage, duration in seconds.items():
+            self.metrics.record_stage(stage, duration)
+        return replace(photo, seconds=seconds)
 
-    def _claimed(self, encoded: bytes) -> int:
-        """The pixels that the header of a file claims; what we would not decode is refused by it."""
+    async def _acquire_thread(self, job: object, kind: CapacityLimiter) -> None:
+        """Wait until one more photo of its kind may run, then until a thread is
+        free."""
+        waiting = kind.statistics().tasks_waiting
+        full = self._running.available_tokens == 0 or kind.available_tokens == 0
+        if full and waiting >= self.limits.queue:
+            raise self.overloaded(
+                f"the queue is full: {waiting} photos are waiting and the limit is "
+                f"{self.limits.queue}"
+            )
+        await kind.acquire_on_behalf_of(job)
+        try:
+            await self._running.acquire_on_behalf_of(job)
+        except asyncio.CancelledError:
+            kind.release_on_behalf_of(job)
+            raise
+
+    def _release_thread(self, job: object, kind: CapacityLimiter) -> None:
+        self._running.release_on_behalf_of(job)
+        kind.release_on_behalf_of(job)
+
+    def _read_header(self, encoded: bytes) -> ImageFile:
+        """Open a file, and reject by its header alone what is not to be decoded."""
         found = detect_format(encoded)
-        if (
-            found is None or not FORMATS[found].loader
-        ):  # what others than libvips read has no header to judge by
-            taken = [name for name, kind in FORMATS.items() if kind.loader]
-            raise Refusal(
-                415, f"the file is not a picture that is read here; send {' or '.join(taken)}"
+        if found not in readable_formats():
+            names = [name.upper() for name in readable_formats()]
+            raise RequestError(
+                415,
+                f"the file is not a photo in a supported format; expected "
+                f"{', '.join(names[:-1])} or {names[-1]}; convert it first",
             )
         try:
-            header = getattr(pyvips.Image, f"{FORMATS[found].loader}_buffer")(encoded)
-        except pyvips.Error:
-            raise Refusal(
-                422, "the picture is damaged at its very start; get a whole copy of it"
-            ) from None
-        pixels = header.width * header.height
-        if pixels > self.limits.max_pixels:
-            raise Refusal(
+            file = open_image(encoded, max_pixels=sys.maxsize)
+        except ImageError as error:
+            raise RequestError(422, str(error)) from error
+        if file.pixel_count > self.limits.max_pixels:
+            height, width = file.shape
+            pages = f"{file.pages} pages of " if file.pages > 1 else ""
+            raise RequestError(
                 413,
-                f"the picture has {header.width} x {header.height} pixels and the limit here is "
-                f"{self.limits.max_pixels:,}; send a smaller one",
+                f"the photo has {pages}{width} x {height} pixels and the limit is "
+                f"{self.limits.max_pixels:,}; use a smaller photo",
             )
-        return pixels
+        return file
 
-    def _work(
-        self, encoded: bytes, choices: Choices, screen: int | None, abandoned: threading.Event
-    ) -> Colored:
+    def _run(
+        self,
+        file: ImageFile,
+        request: ColorizeRequest,
+        preview: int | None,
+        cancelled: threading.Event,
+    ) -> ColorizedPhoto:
+        """Decode, colorize and encode one photo, in one of the threads."""
         times = [time.perf_counter()]
 
-        def stage_done() -> None:
+        def end_stage() -> None:
             times.append(time.perf_counter())
-            if abandoned.is_set():
-                raise Refusal(503, "its client has left")
+            if cancelled.is_set():
+                raise RequestError(503, "the client has disconnected")
 
+        output = request.output
         try:
-            image = read_image(encoded, max_pixels=self.limits.max_pixels)
-            stage_done()
-            colored = self.models[choices.model](
-                image, strength=choices.strength, size=choices.size
-            )
-            stage_done()
-            format = choices.format or choose_format(colored).format
-            result = encode_image(colored, format)
+            image = file.read()
+            end_stage()
+            colorizer = self.models[request.model or self.default_model]
+            colorized = colorizer(image, request.options)
+            if not output.provenance:
+                colorized = replace(colorized, note="")
+            end_stage()
+            format = output.format or choose_format(colorized).format
+            encoded = encode_image(colorized, format, quality=output.quality)
             before, after = (
-                _for_screen(each, screen) if screen else b"" for each in (image, colored)
+                _encode_preview(each, preview) if preview else b"" for each in (image, colorized)
             )
-            stage_done()
-        except ImageError as error:
-            raise Refusal(422, str(error)) from error
+            end_stage()
+        except (ImageError, ConfigError) as error:
+            raise RequestError(422, str(error)) from error
         except MemoryError as error:
-            raise self.busy("the picture needs more memory than is free") from error
-        seconds = {
-            name: end - start
-            for name, start, end in zip(_STAGES[2:], times, times[1:], strict=False)
-        }
+            raise self.overloaded("the photo needs more memory than is free") from error
         height, width = image.pixels.shape[:2]
-        return Colored(
-            encoded=result,
+        return ColorizedPhoto(
+            encoded=encoded,
             format=format,
             width=width,
             height=height,
             bits=8 * image.pixels.dtype.itemsize,
-            seconds=seconds,
-            before=before,
-            after=after,
+            seconds=dict(zip(STAGES[2:], np.diff(times).tolist(), strict=True)),
+            preview_before=before,
+            preview_after=after,
         )
 
-    def busy(self, why: str) -> Refusal:
-        """A refusal that says when to try again."""
-        turns = math.ceil((self.waiting + 1) / self.limits.concurrency)
-        wait = max(1, math.ceil(turns * self._typical))
-        return Refusal(503, f"{why}; try again in {wait} s", retry_after=wait)
+    def overloaded(self, reason: str) -> RequestError:
+        """The error for a request that may succeed later, with the time after which to
+        retry."""
+        rounds = math.ceil((self.waiting + 1) / self.limits.concurrency)
+        wait = max(1, math.ceil(rounds * self._mean_seconds))
+        return RequestError(503, f"{reason}; try again in {wait} s", retry_after=wait)
 
     def close(self) -> None:
-        """Wait for the threads to finish what they have begun."""
-        self._pool.shutdown()
+        """Wait until the threads have finished what they began."""
+        self._threads.shutdown()
 
 
-class _Lane:
-    """Pictures of one kind: how many may be worked on, and who waits, first come first served."""
-
-    def __init__(self, places: int) -> None:
-        self.places = asyncio.Semaphore(places)
-        self.waiting = 0
+def readable_formats() -> list[str]:
+    """The formats that the server reads: those whose size libvips reads from the
+    header."""
+    return [name for name, kind in FORMATS.items() if kind.loader]
 
 
-def _for_screen(image: Image, side: int) -> bytes:
-    """A small copy that any browser shows: JPEG, or WebP where there is transparency."""
+def _encode_preview(image: Image, side: int) -> bytes:
+    """A small copy that any browser shows: JPEG, or WebP where there is
+    transparency."""
     height, width = image.pixels.shape[:2]
     scale = min(1.0, side / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
 
-    def small(plane: np.ndarray) -> np.ndarray:
-        top = {"uint8": 255, "uint16": 65535}.get(plane.dtype.name, 1)
-        eight = plane if top == 255 else (plane * (255 / top)).astype(np.uint8)
-        return cv2.resize(eight, size, interpolation=cv2.INTER_AREA)
+    def shrink(plane: np.ndarray) -> np.ndarray:
+        largest = {"uint8": 255, "uint16": 65535}.get(plane.dtype.name, 1)
+        bytes_ = plane if largest == 255 else (plane * (255 / largest)).astype(np.uint8)
+        return cv2.resize(bytes_, size, interpolation=cv2.INTER_AREA)
 
-    copy = Image(small(image.pixels), None if image.alpha is None else small(image.alpha))
-    return encode_image(copy, "jpeg" if copy.alpha is None else "webp", quality=88)
+    small = Image(shrink(image.pixels), None if image.alpha is None else shrink(image.alpha))
+    return encode_image(small, "jpeg" if small.alpha is None else "webp", quality=88)

@@ -1,10 +1,14 @@
-"""What happens around the steps of a run: averaging, stopping, checkpoints, and what a person looks at."""
+"""Callbacks of a run: averaged weights, early stopping, checkpoints, reports.
+
+All counts are in pictures, so that they do not depend on the batch size.
+"""
 
 import csv
 import io
 import logging
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,35 +18,47 @@ import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, WeightAveraging
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from colorizenet.errors import quote
 from colorizenet.files import write_atomically
+from colorizenet.training.loggers import log_image
 
-__all__ = ["Last", "MovingAverage", "Patience", "Watch", "WholeFiles"]
+__all__ = [
+    "AtomicCheckpointIO",
+    "EarlyStop",
+    "LastCheckpoint",
+    "Progress",
+    "Report",
+    "WeightEMA",
+]
 
 _log = logging.getLogger(__name__)
 
 
-class MovingAverage(WeightAveraging):
-    """Averaged weights whose decay rises to its value, so that short runs are not held back by their first weights.
+class WeightEMA(WeightAveraging):
+    """Exponential moving average of the weights; validated and saved in their place.
 
-    Where those are good already (``ramped=False``), they are what the average begins with.
+    With ``ramp``, update n uses the decay ``min(decay, (1 + n) / (10 + n))``, so that
+    the random initial weights of a short run are forgotten soon. Without it, the decay
+    is constant, which keeps the initial weights of a run that continues another one.
     """
 
-    def __init__(self, decay: float, *, ramped: bool = True) -> None:
-        def average(averaged: Any, current: Any, updates: Tensor | int) -> None:
-            rising = (1 + int(updates)) / (10 + int(updates)) if ramped else 1.0
-            now = min(decay, rising)
+    def __init__(self, decay: float, *, ramp: bool) -> None:
+        def update(averaged: Any, current: Any, updates: Tensor | int) -> None:
+            n = int(updates)
+            now = min(decay, (1 + n) / (10 + n)) if ramp else decay
             get_ema_multi_avg_fn(now)(averaged, current, updates)
 
-        super().__init__(multi_avg_fn=average)
+        super().__init__(multi_avg_fn=update)
 
 
-class Patience(EarlyStopping):
-    """Ends a run whose validation loss no longer falls; one that ended so stays ended when it is resumed."""
+class EarlyStop(EarlyStopping):
+    """End the run after ``validations`` validations without a better ``monitor``.
+
+    A run that ended so stays ended when it is resumed, unless it gets more patience.
+    """
 
     def __init__(self, monitor: str, validations: int) -> None:
         super().__init__(monitor, patience=validations)
@@ -60,12 +76,12 @@ class Patience(EarlyStopping):
             )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """All but the patience itself, which may be changed while resuming."""
+        """Restore the counts, but keep the patience, which may change on resuming."""
         super().load_state_dict(state_dict | {"patience": self.patience})
 
 
-class WholeFiles(TorchCheckpointIO):
-    """Checkpoints that are there whole or not at all; Lightning's own may be cut short."""
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Write checkpoints atomically: a killed run leaves the old file or the new one."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -75,46 +91,52 @@ class WholeFiles(TorchCheckpointIO):
         write_atomically(Path(path), buffer.getvalue())
 
 
-class Last(Checkpoint):
-    """Keeps ``last.ckpt`` such that a run resumed from it repeats what was lost, bit for bit.
+class LastCheckpoint(Checkpoint):
+    """Write ``last.ckpt`` every ``every`` steps, after validations, when interrupted.
 
-    So only between steps, where weights, averages and counts belong together; and where a
-    validation is due, after it, so that it is neither lost nor counted twice.
+    A run resumed from it repeats the rest bit for bit. So it is written only between
+    steps, where weights, averages and counts belong together. Where a validation is
+    due, it is written after it, so that the validation is neither skipped nor repeated.
+
+    ``interrupted``: once it is set, the run saves and stops after the current step.
     """
 
     def __init__(self, path: Path, *, every: int, interrupted: threading.Event) -> None:
         self.path, self.every, self.interrupted = path, every, interrupted
-        self._saved = self._whole = False
+        self._saved = self._consistent = False
 
     def on_train_batch_start(self, *_: Any) -> None:
-        self._saved = self._whole = False
+        self._saved = self._consistent = False
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, _task: Any, _out: Any, _batch: Any, index: int
     ) -> None:
-        self._whole = not (trainer.should_stop or (index + 1) % trainer.val_check_interval == 0)
-        if self._whole and (index + 1) % self.every == 0:
+        validation_is_due = trainer.should_stop or (index + 1) % trainer.val_check_interval == 0
+        self._consistent = not validation_is_due
+        if self._consistent and (index + 1) % self.every == 0:
             self._save(trainer)
-        self._obey(trainer)
+        self._stop_if_interrupted(trainer)
 
     def on_validation_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        self._obey(trainer)
+        self._stop_if_interrupted(trainer)
 
     def on_validation_end(self, trainer: lightning.Trainer, *_: Any) -> None:
-        self._whole = True
+        self._consistent = True
         self._save(trainer)
 
     def on_exception(self, trainer: lightning.Trainer, *_: Any) -> None:
-        alone = trainer.world_size == 1  # the others may be elsewhere, and saving waits for them
-        if self._whole and not self._saved and (alone or self.interrupted.is_set()):
+        # Saving waits for all processes, and after an error the others may be
+        # elsewhere.
+        together = trainer.world_size == 1 or self.interrupted.is_set()
+        if self._consistent and not self._saved and together:
             self._save(trainer)
 
-    def _obey(self, trainer: lightning.Trainer) -> None:
-        """Stop if one was asked to; several processes do so at the same step."""
-        asked = self.interrupted.is_set()
+    def _stop_if_interrupted(self, trainer: lightning.Trainer) -> None:
+        """Raise KeyboardInterrupt in all processes if any of them was interrupted."""
+        stop = self.interrupted.is_set()
         if trainer.world_size > 1:
-            asked = trainer.strategy.reduce_boolean_decision(asked, all=False)
-        if asked:
+            stop = trainer.strategy.reduce_boolean_decision(stop, all=False)
+        if stop:
             self.interrupted.set()
             raise KeyboardInterrupt
 
@@ -123,53 +145,79 @@ class Last(Checkpoint):
         self._saved = True
 
 
-class Watch(Callback):
-    """For the person who waits: speed, and for each validation a line, a row and a grid to look at."""
+class Progress(Callback):
+    """Call ``show(pictures seen, length of the run)`` after each step."""
 
-    PICTURES = 12
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._since: tuple[float, int] | None = None
-        self._shown: list[np.ndarray] = []
-        self._sums: dict[str, Tensor] = {}
-        self._steps = 0
-        self._told = 0
+    def __init__(self, show: Callable[[int, int], None]) -> None:
+        self.show = show
 
     def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
-        """Forget the rows that a killed run wrote after its last checkpoint: they come again."""
+        self._show(trainer, task)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, task: Any, *_: Any) -> None:
+        self._show(trainer, task)
+
+    def _show(self, trainer: lightning.Trainer, task: Any) -> None:
+        if trainer.is_global_zero:
+            self.show(task.pictures_seen, task.pictures)
+
+
+class Report(Callback):
+    """Report each validation: a log line, a row of ``metrics.csv``, a grid of pictures.
+
+    The grid shows gray, predicted and true pictures side by side. Also names the
+    skipped pictures in ``skipped.tsv``, logs the speed, and makes the number of
+    pictures seen the x-axis of every logger.
+    """
+
+    def __init__(self, folder: Path, *, grid_pictures: int = 12) -> None:
+        """``folder``: of the run. ``grid_pictures``: pictures in a grid."""
+        self.folder, self.grid_pictures = folder, grid_pictures
+        self._timed_from: tuple[float, int] | None = None
+        self._grid: list[np.ndarray] = []
+        self._sums: dict[str, Tensor] = {}
+        self._steps = 0
+        self._skipped = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, task: Any) -> None:
+        """Drop rows after the last checkpoint, which the resumed run writes again."""
         path = self.folder / "metrics.csv"
         if path.is_file() and trainer.is_global_zero:
             header, *rows = path.read_text().splitlines(keepends=True)
-            kept = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
-            write_atomically(path, "".join([header, *kept]).encode())
+            valid = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
+            write_atomically(path, "".join([header, *valid]).encode())
 
     def on_train_batch_end(
         self, _trainer: lightning.Trainer, task: Any, logged: Any, *_: Any
     ) -> None:
         self._sums = {name: self._sums.get(name, 0) + value for name, value in logged.items()}
         self._steps += 1
+        _log_pictures_as_step(task)
         now, seen = time.perf_counter(), task.pictures_seen
-        if self._since is None:
-            self._since = now, seen
-        elif now - self._since[0] > 10:
-            task.log("pictures_per_second", (seen - self._since[1]) / (now - self._since[0]))
-            self._since = now, seen
+        if self._timed_from is None:
+            self._timed_from = now, seen
+        elif now - self._timed_from[0] > 10:
+            started, before = self._timed_from
+            task.log("pictures_per_second", (seen - before) / (now - started))
+            self._timed_from = now, seen
 
     def on_validation_start(self, *_: Any) -> None:
-        self._shown = []
+        self._grid = []
 
     def on_validation_batch_end(
-        self, trainer: lightning.Trainer, task: Any, shown: Any, batch: Tensor, *_: Any
+        self, _trainer: lightning.Trainer, _task: Any, predicted: Any, batch: Tensor, *_: Any
     ) -> None:
-        for picture, truth in zip(shown.cpu().numpy(), batch.cpu().numpy(), strict=True):
-            if len(self._shown) < self.PICTURES:
-                gray = cv2.cvtColor(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-                self._shown.append(np.hstack([gray, picture, truth]))
+        pairs = zip(predicted.cpu().numpy(), batch.cpu().numpy(), strict=True)
+        for picture, truth in list(pairs)[: self.grid_pictures - len(self._grid)]:
+            gray = cv2.cvtColor(cv2.cvtColor(truth, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            self._grid.append(np.hstack([gray, picture, truth]))
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, task: Any) -> None:
+        _log_pictures_as_step(task, sync_dist=trainer.world_size > 1)
 
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
-        self._since = None  # the time of validating is not the time of training
-        self._tell_skipped(trainer)
+        self._timed_from = None  # the time of a validation does not count as training
+        self._report_skipped(trainer)
         trained = {name: float(total) / self._steps for name, total in self._sums.items()}
         self._sums, self._steps = {}, 0
         if not trainer.is_global_zero:
@@ -181,27 +229,28 @@ class Watch(Callback):
         }
         self._add_row({"pictures": task.pictures_seen} | trained | validated)
         self._add_grid(trainer, task.pictures_seen)
-        told = ", ".join(f"{name} {value:.4g}" for name, value in validated.items())
-        _log.info("%d pictures: %s", task.pictures_seen, told)
+        results = ", ".join(f"{name} {value:.4g}" for name, value in validated.items())
+        _log.info("%d pictures: %s", task.pictures_seen, results)
 
-    def _tell_skipped(self, trainer: lightning.Trainer) -> None:
-        """Name the pictures that any of the processes skipped."""
+    def _report_skipped(self, trainer: lightning.Trainer) -> None:
+        """Write the pictures that any of the processes skipped to ``skipped.tsv``."""
         skipped = trainer.datamodule.skipped  # type: ignore[attr-defined]
         if trainer.world_size > 1:
-            everyone: list[Any] = [None] * trainer.world_size
-            torch.distributed.all_gather_object(everyone, (skipped.reasons, skipped.corrupt))
-            for reasons, corrupt in everyone:
+            gathered: list[Any] = [None] * trainer.world_size
+            torch.distributed.all_gather_object(gathered, (skipped.reasons, skipped.corrupt))
+            for reasons, corrupt in gathered:
                 skipped.reasons |= reasons
                 skipped.corrupt |= corrupt
-        if trainer.is_global_zero and len(skipped.reasons) > self._told:
-            self._told = len(skipped.reasons)
+        if trainer.is_global_zero and len(skipped.reasons) > self._skipped:
+            self._skipped = len(skipped.reasons)
             rows = "".join(
-                f"{quote(name)}\t{quote(why)}\n" for name, why in sorted(skipped.reasons.items())
+                f"{quote(name)}\t{quote(reason)}\n"
+                for name, reason in sorted(skipped.reasons.items())
             )
             write_atomically(self.folder / "skipped.tsv", rows.encode())
-            _log.info("%d pictures skipped so far: %s; see skipped.tsv", self._told, skipped)
+            _log.info("%d pictures skipped so far: %s; see skipped.tsv", self._skipped, skipped)
 
-    def _add_row(self, row: dict[str, float]) -> None:
+    def _add_row(self, row: dict[str, int | float]) -> None:
         with (self.folder / "metrics.csv").open("a", newline="") as file:
             rows = csv.DictWriter(file, row, lineterminator="\n")
             if file.tell() == 0:
@@ -209,21 +258,23 @@ class Watch(Callback):
             rows.writerow(row)
 
     def _add_grid(self, trainer: lightning.Trainer, pictures_seen: int) -> None:
-        half = (len(self._shown) + 1) // 2
-        columns = [np.vstack(self._shown[:half])] + (
-            [np.vstack(self._shown[half:])] if len(self._shown) % 2 == 0 else []
-        )
-        grid = np.hstack(columns)
+        half = (len(self._grid) + 1) // 2
+        columns = [self._grid[:half]]
+        if len(self._grid) % 2 == 0:
+            columns.append(self._grid[half:])
+        grid = np.hstack([np.vstack(column) for column in columns])
         (self.folder / "grids").mkdir(exist_ok=True)
         cv2.imwrite(str(self.folder / "grids" / f"{pictures_seen:09d}.png"), grid[..., ::-1])
         for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    "gray | predicted | true", grid, pictures_seen, dataformats="HWC"
-                )
+            log_image(logger, "gray | predicted | true", grid, pictures_seen)
 
     def state_dict(self) -> dict[str, Any]:
         return {"sums": self._sums, "steps": self._steps}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._sums, self._steps = state_dict["sums"], state_dict["steps"]
+
+
+def _log_pictures_as_step(task: Any, *, sync_dist: bool = False) -> None:
+    """Lightning takes a metric named ``step``, where there is one, as the x-axis."""
+    task.log("step", torch.tensor(task.pictures_seen, dtype=torch.float64), sync_dist=sync_dist)

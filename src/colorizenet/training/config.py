@@ -1,4 +1,4 @@
-"""``RunConfig``: everything that decides how a run goes, and how it is kept on disk."""
+"""``RunConfig``: all settings of a training run, and its JSON form."""
 
 import dataclasses
 import json
@@ -9,12 +9,24 @@ from typing import Any, Literal
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.training.data.augment import AugmentConfig
+from colorizenet.training.data.conditions import input_channels
 from colorizenet.training.data.loader import DataConfig
+from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.unet import UNetConfig
-from colorizenet.training.tasks.base import OptimConfig, Pix2PixConfig, RegressionConfig
+from colorizenet.training.tasks.optim import OptimConfig
+from colorizenet.training.tasks.pix2pix import Pix2PixConfig
+from colorizenet.training.tasks.regression import RegressionConfig
 
-__all__ = ["RunConfig", "as_dict", "differences", "from_json", "offered", "plain", "to_json"]
+__all__ = [
+    "RunConfig",
+    "config_type_with_defaults",
+    "differences",
+    "read_json",
+    "to_dict",
+    "to_json",
+    "to_run_config",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,27 +36,34 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     network: EncoderUNetConfig | UNetConfig = field(default_factory=EncoderUNetConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
     task: RegressionConfig | Pix2PixConfig = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
-    start: str = ""
-    """Folder of a run whose best weights the network starts from, or one of its files, say runs/first/last.ckpt;
-    empty for first weights of its own."""
+    inputs: tuple[str, ...] = ("lightness",)
+    """Inputs of the network, lightness first."""
+    init_from: str = ""
+    """Run whose best weights the network starts from: its folder, or one of its
+    checkpoints such as runs/first/last.ckpt. Empty for random or pretrained weights."""
     pictures: int = 100_000
-    """Length of the run, in pictures."""
+    """Length of the run in pictures."""
     batch_size: int = 32
-    """Pictures a step, on each device."""
+    """Pictures per step on each device."""
     validate_every: int = 20_000
-    """Validate, and keep the weights if they are the best, each time this many pictures were seen."""
+    """Pictures between validations. Each one keeps the weights if they are the best so
+    far."""
     patience: int = 0
-    """End the run when the validation loss has not fallen in so many validations; 0 to go on."""
+    """Stop when the validation metric has not improved for this many validations; 0 for
+    never."""
     checkpoint_every: int = 5_000
-    """Renew the checkpoint to resume from each time this many pictures were seen."""
+    """Pictures between checkpoints to resume from."""
     ema: float = 0.999
-    """Decay a step of the averaged weights, which are those that are validated and exported; 0 for none."""
-    precision: Literal["bf16-mixed", "32-true"] = "bf16-mixed"
-    """bfloat16 where it is safe, or float32 everywhere."""
+    """Decay per step of the exponential moving average of the weights, which is what is
+    validated and exported; 0 for none."""
+    precision: Literal["auto", "bf16-mixed", "32-true"] = "auto"
+    """Mixed precision with bfloat16, or float32. ``auto`` is bf16-mixed where the
+    device computes with bfloat16, else 32-true; a run keeps what it started with."""
     seed: int = 0
-    """The order of the pictures, the cuts and the first weights follow from it."""
+    """Seed of the order of the pictures, the augmentations and the initial weights."""
 
     def __post_init__(self) -> None:
         for name in ("pictures", "batch_size", "validate_every", "checkpoint_every"):
@@ -54,49 +73,57 @@ class RunConfig:
                 )
         if self.patience < 0:
             raise ConfigError(
-                f"patience is {self.patience}; give a number of validations, or 0 to go on to the end"
+                f"patience is {self.patience}; give a number of validations, or 0 for never"
             )
         if not 0 <= self.ema < 1:
             raise ConfigError(f"ema is {self.ema}; give a decay from 0 to below 1")
+        if self.inputs[:1] != ("lightness",) or len(set(self.inputs)) < len(self.inputs):
+            raise ConfigError(
+                f"inputs is {quote(' '.join(self.inputs))}; "
+                "give lightness first, and each input once"
+            )
+        input_channels(self.inputs)  # raises for an unknown input
 
 
-def offered(config: Any) -> type:
-    """A type of configuration whose defaults are this one's values, for a command line to read its settings from.
+def config_type_with_defaults(config: Any) -> type:
+    """Make a type like that of ``config`` whose defaults are the values of ``config``.
 
-    Of the kinds of network and task it knows this one's alone. ``plain`` turns what it makes into the real thing.
+    A command line parser derives its flags and defaults from it. Where a field allows
+    several kinds of network or task, the new type has the kind of ``config`` only.
+    ``to_run_config`` converts its instances back.
     """
     kind: Any = type(config)
     hints = typing.get_type_hints(kind)
     types, defaults = {}, {}
     for setting in dataclasses.fields(config):
         value = getattr(config, setting.name)
-        nested = offered(value) if is_dataclass(value) else None
+        nested = config_type_with_defaults(value) if is_dataclass(value) else None
         types[setting.name] = nested or hints[setting.name]
         defaults[setting.name] = field(default_factory=nested) if nested else value
     members = {"__annotations__": types, "__module__": kind.__module__, "__doc__": kind.__doc__}
     return dataclass(frozen=True, kw_only=True)(type(kind.__name__, (kind,), defaults | members))
 
 
-def plain(config: Any) -> RunConfig:
-    """The ``RunConfig`` of the same settings."""
-    return _build(RunConfig, as_dict(config))
+def to_run_config(value: Any) -> RunConfig:
+    """Convert an instance of a ``config_type_with_defaults`` to a ``RunConfig``."""
+    return _build(RunConfig, to_dict(value))
 
 
-def as_dict(config: Any) -> dict[str, Any]:
-    """The settings by name, nested; where there are several kinds of a thing, with its kind."""
+def to_dict(config: Any) -> dict[str, Any]:
+    """All settings by name, nested; of networks and tasks also their ``kind``."""
     return {
-        name: as_dict(value) if is_dataclass(value) else value
-        for name, value in _settings(config).items()
+        name: to_dict(value) if is_dataclass(value) else value
+        for name, value in _list_settings(config).items()
     }
 
 
 def to_json(config: RunConfig) -> str:
-    """The whole configuration as readable JSON."""
-    return json.dumps(as_dict(config), indent=2)
+    """All settings as readable JSON."""
+    return json.dumps(to_dict(config), indent=2)
 
 
-def from_json(path: Path) -> RunConfig:
-    """Read what ``to_json`` wrote; a setting that this version does not know is an error."""
+def read_json(path: Path) -> RunConfig:
+    """Read what ``to_json`` wrote. Raises ConfigError, also for an unknown setting."""
     try:
         return _build(RunConfig, json.loads(path.read_text()))
     except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
@@ -107,22 +134,21 @@ def from_json(path: Path) -> RunConfig:
 
 
 def differences(before: Any, after: Any, prefix: str = "") -> dict[str, Any]:
-    """The settings in which two configurations differ, as ``{"optim.lr": the value after}``."""
-    found: dict[str, Any] = {}
-    for name, new in _settings(after).items():
-        old = _settings(before).get(name)
+    """The settings that differ: ``{"optim.lr": value after, ...}``."""
+    changed: dict[str, Any] = {}
+    for name, new in _list_settings(after).items():
+        old = _list_settings(before).get(name)
         if is_dataclass(new):
-            known = (
-                old if is_dataclass(old) else type(new)()
-            )  # another kind may have no such settings
-            found |= differences(known, new, f"{prefix}{name}.")
+            # Another kind may lack this section: compare with its defaults.
+            old = old if is_dataclass(old) else type(new)()
+            changed |= differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            found[prefix + name] = new
-    return found
+            changed[prefix + name] = new
+    return changed
 
 
-def _settings(config: Any) -> dict[str, Any]:
-    """Each setting and its value, the kind first where there are several."""
+def _list_settings(config: Any) -> dict[str, Any]:
+    """Each setting and its value, ``kind`` first where there are several kinds."""
     kind = {"kind": config.kind} if hasattr(config, "kind") else {}
     return kind | {
         setting.name: getattr(config, setting.name) for setting in dataclasses.fields(config)
@@ -130,7 +156,7 @@ def _settings(config: Any) -> dict[str, Any]:
 
 
 def _build(hint: Any, value: Any) -> Any:
-    """A configuration of the type, or of one of the types, that ``hint`` names."""
+    """Build a value of the type ``hint``, or the one of its dataclasses by kind."""
     kinds = [kind for kind in (typing.get_args(hint) or (hint,)) if is_dataclass(kind)]
     if not kinds:
         return tuple(value) if isinstance(value, list) else value

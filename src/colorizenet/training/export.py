@@ -1,9 +1,14 @@
-"""A checkpoint -> an ONNX file with its card, proven equal to the network or not left at all."""
+"""Export the network of a run as an ONNX file, and prove that the two agree.
+
+The file has one input for each of ``ModelCard.inputs``, ``(N, channels, H, W)``, and
+the output ``ab``, ``(N, 2, h, w)``. N, H and W are free. Network and file are compared
+at sizes that the exporter did not trace; where they differ, no file is written.
+"""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnx
@@ -15,117 +20,162 @@ from torch import Tensor, nn
 from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError, quote
 from colorizenet.files import write_atomically
-from colorizenet.modelfile import METADATA_KEY, ModelCard
-from colorizenet.training.config import RunConfig, differences, from_json
-from colorizenet.training.fit import network_weights, read_checkpoint, told_of
-from colorizenet.training.networks.color_queries import silent
+from colorizenet.modelfile import METADATA_KEY, Input, ModelCard
+from colorizenet.training.config import RunConfig, differences, read_json
+from colorizenet.training.data.conditions import input_channels
+from colorizenet.training.fit import build_task, describe_run, network_weights, read_checkpoint
+from colorizenet.training.networks.pretrained import complete_weights
 from colorizenet.training.recipes import RECIPES
+from colorizenet.training.tasks.base import Task
 
-__all__ = ["export_network", "export_run"]
+__all__ = ["Checkpoint", "Dtype", "average_weights", "export_network", "export_run"]
 
-_TRACED = (2, 1, 64, 96)
-"""What the exporter sees, in batches and multiples of the network; the proof uses other shapes."""
-_PROVEN = ((1, 128, 128), (3, 32, 224), (1, 192, 64))
-_TOLERANCE = 2e-3
-"""Largest difference allowed, in a*b* units, between the network and its ONNX file in float32."""
-_HALF_TOLERANCE = 0.5
-"""And with weights of half precision: below what 8 bits can show."""
-_BYTE_TOLERANCE = 8.0
-"""And with weights of 8 bits: the worst pixel of noise, which is further off than photographs are."""
+Checkpoint = Literal["best", "last"]
+Dtype = Literal["fp32", "fp16", "int8"]
+"""How large weights are stored. The network computes in float32 in any case."""
+
+_TRACED = (2, 2, 3)
+"""N, and H and W in multiples of the network's ``size_multiple``, that are traced."""
+_COMPARED = ((1, 4, 4), (3, 1, 7), (1, 6, 2))
+"""The same, of the sizes at which the file is compared with the network."""
+_TOLERANCES: Mapping[Dtype, float] = {"fp32": 2e-3, "fp16": 0.5, "int8": 8.0}
+"""Largest allowed difference in a*b* units, over pixels of random noise.
+
+That of fp16 is less than 8 bits can show. int8 differs less for photos than for noise.
+"""
+_SMALLEST = 256
+"""Tensors of fewer numbers stay float32: biases and normalization."""
 
 
 def export_run(
     run: Path,
     out: Path,
     *,
-    checkpoint: str = "best",
-    weights: str = "half",
-    blend: Path | None = None,
-    share: float = 0.5,
-    **described: Any,
+    checkpoint: Checkpoint = "best",
+    dtype: Dtype = "fp16",
+    average_with: Path | None = None,
+    alpha: float = 0.5,
+    **fields: Any,
 ) -> ModelCard:
-    """Write ``out`` from a checkpoint (``best`` or ``last``) of a run folder; the card it got is returned.
+    """Export a checkpoint of a run folder. Returns the card that is in the file.
 
-    ``weights`` is how they are stored: ``half`` precision, or a ``byte`` each, for half the size again.
-    ``blend`` is a run that this one started from, or that started where it did, and ``share`` how much of each weight
-    is to be that run's: between two such there is often a better network than either (Wortsman et al. 2022).
+    ``average_with``: another run of the same network, whose weights get the weight
+    ``alpha`` and this run's ``1 - alpha``. Between a run and the one that it started
+    from there is often a better network than either (Wortsman et al. 2022,
+    arXiv:2109.01903). ``fields``: of the card, that no run knows: name, license,
+    metrics, limitations, ...
 
-    ``described`` are fields of the card that no run knows: name, license, figures, limits.
+    Raises ConfigError where the runs cannot be used, and ModelFileError where the file
+    would differ from the network.
     """
-    config = from_json(run / "config.json")
+    config = read_json(run / "config.json")
     state = read_checkpoint(run / f"{checkpoint}.ckpt")
-    network = config.network.build(pretrained=False)
-    own = network_weights(state)
-    if blend:
-        other = read_checkpoint(blend / f"{checkpoint}.ckpt")
-        own = _blended(own, network_weights(other), blend, share)
-        described["average_with"] = {"share": share, "with": _stage(told_of(blend, other))}
-    network.load_state_dict(own)
-    card = _card_of(run, config, network, told_of(run, state), described)
-    export_network(network, card, out, weights=weights)
+    weights = network_weights(state)
+    if average_with:
+        other = read_checkpoint(average_with / f"{checkpoint}.ckpt")
+        weights = average_weights(weights, network_weights(other), average_with, alpha)
+        averaged = _summarize_run(describe_run(average_with, other))
+        fields["average_with"] = {"alpha": alpha, "run": averaged}
+    task = build_task(config, pretrained=False)
+    task.network.load_state_dict(weights)
+    card = _make_card(run, config, task, describe_run(run, state), fields)
+    export_network(task.exported(), card, out, dtype=dtype)
     return card
 
 
-def _blended(
-    own: dict[str, Tensor], other: dict[str, Tensor], run: Path, share: float
+def average_weights(
+    own: Mapping[str, Tensor], other: Mapping[str, Tensor], run: Path, alpha: float
 ) -> dict[str, Tensor]:
-    """Weights between a network's own and those of another ``run`` of it."""
-    if not 0 < share < 1:
+    """``(1 - alpha) * own + alpha * other``; ``other`` is from the folder ``run``."""
+    if not 0 < alpha < 1:
+        raise ConfigError(f"alpha is {alpha}; give a number between 0 and 1")
+    other = complete_weights(other, own)
+    shapes, other_shapes = (
+        {name: value.shape for name, value in weights.items()} for weights in (own, other)
+    )
+    if shapes != other_shapes:
         raise ConfigError(
-            f"the share of the other run's weights is {share}; give a number between 0 and 1"
+            f"{quote(run)} has another network; average with a run of the same network settings"
         )
-    other = silent(own) | other
-    if {name: value.shape for name, value in own.items()} != {
-        name: value.shape for name, value in other.items()
-    }:
-        raise ConfigError(f"{quote(run)} trained another network; blend runs of the same one")
     return {
-        name: torch.lerp(value, other[name], share) if value.is_floating_point() else value
+        name: torch.lerp(value, other[name], alpha) if value.is_floating_point() else value
         for name, value in own.items()
     }
 
 
 def export_network(
-    network: nn.Module, card: ModelCard, out: Path, *, weights: str = "half"
+    network: nn.Module, card: ModelCard, out: Path, *, dtype: Dtype = "fp16"
 ) -> None:
-    """Write a network as an ONNX file that anyone can run, after comparing the two."""
+    """Export a module that takes the inputs of ``card`` in their order and returns ab.
+
+    Weights that fp16 cannot hold are stored as fp32, all of them. Raises
+    ModelFileError, and leaves what ``out`` was before, where the file would differ from
+    the module.
+    """
     network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
-    exact = _exported(network)
-    _prove(network, exact, _TOLERANCE)
-    if weights == "byte":
-        proven = _with_weights(exact, _in_bytes)
-        _prove(network, proven, _BYTE_TOLERANCE)
-    else:
-        proven = _with_weights(exact, _in_half)
+    model = _trace(network, card)
+    _compare(network, model, card, "fp32")
+    if dtype == "int8":
+        model = _store_weights(model, _store_int8)
+        _compare(network, model, card, "int8")
+    elif dtype == "fp16":
+        smaller = _store_weights(model, _store_fp16)
         try:
-            _prove(network, proven, _HALF_TOLERANCE)
+            _compare(network, smaller, card, "fp16")
+            model = smaller
         except ModelFileError:
-            proven = exact  # twice as large, and right
-    helper.set_model_props(proven, {METADATA_KEY: card.to_json()})
-    write_atomically(out, proven.SerializeToString())
+            pass  # twice the size, and right
+    helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    write_atomically(out, model.SerializeToString())
 
 
-@torch.enable_grad()  # without, attention takes a shortcut that knows one shape only
-def _exported(network: nn.Module) -> onnx.ModelProto:
+class _Positional(nn.Module):
+    """Gives any module the signature that ``_trace`` names the dynamic shapes of."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.network(*inputs)
+
+
+@torch.enable_grad()  # without gradients, attention is fused into code for one shape
+def _trace(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
     dynamic = torch.export.Dim.DYNAMIC
+    examples = _random_inputs(card, _TRACED, torch.Generator().manual_seed(0))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
-            network,
-            (torch.rand(_TRACED),),
+            _Positional(network).eval(),
+            tuple(examples.values()),
             path,
-            input_names=["lightness"],
+            input_names=list(examples),
             output_names=["ab"],
-            dynamic_shapes=({0: dynamic, 2: dynamic, 3: dynamic},),
+            dynamic_shapes=(tuple({0: dynamic, 2: dynamic, 3: dynamic} for _ in examples),),
             dynamo=True,
             external_data=False,
             verbose=False,
         )
-        return _without_traces(onnx.load(path))
+        return _remove_traces(onnx.load(path))
 
 
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model without the exporter's notes, which name files of this machine."""
+def _random_inputs(
+    card: ModelCard, size: tuple[int, int, int], generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Uniform noise for each input; ``size`` is like ``_TRACED``."""
+    count, height, width = size
+    multiple = card.size_multiple
+    return {
+        each.name: torch.rand(
+            (count, each.channels, height * multiple, width * multiple), generator=generator
+        )
+        for each in card.inputs
+    }
+
+
+def _remove_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Remove the exporter's notes, which contain file names of this machine."""
     for part in (
         model.graph,
         *model.graph.node,
@@ -139,119 +189,124 @@ def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 Stored = tuple[list[TensorProto], list[onnx.NodeProto]]
-"""What is stored of a weight, and the operations that make it float32 again under its own name."""
+"""The tensors stored for a weight, and the nodes that compute the weight."""
 
 
-def _in_half(name: str, values: np.ndarray) -> Stored:
-    """Half precision: half the size. It computes in float32 as before: half arithmetic is slow on a CPU."""
-    with np.errstate(over="ignore"):  # the proof tells what was too large
+def _store_fp16(name: str, values: np.ndarray) -> Stored:
+    """Store half precision, and cast it when the model is loaded."""
+    with np.errstate(over="ignore"):  # an overflow shows in the comparison
         half = values.astype(np.float16)
-    stored = f"{name}.half"
+    stored = f"{name}.fp16"
     return [numpy_helper.from_array(half, stored)], [
         helper.make_node("Cast", [stored], [name], to=TensorProto.FLOAT)
     ]
 
 
-def _in_bytes(name: str, values: np.ndarray) -> Stored:
-    """8 bits, a scale for each output channel: half the size again."""
+def _store_int8(name: str, values: np.ndarray) -> Stored:
+    """Store 8 bits and a scale per output channel; multiply them on loading."""
     largest = np.abs(values).max(axis=tuple(range(1, values.ndim)), keepdims=True)
     scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
     levels = np.round(values / scale).astype(np.int8)
     tensors = [
-        numpy_helper.from_array(levels, f"{name}.byte"),
+        numpy_helper.from_array(levels, f"{name}.int8"),
         numpy_helper.from_array(scale, f"{name}.scale"),
     ]
     return tensors, [
-        # Not DequantizeLinear, which onnxruntime would do again for every picture.
-        helper.make_node("Cast", [f"{name}.byte"], [f"{name}.levels"], to=TensorProto.FLOAT),
+        # onnxruntime folds Cast and Mul, but repeats DequantizeLinear for every
+        # picture.
+        helper.make_node("Cast", [f"{name}.int8"], [f"{name}.levels"], to=TensorProto.FLOAT),
         helper.make_node("Mul", [f"{name}.levels", f"{name}.scale"], [name]),
     ]
 
 
-def _with_weights(
+def _store_weights(
     model: onnx.ModelProto, store: Callable[[str, np.ndarray], Stored]
 ) -> onnx.ModelProto:
-    """The same model with its large weights stored otherwise, and restored when it is loaded."""
+    """A copy of the model whose large weights are stored by ``store``."""
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
     graph = smaller.graph
-    restored: list[onnx.NodeProto] = []
+    computed: list[onnx.NodeProto] = []
     for weight in list(graph.initializer):
-        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < 256:
+        if weight.data_type != TensorProto.FLOAT or np.prod(weight.dims) < _SMALLEST:
             continue
         (first, *more), nodes = store(weight.name, numpy_helper.to_array(weight))
         weight.CopyFrom(first)
         graph.initializer.extend(more)
-        restored += nodes
-    for node in reversed(restored):
+        computed += nodes
+    for node in reversed(computed):
         graph.node.insert(0, node)
     return smaller
 
 
 @torch.no_grad()
-def _prove(network: nn.Module, model: onnx.ModelProto, tolerance: float) -> None:
-    """Raise where the file and the network differ, at shapes that the exporter never saw."""
+def _compare(network: nn.Module, model: onnx.ModelProto, card: ModelCard, dtype: Dtype) -> None:
+    """Raise ModelFileError where file and network differ at sizes not traced."""
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )
     generator = torch.Generator().manual_seed(0)
-    for batch, height, width in _PROVEN:
-        lightness = torch.rand((batch, 1, height, width), generator=generator)
-        ours: Tensor = network(lightness)
-        (theirs,) = session.run(None, {"lightness": lightness.numpy()})
-        difference = float(np.abs(color.denormalize_ab(np.asarray(theirs) - ours.numpy())).max())
-        if not difference <= tolerance:
+    for size in _COMPARED:
+        inputs = _random_inputs(card, size, generator)
+        expected: Tensor = network(*inputs.values())
+        (found,) = session.run(None, {name: plane.numpy() for name, plane in inputs.items()})
+        difference = color.denormalize_ab(np.asarray(found) - expected.numpy())
+        largest = float(np.abs(difference).max())
+        if not largest <= _TOLERANCES[dtype]:
+            height, width = inputs["lightness"].shape[-2:]
             raise ModelFileError(
-                f"the ONNX file differs from the network by {difference:.3g} a*b* units at {width} x {height}, "
-                f"and {tolerance:.3g} is allowed; the network has a part that does not export"
+                f"the ONNX file in {dtype} differs from the network by {largest:.3g} a*b* units "
+                f"at {width} x {height}, more than {_TOLERANCES[dtype]:.3g}; the network has a "
+                "part that does not export, or weights that need another dtype"
             )
 
 
-def _card_of(
-    run: Path,
-    config: RunConfig,
-    network: nn.Module,
-    told: dict[str, Any],
-    described: dict[str, Any],
+def _make_card(
+    run: Path, config: RunConfig, task: Task, description: Mapping[str, Any], fields: dict[str, Any]
 ) -> ModelCard:
-    recipe = told["recipe"]
+    """The card of a run; ``fields`` replace what the run says."""
+    recipe = description["recipe"]
+    first = description.get("init_from")
     return ModelCard(
         **{
-            "name": run.name,
-            "task": type(config.task).__name__.removesuffix("Config").lower(),
+            "name": run.resolve().name,
+            "task": config.task.kind,
             "recipe": recipe,
-            "overrides": _overrides(RECIPES[recipe](), config) if recipe in RECIPES else {},
+            "overrides": _list_overrides(RECIPES[recipe](), config) if recipe in RECIPES else {},
+            "inputs": tuple(Input(name, input_channels([name])) for name in config.inputs),
             "size": config.data.val_size,
-            "size_multiple": network.size_multiple,
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "pictures_seen": told["pictures_seen"],
+            "size_multiple": task.network.size_multiple,
+            "parameters": sum(p.numel() for p in task.network.parameters()),
+            "pictures_seen": description["pictures_seen"],
             "seed": config.seed,
-            "data": told["data"],
-            "commit": told["commit"],
-            "versions": told["versions"],
-            "init_from": _stage(told["start"]) if "start" in told else {},
+            "data": description["data"],
+            "commit": description["commit"],
+            "versions": description["versions"],
+            "init_from": _summarize_run(first) if first else {},
         }
-        | described
+        | fields
     )
 
 
-def _stage(told: dict[str, Any]) -> dict[str, Any]:
-    """A run that this one started from, as a card tells of it: as little as ``_overrides`` says where files lay."""
-    settings = told["settings"]
-    kept = {name: told[name] for name in ("recipe", "pictures_seen", "data", "commit", "versions")}
-    kept["settings"] = {
-        name: settings[name] for name in ("task", "optim", "pictures", "batch_size", "ema", "seed")
-    }
-    kept["settings"]["task"] = settings["task"] | {
-        "vgg16": Path(settings["task"].get("vgg16", "")).name
-    }
-    return kept | ({"start": _stage(told["start"])} if "start" in told else {})
+def _summarize_run(description: Mapping[str, Any]) -> dict[str, Any]:
+    """What a card records of another run and those it started from, without paths."""
+    settings = description["settings"]
+    names = ("recipe", "pictures_seen", "data", "commit", "versions")
+    summary: dict[str, Any] = {name: description[name] for name in names}
+    names = ("inputs", "loss", "task", "optim", "pictures", "batch_size", "ema", "seed")
+    summary["settings"] = {name: settings[name] for name in names}
+    summary["settings"]["loss"] = settings["loss"] | {"vgg16": Path(settings["loss"]["vgg16"]).name}
+    if "init_from" in description:
+        summary["init_from"] = _summarize_run(description["init_from"])
+    return summary
 
 
-def _overrides(recipe: RunConfig, config: RunConfig) -> dict[str, Any]:
-    """What differs from the recipe; where data and weights lay is nobody's business."""
-    changed = differences(recipe, config)
-    places = ("data.root", "data.val", "data.downloads", "start")
-    kept = {name: value for name, value in changed.items() if name not in places}
-    files = ("network.pretrained", "task.vgg16")
-    return {name: Path(value).name if name in files else value for name, value in kept.items()}
+def _list_overrides(recipe: RunConfig, config: RunConfig) -> dict[str, Any]:
+    """The settings that differ from the recipe, without folders of this machine."""
+    folders = ("data.root", "data.val", "data.downloads", "init_from")
+    files = ("network.pretrained", "loss.vgg16")
+    return {
+        name: Path(value).name if name in files else value
+        for name, value in differences(recipe, config).items()
+        if name not in folders
+    }

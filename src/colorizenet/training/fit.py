@@ -1,14 +1,21 @@
-"""A configuration -> a trained run: Trainer, callbacks and the run folder.
+"""Train a network: from a ``RunConfig`` and a folder to a trained ``Task``.
 
-A run folder holds ``config.json`` (the whole configuration), ``made-with.json`` (versions, data
-by name and SHA-256), ``metrics.csv`` with a row for each validation, TensorBoard events,
-``last.ckpt`` to resume from, ``best.ckpt`` of the lowest validation loss, ``grids/`` with
-gray | predicted | true, and ``skipped.tsv`` with each picture that was skipped, and why.
+The run folder:
 
-A run that was stopped, at any moment and in any way, and resumed ends with the weights and the
-``metrics.csv`` of one that was not, bit for bit, on the same machine.
+    config.json       all settings
+    provenance.json   recipe, commit, versions, SHA-256 of the data, initial run
+    metrics.csv       one row for each validation
+    last.ckpt         to resume from
+    best.ckpt         the weights with the best validation score
+    grids/            gray | predicted | true, one picture for each validation
+    skipped.tsv       the photos that were skipped, and the reason
+
+A run that is interrupted at any moment and resumed ends with the same weights and the
+same ``metrics.csv``, bit for bit, as a run that was not interrupted (on the same
+machine).
 """
 
+import dataclasses
 import importlib.metadata
 import json
 import logging
@@ -17,7 +24,7 @@ import signal
 import subprocess
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,28 +32,55 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.files import write_atomically
-from colorizenet.training.callbacks import Last, MovingAverage, Patience, Watch, WholeFiles
-from colorizenet.training.config import RunConfig, differences, from_json, to_json
+from colorizenet.training.callbacks import (
+    AtomicCheckpointIO,
+    EarlyStop,
+    LastCheckpoint,
+    Progress,
+    Report,
+    WeightEMA,
+)
+from colorizenet.training.config import RunConfig, differences, read_json, to_dict, to_json
+from colorizenet.training.data.conditions import input_channels
 from colorizenet.training.data.loader import Photographs
-from colorizenet.training.networks.color_queries import silent
-from colorizenet.training.tasks.base import Pix2Pix, Pix2PixConfig, Regression, Task
+from colorizenet.training.loggers import LoggerName, make_logger
+from colorizenet.training.networks.pretrained import complete_weights
+from colorizenet.training.tasks.base import Task
 
-__all__ = ["build_task", "fit", "network_weights", "read_checkpoint"]
+__all__ = [
+    "build_task",
+    "choose_precision",
+    "describe_run",
+    "fit",
+    "network_weights",
+    "read_checkpoint",
+]
+
+_FIXED = ("inputs", "network.", "task.", "loss.", "ema", "init_from")
+"""Settings that a run keeps when it is resumed: names, or prefixes of names."""
 
 
 def build_task(config: RunConfig, *, pretrained: bool = True) -> Task:
-    """The networks and the training step of a run, with first weights or, for a checkpoint, any."""
-    network = config.network.build(pretrained=pretrained)
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    settings: Any = {"pictures": config.pictures, "augment": config.augment, "seed": config.seed}
-    if isinstance(config.task, Pix2PixConfig):
-        return Pix2Pix(network, config.task, config.optim, **settings)
-    return Regression(network, config.task, config.optim, **settings)
+    """Build the network and the task of a run.
+
+    ``pretrained`` False skips the pretrained weights of the network, for where a
+    checkpoint replaces them.
+    """
+    channels = input_channels(config.inputs)
+    network = config.network.build(in_channels=channels, pretrained=pretrained)
+    return config.task.build(
+        network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        config.loss,
+        config.optim,
+        pictures=config.pictures,
+        inputs=config.inputs,
+        augment=config.augment,
+        seed=config.seed,
+    )
 
 
 def fit(
@@ -55,53 +89,63 @@ def fit(
     *,
     recipe: str = "",
     resume: bool = False,
-    progress: bool = False,
+    logger: LoggerName = "tensorboard",
+    show_progress: Callable[[int, int], None] | None = None,
     devices: int = 1,
     nodes: int = 1,
 ) -> Task:
-    """Train into ``folder``, or go on where the run in it stopped.
+    """Train into ``folder``, or resume the run in it.
 
-    Where ``torchrun`` started ``devices`` processes on each of ``nodes`` machines, each calls this; the
-    gradient is the mean over all of their batches, and the folder is written by the first.
+    ``recipe``: its name, for ``provenance.json``. ``show_progress``: called with the
+    number of pictures seen and their total after each step. Where ``torchrun`` started
+    ``devices`` processes on each of ``nodes`` machines, each calls this function; the
+    gradient is the mean over all of their batches, and the first process writes the
+    folder.
+
+    Raises ConfigError for contradictory settings and DataError for unusable data. The
+    first Ctrl-C saves ``last.ckpt`` after the current step and raises
+    KeyboardInterrupt; a second one raises it at once.
     """
     last = folder / "last.ckpt"
-    if resume and not last.is_file():
-        raise ConfigError(
-            f"{quote(folder)} has no last.ckpt to resume from; name the folder of a run that was stopped"
-        )
-    if not resume and last.exists():
-        raise ConfigError(
-            f"{quote(folder)} holds a run already; resume it with --resume, or name another folder"
-        )
-
     if resume:
-        _check_resumable(from_json(folder / "config.json"), config, folder)
-        read_checkpoint(last)
+        config = _check_resumable(config, folder)
+    elif last.exists():
+        raise ConfigError(
+            f"{quote(folder)} already holds a run; resume it with --resume, or choose another "
+            "folder"
+        )
+    else:
+        config = dataclasses.replace(config, precision=choose_precision(config.precision))
 
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
-    task = build_task(config, pretrained=not (resume or config.start))
-    start = _start_from(Path(config.start), task) if config.start and not resume else None
-    _describe(config, folder, recipe, data, start)
+    task = build_task(config, pretrained=not (resume or config.init_from))
+    started_from = None
+    if config.init_from and not resume:
+        started_from = _load_initial_weights(Path(config.init_from), task)
+    chosen_logger = make_logger(logger, folder, settings=to_dict(config))
+    _describe(config, folder, recipe, data, started_from)
 
     world = devices * nodes
-    with _quiet(), _interruptible() as interrupted:
+    with _quiet_lightning(), _deferred_interrupt() as interrupted:
         trainer = lightning.Trainer(
             accelerator="auto",
             devices=devices,
             num_nodes=nodes,
             strategy="ddp" if world > 1 else "auto",
-            precision=config.precision,
-            max_epochs=1,  # the loader has no end: the task stops the run by its pictures
+            precision=config.precision,  # type: ignore[arg-type]
+            max_epochs=1,  # the loader is endless: the task stops after its pictures
             val_check_interval=_steps(config.validate_every, config, world),
             check_val_every_n_epoch=None,
             num_sanity_val_steps=0,
             log_every_n_steps=20,
-            enable_progress_bar=progress,
+            enable_progress_bar=False,
             enable_model_summary=False,
-            logger=TensorBoardLogger(folder, name="", version=""),
-            callbacks=_callbacks(config, task.monitor, folder, interrupted, world),
-            plugins=WholeFiles(),
+            logger=chosen_logger,
+            callbacks=_callbacks(
+                config, task.monitor, folder, interrupted, world, show_progress=show_progress
+            ),
+            plugins=AtomicCheckpointIO(),
             default_root_dir=folder,
             use_distributed_sampler=False,
         )
@@ -109,99 +153,148 @@ def fit(
     return task
 
 
-def _start_from(run: Path, task: Task) -> dict[str, Any]:
-    """Give the network a run's best weights, or those of one of its checkpoints, and tell what is to be known of them.
+def choose_precision(precision: str) -> str:
+    """``bf16-mixed`` or ``32-true``; for ``auto``, the faster one on this machine.
 
-    Color queries may be new to it.
+    bfloat16 is fast on GPUs that compute with it and on CPUs with AVX512-BF16 or AMX.
+    Elsewhere it is emulated and several times slower than float32.
     """
-    folder, file = (run.parent, run) if run.suffix == ".ckpt" else (run, run / "best.ckpt")
-    checkpoint = read_checkpoint(file)
-    try:
-        task.network.load_state_dict(
-            silent(task.network.state_dict()) | network_weights(checkpoint)
-        )
-    except RuntimeError as error:
-        raise ConfigError(
-            f"the network of {quote(run)} is another than this run's ({quote(error)}); "
-            "start with the same settings of network, or leave start out"
-        ) from error
-    return told_of(folder, checkpoint)
+    if precision != "auto":
+        return precision
+    if torch.cuda.is_available():
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+        fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return "bf16-mixed" if fast else "32-true"
 
 
-def network_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """Those of the network that is exported, of everything that learned in a run."""
-    weights = checkpoint["state_dict"].items()
+def network_weights(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of the exported network in a checkpoint, by name."""
     return {
         name.removeprefix("network."): value
-        for name, value in weights
+        for name, value in checkpoint["state_dict"].items()
         if name.startswith("network.")
     }
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a run kept: never a pickle, which could run a program."""
+    """Read a checkpoint without unpickling objects, which could run code."""
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # A foreign border: a missing file, a cut archive and a refused pickle share no base.
+        # Foreign border: a missing file, a truncated archive and a refused pickle have
+        # errors without a common base.
         raise ConfigError(
-            f"{quote(path)} cannot be read as a checkpoint ({quote(error)}); name the folder of a run"
+            f"{quote(path)} cannot be read as a checkpoint ({quote(error)}); "
+            "give the folder of a run"
         ) from error
 
 
-def _check_resumable(before: RunConfig, now: RunConfig, folder: Path) -> None:
-    """What the weights are of, where they began, and what they are punished for, stays in the middle of a run."""
-    changed = [
-        name
-        for name in differences(before, now)
-        if name.startswith(("network.", "task.", "ema", "start"))
-    ]
+def describe_run(folder: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """What to record about a run whose checkpoint is used elsewhere.
+
+    Its provenance, its settings, and the number of pictures that the checkpoint has
+    seen.
+    """
+    settings = _read_json(folder / "config.json")
+    return _read_json(folder / "provenance.json") | {
+        "settings": settings,
+        "pictures_seen": checkpoint["pictures_seen"],
+    }
+
+
+def _load_initial_weights(source: Path, task: Task) -> dict[str, Any]:
+    """Load the weights of a run (its best) or of a checkpoint; describe the run.
+
+    The network may have color queries and inputs that the run does not have; at first
+    they change nothing.
+    """
+    is_file = source.suffix == ".ckpt"
+    folder, file = (source.parent, source) if is_file else (source, source / "best.ckpt")
+    checkpoint = read_checkpoint(file)
+    try:
+        task.network.load_state_dict(
+            complete_weights(network_weights(checkpoint), task.network.state_dict())
+        )
+    except RuntimeError as error:
+        raise ConfigError(
+            f"{quote(source)} has another network than this run ({quote(error)}); "
+            "use the same network settings and inputs, or leave out init_from"
+        ) from error
+    return describe_run(folder, checkpoint)
+
+
+def _check_resumable(config: RunConfig, folder: Path) -> RunConfig:
+    """The settings to resume a run with. ConfigError where it cannot be resumed."""
+    last = folder / "last.ckpt"
+    if not last.is_file():
+        raise ConfigError(
+            f"{quote(folder)} has no last.ckpt to resume from; give the folder of an "
+            "interrupted run"
+        )
+    before = read_json(folder / "config.json")
+    if config.precision == "auto":
+        config = dataclasses.replace(config, precision=before.precision)
+    changed = [name for name in differences(before, config) if name.startswith(_FIXED)]
     if changed:
         raise ConfigError(
-            f"{quote(folder)} was trained with another {' and '.join(changed)}, which a run keeps; "
-            "resume it without, or start a new run"
+            f"{quote(folder)} was trained with another {' and '.join(changed)}, which cannot "
+            "change within a run; resume it without, or start a new run"
         )
+    seen = read_checkpoint(last)["pictures_seen"]
+    if config.pictures < seen and config.pictures != before.pictures:
+        raise ConfigError(
+            f"{quote(folder)} has already seen {seen} pictures and pictures is "
+            f"{config.pictures}; give at least {seen}"
+        )
+    return config
 
 
 @rank_zero_only
 def _describe(
-    config: RunConfig, folder: Path, recipe: str, data: Photographs, start: dict[str, Any] | None
+    config: RunConfig,
+    folder: Path,
+    recipe: str,
+    data: Photographs,
+    started_from: dict[str, Any] | None,
 ) -> None:
-    """Leave in the run's folder what it is made with; of a run that is resumed, what it started from stays there."""
+    """Write ``config.json`` and ``provenance.json``."""
     folder.mkdir(parents=True, exist_ok=True)
+    file = folder / "provenance.json"
+    provenance = {"recipe": recipe} | _collect_provenance(data)
+    if config.init_from:
+        # When a run is resumed, the record of its initial weights stays as it was.
+        provenance["init_from"] = started_from or _read_json(file)["init_from"]
     write_atomically(folder / "config.json", to_json(config).encode())
-    file = folder / "made-with.json"
-    made_with = {"recipe": recipe} | _made_with(data)
-    if config.start:
-        made_with["start"] = start or _read_json(file)["start"]
-    write_atomically(file, json.dumps(made_with, indent=2).encode())
-
-
-def told_of(run: Path, checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What is to be known of a run one of whose checkpoints is used elsewhere, and of those that it started from."""
-    made_with, settings = _read_json(run / "made-with.json"), _read_json(run / "config.json")
-    return made_with | {"settings": settings, "pictures_seen": checkpoint["pictures_seen"]}
+    write_atomically(file, json.dumps(provenance, indent=2).encode())
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """What a run says of itself."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{quote(path.parent)} does not say how it was made ({quote(error)}); name the whole folder of a run"
+            f"{quote(path)} cannot be read ({quote(error)}); give a complete run folder"
         ) from error
 
 
 def _callbacks(
-    config: RunConfig, monitor: str, folder: Path, interrupted: threading.Event, world: int
+    config: RunConfig,
+    monitor: str,
+    folder: Path,
+    interrupted: threading.Event,
+    world: int,
+    *,
+    show_progress: Callable[[int, int], None] | None,
 ) -> list[Callback]:
     return [
-        *([MovingAverage(config.ema, ramped=not config.start)] if config.ema else []),
-        Watch(folder),
-        *([Patience(monitor, config.patience)] if config.patience else []),
+        *([WeightEMA(config.ema, ramp=not config.init_from)] if config.ema else []),
+        Report(folder),
+        *([Progress(show_progress)] if show_progress else []),
+        *([EarlyStop(monitor, config.patience)] if config.patience else []),
         ModelCheckpoint(folder, "best", monitor=monitor, enable_version_counter=False),
-        Last(
+        LastCheckpoint(
             folder / "last.ckpt",
             every=_steps(config.checkpoint_every, config, world),
             interrupted=interrupted,
@@ -214,16 +307,16 @@ def _steps(pictures: int, config: RunConfig, world: int) -> int:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's talk of devices and products, and its advice that does not apply here."""
+def _quiet_lightning() -> Iterator[None]:
+    """Silence Lightning's messages, and warnings that do not apply here."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        # A run folder holds our configuration before its first checkpoint.
+        # config.json is written before training starts.
         warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")
-        # It names a setting of its own; ours is data.workers.
+        # The number of workers is the user's choice: data.workers.
         warnings.filterwarnings("ignore", ".*does not have many workers")
-        # What it calls in PyTorch is its affair.
+        # Lightning's own use of PyTorch.
         warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated")
         for logger in loggers:
             logger.setLevel(logging.WARNING)
@@ -235,40 +328,41 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Note the first Ctrl-C, to be obeyed between steps, where nothing is lost; the second does not wait.
+def _deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that is acted on between steps.
 
-    It leaves as what it is: Lightning would end the program, and ignore those that follow.
+    A second Ctrl-C raises KeyboardInterrupt at once. Lightning turns KeyboardInterrupt
+    into SystemExit, which is turned back.
     """
-    asked = threading.Event()
+    interrupted = threading.Event()
 
-    def note(number: int, frame: Any) -> None:
-        if asked.is_set():
+    def handle(number: int, frame: Any) -> None:
+        if interrupted.is_set():
             signal.default_int_handler(number, frame)
-        asked.set()
+        interrupted.set()
 
     handler = signal.getsignal(signal.SIGINT)
-    ours = (
+    replace = (
         handler is signal.default_int_handler
         and threading.current_thread() is threading.main_thread()
     )
     try:
-        if ours:
-            signal.signal(signal.SIGINT, note)
-        yield asked
+        if replace:
+            signal.signal(signal.SIGINT, handle)
+        yield interrupted
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise ended.__context__ from None
         raise
     finally:
-        if ours:
+        if replace:
             signal.signal(signal.SIGINT, handler)
 
 
-def _made_with(data: Photographs) -> dict[str, Any]:
+def _collect_provenance(data: Photographs) -> dict[str, Any]:
     packages = ("colorizenet", "torch", "timm", "lightning", "numpy", "opencv-python-headless")
     return {
-        "commit": _commit(),
+        "commit": _find_commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in packages},
         "data": data.fingerprint(),
@@ -276,8 +370,8 @@ def _made_with(data: Photographs) -> dict[str, Any]:
     }
 
 
-def _commit() -> str:
-    """The commit this code was checked out at, or "" where it was installed."""
+def _find_commit() -> str:
+    """The commit of this code, or "" where it is not a git checkout."""
     command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -1,14 +1,16 @@
-"""Named runs: functions that return a configuration, in a dict you can see."""
+"""Recipes: functions that return the configuration of a run, by name in ``RECIPES``."""
 
 from collections.abc import Callable
 
 from colorizenet.training.config import RunConfig
 from colorizenet.training.data.augment import AugmentConfig
 from colorizenet.training.data.loader import DataConfig
+from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
-from colorizenet.training.tasks.base import OptimConfig, Pix2PixConfig, RegressionConfig
+from colorizenet.training.tasks.optim import OptimConfig
+from colorizenet.training.tasks.pix2pix import Pix2PixConfig
 
 __all__ = [
     "RECIPES",
@@ -23,38 +25,38 @@ __all__ = [
 
 
 def encoder_unet() -> RunConfig:
-    """A U-Net on a pretrained encoder, trained by regression: safe colors, small and quick."""
+    """U-Net with a pretrained encoder, Huber loss: quick to train, safe colors."""
     return RunConfig(network=EncoderUNetConfig())
 
 
 def encoder_queries() -> RunConfig:
-    """The same with color queries, punished by what the eye sees and paid for color: as the model that ships."""
+    """encoder_unet with color queries and CIEDE2000, as the default model."""
     return RunConfig(
         data=DataConfig(min_crop=1.0),
         augment=AugmentConfig(film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05),
         network=EncoderUNetConfig(queries=20),
-        task=RegressionConfig(loss="ciede2000", colorfulness=0.03),
+        loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         pictures=300_000,
         validate_every=15_000,
     )
 
 
 def unet() -> RunConfig:
-    """The classical baseline: a U-Net from scratch on pictures of 128 px, mean absolute error."""
+    """U-Net from scratch on pictures of 128 px, L1 loss: the classical baseline."""
     return RunConfig(
         network=UNetConfig(),
-        task=RegressionConfig(loss="l1"),
+        loss=LossConfig(pixel="l1"),
         optim=OptimConfig(lr=1e-3, schedule="plateau"),
         patience=6,
     )
 
 
 def unet256() -> RunConfig:
-    """The same baseline on pictures of 256 px, a level deeper."""
+    """U-Net from scratch on pictures of 256 px, one level deeper than unet."""
     return RunConfig(
         data=DataConfig(size=256),
         network=UNetConfig(widths=(32, 64, 128, 256, 256, 256)),
-        task=RegressionConfig(loss="l1"),
+        loss=LossConfig(pixel="l1"),
         optim=OptimConfig(lr=1e-3, schedule="plateau"),
         batch_size=16,
         patience=6,
@@ -62,10 +64,11 @@ def unet256() -> RunConfig:
 
 
 def pix2pix() -> RunConfig:
-    """The game of pix2pix as its paper has it, PatchGAN of 70 x 70, around a U-Net from scratch, at 256 px."""
+    """pix2pix as in its paper: U-Net, 70x70 PatchGAN, BCE and L1, at 256 px."""
     return RunConfig(
         data=DataConfig(size=256),
         network=UNetConfig(widths=(64, 128, 256, 512, 512, 512)),
+        loss=LossConfig(pixel="l1"),
         task=Pix2PixConfig(),
         optim=OptimConfig(lr=2e-4, betas=(0.5, 0.999), weight_decay=0.0, warmup=0, clip=0.0),
         batch_size=16,
@@ -74,15 +77,14 @@ def pix2pix() -> RunConfig:
 
 
 def pix2pix_encoder() -> RunConfig:
-    """A short game after regression: give `--start` the folder of an encoder_unet run. Livelier and more real."""
+    """GAN fine-tuning of an encoder_unet run: give --init-from. Livelier colors."""
     return RunConfig(
         network=EncoderUNetConfig(),
         task=Pix2PixConfig(
-            loss="huber",
-            weight=30.0,
-            adversary="hinge",
+            lambda_pixel=30.0,
+            gan_loss="hinge",
             discriminator=PatchGANConfig(widths=(64, 128, 256), norm="none", spectral=True),
-            warm_up=5_000,
+            discriminator_warmup=5_000,
         ),
         optim=OptimConfig(lr=2e-4, encoder_lr=4e-5, betas=(0.5, 0.999), warmup=1_000),
         pictures=30_000,
@@ -91,7 +93,7 @@ def pix2pix_encoder() -> RunConfig:
 
 
 def tiny() -> RunConfig:
-    """Ends within a minute on two cores: for tests and first tries, not for colors."""
+    """Smoke test: ends within a minute on two cores, and learns no useful colors."""
     return RunConfig(
         data=DataConfig(size=64, val_size=128, val_pictures=64),
         network=UNetConfig(widths=(16, 32, 64)),
@@ -105,6 +107,6 @@ def tiny() -> RunConfig:
 
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
-    run.__name__: run
-    for run in (encoder_unet, encoder_queries, unet, unet256, pix2pix, pix2pix_encoder, tiny)
+    recipe.__name__: recipe
+    for recipe in (encoder_unet, encoder_queries, unet, unet256, pix2pix, pix2pix_encoder, tiny)
 }

@@ -1,122 +1,117 @@
-"""The seam between pixels and network units: batches of uint8 RGB <-> (L, ab), on the device.
+"""Batches of sRGB pixels to network units and back, with augmentation on the device.
 
-On the way, photographs may be changed, each in its own way: how they are cut and how vivid they are,
-which the network is to learn; and, in what the network sees alone, what film, lenses, scanners and
-time do to old ones. Every draw follows from a seed, so that a resumed run draws the same.
+Two kinds of augmentation: ``zoom`` and ``border`` change the photo, so lightness and ab
+alike. ``film``, ``fade``, ``blur``, ``noise`` and ``jpeg`` change the network input
+alone: they imitate what film, lenses, scanners and age do to old photos, and the
+network learns to color in spite of it. All random numbers follow from a seed, so that a
+resumed run repeats them.
 """
 
 import functools
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import cv2
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from colorizenet import color
 from colorizenet.errors import ConfigError
+from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
 
-__all__ = ["AugmentConfig", "Sample", "augmented", "to_network", "to_pixels", "to_rgb"]
+__all__ = ["AugmentConfig", "Sample", "augment_batch", "to_network", "to_pixels", "to_rgb"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AugmentConfig:
-    """How photographs are changed before they are learned from; each 0 leaves its change out."""
+    """Random changes of the training photos. 0 disables a change."""
 
     zoom: float = 0.0
-    """Cut out up to this share of each side, anywhere in the picture."""
-    stretch: float = 0.0
-    """Change the aspect by up to this share, either way: 0.2 for 20 %."""
-    saturation: float = 0.0
-    """Make the true colors more vivid by up to this share: against the muted colors of averages."""
+    """Crop up to this share of each side, at a random position."""
+    border: float = 0.0
+    """Share of pictures that get a uniform gray, black or white border, as scans
+    have. Each side is up to 1/6 of the picture wide."""
     film: float = 0.0
-    """Share of the pictures that are seen as through a film of other sensitivity to red, green and blue, with a
-    gamma of 0.7 to 1.4: so that blue-sensitive plates and pale prints are understood."""
+    """Share of network inputs as film of random sensitivity to red, green and blue
+    records them, with a gamma of 0.7 to 1.4. Imitates blue-sensitive plates and pale
+    prints."""
     blur: float = 0.0
-    """Share of the pictures that are seen out of focus."""
+    """Share of network inputs with Gaussian blur of 0.5 to 2 pixels."""
     noise: float = 0.0
-    """Share of the pictures that are seen with grain."""
+    """Share of network inputs with grain: noise of 1 to 8 percent of the lightness
+    range."""
     jpeg: float = 0.0
-    """Share of the pictures that are seen as a JPEG of low quality."""
+    """Share of network inputs with JPEG artifacts of quality 20 to 80."""
     fade: float = 0.0
-    """Share of the pictures that are seen bleached: blacks lifted, whites darkened, unevenly over the picture."""
-    sizes: tuple[int, ...] = ()
-    """Bring each batch to one of these sides, in pixels, so that the network knows pictures of more than one size."""
+    """Share of network inputs with faded contrast: lifted blacks, darkened whites and a
+    brightness gradient across the picture."""
 
     def __post_init__(self) -> None:
-        for side in self.sizes:
-            if side < 32 or side % 32:
-                raise ConfigError(
-                    f"augment.sizes has {side}; give multiples of 32, say 128 160 192"
-                )
         for field in fields(self):
             share = getattr(self, field.name)
-            if isinstance(share, tuple):
-                continue
-            if not 0 <= share <= 1 or (field.name in ("zoom", "stretch") and share == 1):
-                raise ConfigError(
-                    f"augment.{field.name} is {share}; give a share of at least 0 and at most 1"
-                )
+            if not 0 <= share <= 1 or (field.name == "zoom" and share == 1):
+                limit = "0 up to, but not including, 1" if field.name == "zoom" else "0 to 1"
+                raise ConfigError(f"augment.{field.name} is {share}; give a share from {limit}")
 
 
 class Sample(NamedTuple):
-    """A batch to learn from, in network units."""
+    """A training batch in network units."""
 
-    seen: Float[Tensor, "b 1 h w"]
-    """What the network is shown."""
+    condition: Float[Tensor, "b c h w"]
+    """Network input: degraded lightness, and further inputs of the network."""
     lightness: Float[Tensor, "b 1 h w"]
-    """That of the photograph."""
+    """True lightness."""
     ab: Float[Tensor, "b 2 h w"]
-    """What it is to predict."""
+    """True chroma."""
 
 
 @torch.no_grad()
 def to_network(
     rgb: UInt8[Tensor, "b h w 3"],
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
-    """(L, ab) of sRGB photographs in network units, channels second."""
-    return _network_of(_linear_of(rgb))
+    """Convert sRGB photos to lightness and ab in network units, channels second."""
+    return _linear_to_network(_rgb_to_linear(rgb))
 
 
 @torch.no_grad()
-def augmented(rgb: UInt8[Tensor, "b h w 3"], config: AugmentConfig, seed: int) -> Sample:
-    """What is learned from photographs that are changed as ``config`` says; equal seeds draw equal changes."""
-    if not any(getattr(config, field.name) for field in fields(config)):
-        lightness, ab = to_network(rgb)
-        return Sample(lightness, lightness, ab)
-    draw = _Draw(seed, len(rgb), rgb.device)
-    linear = _linear_of(rgb)
-    if config.zoom or config.stretch:
-        linear = _recut(linear, draw, config.zoom, config.stretch)
-    if config.sizes:
-        side = config.sizes[draw.integer(len(config.sizes))]
-        linear = F.interpolate(linear, size=(side, side), mode="bilinear", antialias=True)
-    if config.saturation:
-        linear = _saturated(linear, 1 + draw.between(0.0, config.saturation))
-    lightness, ab = _network_of(linear)
-    seen = lightness
-    if config.film:
-        seen = torch.where(draw.chosen(config.film), _through_film(linear, draw), seen)
-    if config.fade:
-        seen = torch.where(draw.chosen(config.fade), _faded(seen, draw), seen)
-    if config.blur:
-        seen = torch.where(draw.chosen(config.blur), _blurred(seen, draw.between(0.5, 2.0)), seen)
-    if config.noise:
-        seen = torch.where(
-            draw.chosen(config.noise), seen + draw.grain(seen) * draw.between(0.01, 0.08), seen
-        )
-    if config.jpeg:
-        seen = _compressed(seen, draw.chosen(config.jpeg), draw.between(20.0, 80.0))
-    return Sample(seen.clamp(0, 1), lightness, ab)
+def augment_batch(
+    rgb: UInt8[Tensor, "b h w 3"],
+    config: AugmentConfig,
+    seed: int,
+    *,
+    inputs: Sequence[str] = ("lightness",),
+    conditions: Mapping[str, Condition] = CONDITIONS,
+) -> Sample:
+    """Augment sRGB photos and convert them to a training batch.
+
+    Equal seeds give equal batches, on any device. ``inputs``: names of the network
+    inputs, which ``conditions`` renders. Computes in float32, inside of autocast as
+    well.
+    """
+    with torch.autocast(rgb.device.type, enabled=False):
+        random = _Random(seed, len(rgb), rgb.device)
+        linear = _rgb_to_linear(rgb)
+        if config.zoom:
+            linear = _crop(linear, random, config.zoom)
+        if config.border:
+            linear = torch.where(random.choose(config.border), _add_border(linear, random), linear)
+        lightness, ab = _linear_to_network(linear)
+        degraded = _degrade(linear, lightness, config, random)
+        condition = render_condition(inputs, degraded, ab, seed, conditions=conditions)
+        return Sample(condition, lightness, ab)
 
 
 def to_pixels(
     lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h2 w2"]
 ) -> Float[Tensor, "b 3 h w"]:
-    """sRGB in 0..1 of (L, ab) in network units, with a gradient; smaller chroma is brought up bilinearly."""
+    """Convert network units to sRGB in 0..1, differentiably.
+
+    Smaller ab is enlarged bilinearly.
+    """
     ab = F.interpolate(ab.float(), size=lightness.shape[-2:], mode="bilinear", antialias=False)
     lab = torch.cat(
         [color.denormalize_l(lightness.float()), color.denormalize_ab(ab)], dim=1
@@ -128,121 +123,142 @@ def to_pixels(
 def to_rgb(
     lightness: Float[Tensor, "b 1 h w"], ab: Float[Tensor, "b 2 h2 w2"]
 ) -> UInt8[Tensor, "b h w 3"]:
-    """sRGB photographs of (L, ab) in network units; smaller chroma is brought up bilinearly."""
+    """Convert network units to sRGB photos. Smaller ab is enlarged bilinearly."""
     return (to_pixels(lightness, ab).movedim(1, -1) * 255).round().to(torch.uint8)
 
 
-class _Draw:
-    """Random numbers, one a picture, that follow from a seed on any device."""
+class _Random:
+    """Random numbers for each picture of a batch, equal on any device."""
 
     def __init__(self, seed: int, pictures: int, device: torch.device) -> None:
-        self.generator, self.pictures, self.device = (
-            torch.Generator().manual_seed(seed),
-            pictures,
-            device,
-        )
+        self.generator = torch.Generator().manual_seed(seed)
+        self.pictures, self.device = pictures, device
 
-    def between(self, low: float, high: float, *shape: int) -> Tensor:
-        """Evenly between two numbers: (pictures, 1, 1, 1), or (pictures, *shape)."""
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """Uniform numbers ``(pictures, *shape)``; shape is 1, 1, 1 by default."""
         share = torch.rand((self.pictures, *(shape or (1, 1, 1))), generator=self.generator)
         return (low + (high - low) * share).to(self.device)
 
-    def integer(self, below: int) -> int:
-        """One for all pictures."""
-        return int(torch.randint(below, (), generator=self.generator))
-
-    def chosen(self, share: float) -> Tensor:
-        """True for about this share of the pictures: (pictures, 1, 1, 1)."""
-        return self.between(0.0, 1.0) < share
+    def choose(self, share: float) -> Bool[Tensor, "b 1 1 1"]:
+        """True for about this share of the pictures."""
+        return self.uniform(0.0, 1.0) < share
 
     def grain(self, like: Tensor) -> Tensor:
-        """Normal noise, of one to three pixels' grain."""
+        """Normal noise; for half of the pictures correlated over 3 x 3 pixels."""
         noise = torch.randn(like.shape, generator=self.generator).to(self.device)
-        coarse = (
-            F.avg_pool2d(noise, 3, stride=1, padding=1) * 3
-        )  # the mean of nine has a third of the deviation
-        return torch.where(self.chosen(0.5), coarse, noise)
+        # The mean of nine has a third of the deviation.
+        coarse = F.avg_pool2d(noise, 3, stride=1, padding=1) * 3
+        return torch.where(self.choose(0.5), coarse, noise)
 
 
-def _linear_of(rgb: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
-    """Linear light; a plane a channel is quicker to go through."""
+def _rgb_to_linear(rgb: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
+    """Convert to linear light, channels second, which is faster to process."""
     return _linear_levels(rgb.device).take(rgb.movedim(-1, 1).long())
 
 
 @functools.cache
 def _linear_levels(device: torch.device) -> Float[Tensor, "256"]:
-    """Linear light of the 256 levels that there are: looking them up halves the way to Lab."""
+    """Linear light of the 256 levels, which halves the time to convert to Lab."""
     return color.rgb_to_linear(torch.arange(256, device=device) / 255)
 
 
-def _network_of(
+def _linear_to_network(
     linear: Float[Tensor, "b 3 h w"],
 ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 2 h w"]]:
     lab = color.linear_to_lab(linear.movedim(1, -1)).movedim(-1, 1)
     return color.normalize_l(lab[:, :1]), color.normalize_ab(lab[:, 1:])
 
 
-def _recut(linear: Tensor, draw: _Draw, zoom: float, stretch: float) -> Tensor:
-    """Another cut of each picture, stretched to the size it had."""
-    side = 1 - draw.between(0.0, zoom, 1)
-    bound = math.log1p(stretch)
-    ratio = torch.exp(draw.between(-bound, bound, 1) / 2)
-    # Of a cut that would reach over an edge, the longer side is what there is.
-    wide, high = (side * ratio).clamp(max=1), (side / ratio).clamp(max=1)
+def _crop(linear: Tensor, random: _Random, zoom: float) -> Tensor:
+    """Crop each picture at random and enlarge it to its former size."""
+    side = 1 - random.uniform(0.0, zoom, 1)
     theta = torch.zeros(len(linear), 2, 3, device=linear.device)
-    for axis, extent in enumerate((wide, high)):
-        theta[:, axis, axis] = extent[:, 0]
-        theta[:, axis, 2] = ((1 - extent) * draw.between(-1.0, 1.0, 1))[:, 0]
+    for axis in (0, 1):
+        theta[:, axis, axis] = side[:, 0]
+        theta[:, axis, 2] = ((1 - side) * random.uniform(-1.0, 1.0, 1))[:, 0]
     grid = F.affine_grid(theta, list(linear.shape), align_corners=False)
     return F.grid_sample(linear, grid, padding_mode="border", align_corners=False)
 
 
-def _saturated(linear: Tensor, times: Tensor) -> Tensor:
-    """Further from the gray of equal luminance, as far as a screen can show it: L* stays."""
-    gray = color.luminance(linear.movedim(1, -1)).movedim(-1, 1)
-    return color.fade_linear((gray + times * (linear - gray)).movedim(1, -1)).movedim(-1, 1)
+def _add_border(linear: Tensor, random: _Random) -> Tensor:
+    """Paint a border of one gray over each picture: a quarter black, a quarter white.
+
+    About a third of the sides have no border.
+    """
+    gray = random.uniform(-0.5, 1.5).clamp(0, 1)
+    height, width = linear.shape[-2:]
+    down = torch.linspace(0, 1, height, device=linear.device)[None, None, :, None]
+    across = torch.linspace(0, 1, width, device=linear.device)[None, None, None, :]
+    top, bottom, left, right = (random.uniform(-1 / 12, 1 / 6).clamp(min=0) for _ in range(4))
+    inside = (down >= top) & (down <= 1 - bottom) & (across >= left) & (across <= 1 - right)
+    return torch.where(inside, linear, gray)
 
 
-def _through_film(linear: Tensor, draw: _Draw) -> Tensor:
-    """Lightness as a film sees it that weighs red, green and blue in its own way."""
-    weights = draw.between(0.0, 1.0, 3, 1, 1)
+def _degrade(
+    linear: Float[Tensor, "b 3 h w"],
+    lightness: Float[Tensor, "b 1 h w"],
+    config: AugmentConfig,
+    random: _Random,
+) -> Float[Tensor, "b 1 h w"]:
+    """The lightness as an old photo would have it, within 0..1."""
+    degraded = lightness
+    if config.film:
+        degraded = torch.where(random.choose(config.film), _expose(linear, random), degraded)
+    if config.fade:
+        degraded = torch.where(random.choose(config.fade), _fade(degraded, random), degraded)
+    if config.blur:
+        chosen, sigma = random.choose(config.blur), random.uniform(0.5, 2.0)
+        degraded = torch.where(chosen, _blur(degraded, sigma), degraded)
+    if config.noise:
+        chosen = random.choose(config.noise)
+        grain = random.grain(degraded) * random.uniform(0.01, 0.08)
+        degraded = torch.where(chosen, degraded + grain, degraded)
+    if config.jpeg:
+        degraded = _compress(degraded, random.choose(config.jpeg), random.uniform(20.0, 80.0))
+    return degraded if degraded is lightness else degraded.clamp(0, 1)
+
+
+def _expose(linear: Float[Tensor, "b 3 h w"], random: _Random) -> Float[Tensor, "b 1 h w"]:
+    """Lightness on film of random color sensitivity and random gamma."""
+    weights = random.uniform(0.0, 1.0, 3, 1, 1)
     exposed = (linear * (weights / weights.sum(1, keepdim=True))).sum(1, keepdim=True)
-    gamma = torch.exp(draw.between(math.log(0.7), math.log(1.4)))
+    gamma = torch.exp(random.uniform(math.log(0.7), math.log(1.4)))
     y = exposed.clamp(1e-6, 1) ** gamma
     return color.normalize_l(
         color.linear_to_lab(y.movedim(1, -1).expand(*y.shape[:1], *y.shape[2:], 3))[..., :1]
     ).movedim(-1, 1)
 
 
-def _faded(seen: Tensor, draw: _Draw) -> Tensor:
-    """Less contrast, and less on one side than on the other."""
-    black, white = draw.between(0.0, 0.25), draw.between(0.75, 1.0)
-    height, width = seen.shape[-2:]
-    across = torch.linspace(-1, 1, width, device=seen.device) * draw.between(-0.1, 0.1)
-    down = torch.linspace(-1, 1, height, device=seen.device)[:, None] * draw.between(-0.1, 0.1)
-    return black + seen * (white - black) + across + down
+def _fade(lightness: Tensor, random: _Random) -> Tensor:
+    """Reduce the contrast and add a brightness gradient in a random direction."""
+    black, white = random.uniform(0.0, 0.25), random.uniform(0.75, 1.0)
+    height, width = lightness.shape[-2:]
+    device = lightness.device
+    across = torch.linspace(-1, 1, width, device=device) * random.uniform(-0.1, 0.1)
+    down = torch.linspace(-1, 1, height, device=device)[:, None] * random.uniform(-0.1, 0.1)
+    return black + lightness * (white - black) + across + down
 
 
-def _blurred(seen: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur, of a deviation of its own for each picture."""
-    offsets = torch.arange(-6, 7, device=seen.device)
+def _blur(lightness: Tensor, sigma: Float[Tensor, "b 1 1 1"]) -> Tensor:
+    """Blur each picture with a Gaussian of its own standard deviation, in pixels."""
+    offsets = torch.arange(-6, 7, device=lightness.device)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))  # (b, 1, 1, 13)
     kernel = kernel / kernel.sum(-1, keepdim=True)
-    batch = len(seen)
-    padded = F.pad(seen, (6, 6, 6, 6), mode="replicate").movedim(0, 1)
+    batch = len(lightness)
+    padded = F.pad(lightness, (6, 6, 6, 6), mode="replicate").movedim(0, 1)
     across = F.conv2d(padded, kernel, groups=batch)
     return F.conv2d(across, kernel.mT, groups=batch).movedim(0, 1)
 
 
-def _compressed(seen: Tensor, chosen: Tensor, quality: Tensor) -> Tensor:
-    """What a JPEG file keeps of those that are chosen."""
-    after = seen.clone()
+def _compress(lightness: Tensor, chosen: Tensor, quality: Tensor) -> Tensor:
+    """Encode the chosen pictures as JPEG and decode them."""
+    compressed = lightness.clone()
     for index in chosen.flatten().nonzero().flatten().tolist():
-        pixels = (seen[index, 0].clamp(0, 1) * 255).round().to(torch.uint8)
+        pixels = (lightness[index, 0].clamp(0, 1) * 255).round().to(torch.uint8)
         _, encoded = cv2.imencode(
             ".jpg", pixels.cpu().numpy(), [cv2.IMWRITE_JPEG_QUALITY, int(quality[index])]
         )
         decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
         assert decoded is not None
-        after[index, 0] = torch.from_numpy(decoded).to(seen) / 255
-    return after
+        compressed[index, 0] = torch.from_numpy(decoded).to(lightness) / 255
+    return compressed

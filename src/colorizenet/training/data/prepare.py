@@ -1,67 +1,70 @@
-"""Training shards of any photographs: small, screened, without duplicates, the same bytes each time.
+"""Training shards from any photos: small, screened, without duplicates, reproducible.
 
     prepared/
         val-000.tar  test-000.tar  train-000.tar  train-001.tar ...
-        manifest.tsv     what became of each picture; it appears when all are done
-        prepare.json     the settings and the fingerprint of the list of pictures
-        .prepare/        while it is under way: a table for each finished shard
+        manifest.tsv     the outcome of each photo; written when all shards are finished
+        prepare.json     the settings and a hash of the list of photos
+        .prepare/        while unfinished: a table for each finished shard
 
-Val comes first, then test, then train, so that of two duplicates the one to train on goes. Within
-a split the order is that of a hash of the names, so that each shard is a random sample. A shard
-is written beside and renamed, its table after it: a program that is killed goes on after the last
-table, and since every picture is judged by those before it alone, ends with the same bytes.
+The splits are processed in the order val, test, train, so that of two duplicates the
+training photo is left out. Within a split the photos are ordered by a hash of their
+names, so that each shard is a random sample. Each shard appears when it is complete,
+and then its table. A killed program continues after the last table. The outcome of a
+photo depends on itself and the photos before it alone, so the result is the same, byte
+for byte.
 """
 
 import hashlib
 import io
-import json
 import os
-import re
 import shutil
 import tarfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import BinaryIO
 
-import filelock
-
-from colorizenet.errors import ConfigError, DataError, quote
+from colorizenet.errors import ConfigError, DataError, ImageError, quote
 from colorizenet.evaluation import metrics
-from colorizenet.files import write_atomically
+from colorizenet.files import open_atomically, write_atomically
+from colorizenet.imaging.reading import limit_threads, open_image
+from colorizenet.imaging.writing import encode_training_jpeg
 from colorizenet.parallel import map_ordered
 from colorizenet.photosets import Photo, Split, split_photos
-from colorizenet.training.data.duplicates import Hashes
-from colorizenet.training.data.screen import Screen, difference_hash, sample
-from colorizenet.training.data.shrink import UNREADABLE, Original, as_jpeg, one_thread_each, reason
+from colorizenet.training.data.duplicates import HashIndex
+from colorizenet.training.data.manifest import (
+    ManifestRow,
+    PrepareResult,
+    encode_rows,
+    escape_name,
+    read_rows,
+)
+from colorizenet.training.data.screen import Screen, difference_hash, subsample
+from colorizenet.training.data.workfolder import claim_folder, describe_job
 
-__all__ = ["Examined", "Preparation", "Prepared", "prepare"]
-
-FORMAT = 1
-"""Of prepare.json and of what a setting means; a folder begun with another is not gone on with."""
+__all__ = ["PrepareConfig", "prepare"]
 
 _ORDER: tuple[Split, ...] = ("val", "test", "train")
-_LEFT_BY_A_KILL = r"\.[0-9a-f]{16}\.part|\.prepare"
-_OURS = re.compile(rf"(train|val|test)-\d+\.tar|manifest\.tsv|prepare\.json|{_LEFT_BY_A_KILL}")
+
+Report = Callable[[ManifestRow, int, int], None]
+"""Called for each photo with its row, the number of photos so far and the total."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preparation:
-    """What the photographs are made into."""
+class PrepareConfig:
+    """How photos are selected, reduced and stored."""
 
     size: int = 256
-    """Short side in pixels; smaller pictures keep theirs."""
+    """Short side in pixels. Smaller photos keep their size."""
     quality: int = 92
-    """Of the JPEG, 1 to 100. Its chroma, which is what is learned, is never reduced."""
+    """JPEG quality, 1 to 100. Chroma is stored at full resolution."""
     per_shard: int = 5000
-    """Pictures in a shard."""
+    """Photos in a shard."""
     duplicate_bits: int = 2
-    """Pictures whose difference hashes differ in up to so many of 64 bits are the same; -1 keeps all."""
+    """Photos are duplicates if their 64-bit difference hashes differ in at most this
+    many bits. -1 keeps all."""
     screen: Screen = field(default_factory=Screen)
 
     def __post_init__(self) -> None:
@@ -73,7 +76,7 @@ class Preparation:
             raise ConfigError(f"quality is {self.quality}; give 1 to 100, such as 92")
         if self.per_shard < 1:
             raise ConfigError(
-                f"per_shard is {self.per_shard}; give the pictures in a shard, such as 5000"
+                f"per_shard is {self.per_shard}; give the photos in a shard, such as 5000"
             )
         if not -1 <= self.duplicate_bits <= 8:
             raise ConfigError(
@@ -81,323 +84,149 @@ class Preparation:
             )
 
 
-class Examined(NamedTuple):
-    """One picture and what became of it: a row of the manifest, in this order."""
-
-    split: str
-    shard: str
-    """The file it is in, without its ending; empty where it was left out."""
-    key: str
-    """What it is called there: a number that no other shard has."""
-    name: str
-    """Where it came from, with backslash escapes for what cannot be printed."""
-    outcome: str
-    """``kept``, or why not: unreadable, tiny, gray, toned or duplicate, a colon and the details."""
-    width: int | str = ""
-    """As stored, in pixels; this and what follows is empty where the picture was not decoded."""
-    height: int | str = ""
-    colorfulness: str = ""
-    hash: str = ""
-    """Its difference hash, 16 hexadecimal digits."""
-
-    @property
-    def kind(self) -> str:
-        return self.outcome.partition(":")[0]
-
-
-@dataclass
-class Prepared:
-    """A finished folder: how many pictures came to each end."""
-
-    kept: Counter[str] = field(default_factory=Counter)
-    """Pictures of each split."""
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Pictures left out, by kind of reason."""
-    already: bool = False
-    """Whether it was finished before."""
-
-    def add(self, row: Examined) -> None:
-        if row.outcome == "kept":
-            self.kept[row.split] += 1
-        else:
-            self.dropped[row.kind] += 1
-
-    def __str__(self) -> str:
-        splits = ", ".join(f"{split} {self.kept[split]}" for split in ("train", "val", "test"))
-        return ", ".join([f"{self.kept.total()} kept ({splits})", *self._reasons()])
-
-    def _reasons(self) -> list[str]:
-        return [
-            f"{count} {kind}"
-            for kind, count in sorted(self.dropped.items(), key=lambda item: (-item[1], item[0]))
-        ]
-
-
-Told = Callable[[Examined, int, int], None]
-"""Hears of each picture, how many are examined and how many there are."""
-
-
 def prepare(
     source: str | Path,
     target: Path,
-    settings: Preparation | None = None,
+    config: PrepareConfig | None = None,
     *,
     downloads: Path = Path("downloads"),
     workers: int | None = None,
-    told: Told = lambda row, examined, total: None,
-) -> Prepared:
-    """Make training shards of a source (see ``sources``), or go on where it was stopped.
+    report: Report = lambda row, examined, total: None,
+) -> PrepareResult:
+    """Make training shards of a source (see ``photosets``), or continue an unfinished
+    run.
 
-    Bad pictures are left out and told of. ``told`` does not hear of what an earlier run did.
+    ``report`` is not called for photos of an earlier run. Raises ConfigError for a
+    target that cannot be used or written, and DataError where no photo is left.
     """
-    settings = settings or Preparation()
+    config = config or PrepareConfig()
     if Path(source).is_dir() and target.resolve().is_relative_to(Path(source).resolve()):
         raise ConfigError(
-            f"{quote(target)} lies inside {quote(source)}, whose pictures it would join; put it beside"
+            f"{quote(target)} is inside of {quote(source)}, whose photos it would join; "
+            "name a folder outside of it"
         )
     splits = split_photos(source, downloads=downloads)
-    if any(
-        folder.resolve().is_relative_to(target.resolve()) for folder in _folders(splits.values())
-    ):
+    if _contains_photos(target, splits.values()):
         raise ConfigError(
-            f"{quote(target)} contains pictures of {quote(source)}; name a new or empty folder"
+            f"{quote(target)} contains photos of {quote(source)}; name a new or empty folder"
         )
-    order: dict[Split, list[Photo]] = {split: sorted(splits[split], key=_place) for split in _ORDER}
-    try:
-        with _claimed(target, _plan(order, settings)) as (work, finished):
-            if not finished:
-                with one_thread_each():
-                    _make(order, target, work, settings, workers or os.cpu_count() or 1, told)
-                _finish(source, target, work)
-            shutil.rmtree(work, ignore_errors=True)
-            prepared = _count(_rows(target / "manifest.tsv"))
-            prepared.already = finished
-            return prepared
-    except OSError as error:  # reading a picture raises none
-        raise ConfigError(
-            f"{quote(target)} cannot be written ({quote(error.strerror or error)}); make room or name another "
-            "folder, and run the same command again"
-        ) from error
-
-
-# The folder
-
-
-def _folders(splits: Iterable[list[Photo]]) -> set[Path]:
-    return {picture.path.parent for pictures in splits for picture in pictures}
-
-
-def _place(picture: Photo) -> bytes:
-    return hashlib.sha256(picture.name.encode(errors="surrogateescape")).digest()
-
-
-def _plan(order: dict[Split, list[Photo]], settings: Preparation) -> dict[str, Any]:
-    """What has to be the same to go on: the settings, and the names and sizes of the pictures in their order."""
-    listing = hashlib.sha256()
-    for split, pictures in order.items():
-        for picture in pictures:
-            listing.update(
-                f"{split}\0{picture.name}\0{_size(picture)}\n".encode(errors="surrogateescape")
-            )
-    return {
-        "format": FORMAT,
-        "pictures": sum(map(len, order.values())),
-        "sha256": listing.hexdigest(),
-        "settings": asdict(settings),
+    photos: dict[Split, list[Photo]] = {
+        split: sorted(splits[split], key=_hash_name) for split in _ORDER
     }
-
-
-def _size(picture: Photo) -> int:
-    if picture.length >= 0:
-        return picture.length
     try:
-        return picture.path.stat().st_size
-    except OSError:
-        return -1  # a link to nowhere: it is unreadable when its turn comes
-
-
-@contextmanager
-def _claimed(target: Path, plan: dict[str, Any]) -> Iterator[tuple[Path, bool]]:
-    """The place to work in, held against other programs, and whether all is done already."""
-    described, work = target / "prepare.json", target / ".prepare"
-    if target.exists() and not target.is_dir():
-        raise ConfigError(f"{quote(target)} is a file; name a new or empty folder")
-    begun = _described(described) if described.exists() else None
-    finished = begun is not None and (target / "manifest.tsv").exists()
-    if begun is not None:
-        _same(begun, plan, target)
-    ours = re.compile(_LEFT_BY_A_KILL) if begun is None else _OURS
-    foreign = (
-        sorted(path.name for path in target.iterdir() if not ours.fullmatch(path.name))
-        if target.exists()
-        else []
-    )
-    if foreign and not finished:
+        with claim_folder(target, describe_job(photos, asdict(config))) as (work, finished):
+            if not finished:
+                with limit_threads():
+                    _write_shards(
+                        photos, target, work, config, workers or os.cpu_count() or 1, report
+                    )
+                _write_manifest(source, target, work)
+            shutil.rmtree(work, ignore_errors=True)
+            result = PrepareResult.count(read_rows(target / "manifest.tsv"))
+            result.already_finished = finished
+            return result
+    except OSError as error:  # errors of reading photos are handled elsewhere
         raise ConfigError(
-            f"{quote(target)} holds {quote(foreign[0])}, which `prepare` did not write; name a new or empty folder"
-        )
-    if finished and not work.exists():
-        yield work, True
-        return
-    work.mkdir(parents=True, exist_ok=True)
-    try:
-        with filelock.FileLock(work / "lock", timeout=0):
-            for path in target.glob(".*.part"):
-                path.unlink()
-            if begun is None:
-                write_atomically(described, (json.dumps(plan, indent=2) + "\n").encode())
-            yield work, finished
-    except filelock.Timeout as error:
-        raise ConfigError(
-            f"{quote(target)} is being made by another program; wait for it, or name another folder"
+            f"{quote(target)} cannot be written ({quote(error.strerror or error)}); "
+            "free space or name another folder, and run the same command again"
         ) from error
 
 
-def _described(path: Path) -> dict[str, Any]:
-    try:
-        described = json.loads(path.read_bytes())
-        assert described.keys() >= {"format", "pictures", "sha256", "settings"}
-        return described
-    except (ValueError, AttributeError, AssertionError) as error:
-        raise ConfigError(
-            f"{quote(path)} was not written by `prepare` or is damaged; name a new or empty folder"
-        ) from error
+def _contains_photos(target: Path, splits: Iterable[Sequence[Photo]]) -> bool:
+    folders = {photo.path.parent for photos in splits for photo in photos}
+    return any(folder.resolve().is_relative_to(target.resolve()) for folder in folders)
 
 
-def _same(begun: dict[str, Any], plan: dict[str, Any], target: Path) -> None:
-    if begun["format"] != plan["format"]:
-        raise ConfigError(
-            f"{quote(target)} was begun by another version of colorizenet (format {begun['format']}, "
-            f"this one has {plan['format']}); name another folder"
-        )
-    before, now = _flat(begun["settings"]), _flat(plan["settings"])
-    changed = [
-        f"{name} {before.get(name)} (now {now[name]})"
-        for name in now
-        if before.get(name) != now[name]
-    ]
-    if changed:
-        raise ConfigError(
-            f"{quote(target)} was begun with {', '.join(changed)}; give the same settings, or name another folder"
-        )
-    if (begun["pictures"], begun["sha256"]) != (plan["pictures"], plan["sha256"]):
-        raise ConfigError(
-            f"{quote(target)} was begun with another list of pictures ({begun['pictures']}, now {plan['pictures']}, "
-            "by name and size); give the same source, or name another folder"
-        )
+def _hash_name(photo: Photo) -> bytes:
+    return hashlib.sha256(photo.name.encode(errors="surrogateescape")).digest()
 
 
-def _flat(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name != "screen"} | settings[
-        "screen"
-    ]
-
-
-def _finish(source: str | Path, target: Path, work: Path) -> None:
-    """Gather the tables into the manifest, whose presence says that all is done."""
-    tables = [table for split in _ORDER for table in _tables(work, split)]
-    prepared = _count(row for table in tables for row in _rows(table))
-    if not prepared.kept:
+def _write_manifest(source: str | Path, target: Path, work: Path) -> None:
+    """Join the tables of all shards to the manifest, which marks the target as
+    finished."""
+    tables = [table for split in _ORDER for table in _list_tables(work, split)]
+    result = PrepareResult.count(row for table in tables for row in read_rows(table))
+    if not result.kept:
         (target / "prepare.json").unlink()  # so that other settings can be tried
         shutil.rmtree(work, ignore_errors=True)
         raise DataError(
-            f"{quote(source)} holds {prepared.dropped.total()} pictures and none is worth keeping "
-            f"({', '.join(prepared._reasons())}); look at the pictures, or let more in with the settings of the screen"
+            f"{quote(source)} has {result.left_out.total()} photos and all are left out "
+            f"({result.describe_left_out()}); check the photos, or relax the limits"
         )
-    with _whole(target / "manifest.tsv", work) as file:
-        file.write(("\t".join(Examined._fields) + "\n").encode())
+    with open_atomically(target / "manifest.tsv") as file:
+        file.write(encode_rows([]))
         for table in tables:
-            file.write(table.read_bytes().partition(b"\n")[2])
+            file.write(encode_rows(read_rows(table), header=False))
 
 
-@contextmanager
-def _whole(path: Path, work: Path) -> Iterator[io.BufferedWriter]:
-    """A file that appears under its name when it is complete and on the disk."""
-    partial_file = work / "file.part"
-    with partial_file.open("wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    partial_file.replace(path)
-
-
-def _tables(work: Path, split: str) -> list[Path]:
+def _list_tables(work: Path, split: str) -> list[Path]:
     return sorted(work.glob(f"{split}-*.tsv"), key=lambda path: int(path.stem.rpartition("-")[2]))
 
 
-def _rows(table: Path) -> Iterator[Examined]:
-    with table.open(encoding="utf-8", newline="\n") as lines:
-        for line in islice(lines, 1, None):
-            yield Examined(*line.rstrip("\n").split("\t"))
-
-
-def _count(rows: Iterable[Examined]) -> Prepared:
-    prepared = Prepared()
-    for row in rows:
-        prepared.add(row)
-    return prepared
-
-
-# The shards
-
-
-def _make(
-    order: dict[Split, list[Photo]],
+def _write_shards(
+    photos: Mapping[Split, Sequence[Photo]],
     target: Path,
     work: Path,
-    settings: Preparation,
+    config: PrepareConfig,
     workers: int,
-    told: Told,
+    report: Report,
 ) -> None:
-    """Write the shards that are not there yet, each with its table."""
-    total, examined = sum(map(len, order.values())), 0
-    hashes = Hashes(settings.duplicate_bits)
-    # Decoding, resampling and encoding leave the interpreter free; while one thread waits for it, another works.
+    """Write the missing shards, each with its table."""
+    total, examined = sum(map(len, photos.values())), 0
+    hashes = HashIndex(config.duplicate_bits)
+    # Two threads for each core: one may wait for the interpreter lock or the disk.
     pool = ThreadPoolExecutor(2 * workers)
     try:
-        for split, pictures in order.items():
-            tables = _tables(work, split)
-            done, shards = 0, set[str]()
-            for row in (row for table in tables for row in _rows(table)):
-                done += 1
-                if row.outcome == "kept":
-                    shards.add(row.shard)
-                    hashes.add(int(row.hash, 16))
-            if gone := [name for name in sorted(shards) if not (target / f"{name}.tar").exists()]:
-                raise DataError(
-                    f"{quote(target)} has lost {gone[0]}.tar, which was finished; remove the folder and begin again"
-                )
+        for split, members in photos.items():
+            shard = len(_list_tables(work, split))
+            done = _restore_hashes(split, target, work, hashes)
             examined += done
-            results = map_ordered(
-                pool, partial(_examine, split, settings=settings), pictures[done:], 4 * workers
-            )
-            shard = len(tables)
-            while done < len(pictures):
+            examine = partial(_examine, split, config=config)
+            results = map_ordered(pool, examine, members[done:], 4 * workers)
+            while done < len(members):
                 name = f"{split}-{shard:03}"
-                rows: list[Examined] = []
-                with _whole(target / f"{name}.tar", work) as file:
-                    for row in _packed(file, name, results, hashes, settings.per_shard):
+                rows: list[ManifestRow] = []
+                with open_atomically(target / f"{name}.tar") as file:
+                    for row in _pack(file, name, results, hashes, config.per_shard):
                         rows.append(row)
                         examined += 1
-                        told(row, examined, total)
+                        report(row, examined, total)
                 if not any(row.outcome == "kept" for row in rows):
                     (target / f"{name}.tar").unlink()
-                table = ["\t".join(map(str, row)) for row in (Examined._fields, *rows)]
-                write_atomically(work / f"{name}.tsv", ("\n".join(table) + "\n").encode())
+                write_atomically(work / f"{name}.tsv", encode_rows(rows))
                 done += len(rows)
                 shard += 1
     finally:
-        pool.shutdown(cancel_futures=True)  # after Ctrl-C, only what is under way
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C only running work is completed
 
 
-def _packed(
-    file: io.BufferedWriter,
+def _restore_hashes(split: str, target: Path, work: Path, hashes: HashIndex) -> int:
+    """Add the hashes of the finished shards of a split; return how many photos they
+    cover."""
+    examined, shards = 0, set[str]()
+    for table in _list_tables(work, split):
+        for row in read_rows(table):
+            examined += 1
+            if row.outcome == "kept":
+                shards.add(row.shard)
+                hashes.add(int(row.hash, 16))
+    for name in sorted(shards):
+        if not (target / f"{name}.tar").exists():
+            raise DataError(
+                f"{quote(target)} has lost {name}.tar, which was finished; "
+                "remove the folder and start again"
+            )
+    return examined
+
+
+def _pack(
+    file: BinaryIO,
     shard: str,
-    results: Iterator[tuple[Examined, bytes]],
-    hashes: Hashes,
-    most: int,
-) -> Iterator[Examined]:
-    """Put the next pictures into a tar until it holds ``most``, and say what became of each."""
+    results: Iterator[tuple[ManifestRow, bytes]],
+    hashes: HashIndex,
+    per_shard: int,
+) -> Iterator[ManifestRow]:
+    """Write the next photos into a tar until it is full, and yield the row of each."""
     kept = 0
     with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for row, encoded in results:
@@ -406,49 +235,42 @@ def _packed(
                 earlier = hashes.find(value)
                 if earlier is None:
                     row = row._replace(shard=shard, key=f"{hashes.add(value):08}")
-                    member = tarfile.TarInfo(
-                        f"{row.key}.jpg"
-                    )  # of nobody, of 1970: the same bytes each time
+                    # Without owner and time, so that the bytes are reproducible.
+                    member = tarfile.TarInfo(f"{row.key}.jpg")
                     member.size = len(encoded)
                     tar.addfile(member, io.BytesIO(encoded))
                     kept += 1
                 else:
                     row = row._replace(outcome=f"duplicate: of {earlier:08}")
             yield row
-            if kept == most:
+            if kept == per_shard:
                 return
 
 
-# One picture
-
-
-def _examine(split: str, picture: Photo, *, settings: Preparation) -> tuple[Examined, bytes]:
-    """Judge a picture by itself, and encode it if it is good."""
-    row = Examined(split, "", "", _escaped(picture.name), "kept")
+def _examine(split: str, photo: Photo, *, config: PrepareConfig) -> tuple[ManifestRow, bytes]:
+    """Screen one photo, and reduce and encode it if it passes."""
+    row = ManifestRow(split, "", "", escape_name(photo.name), "kept")
     try:
-        original = Original(picture.read())
-        if min(original.width, original.height) < settings.screen.min_side:
-            return row._replace(outcome=f"tiny: {original.width} x {original.height}"), b""
-        rgb = original.shrunk(settings.size)
-        row = row._replace(
+        with open_image(photo.read(), name="it", first_page=True) as file:
+            height, width = file.shape
+            if min(height, width) < config.screen.min_side:
+                return row._replace(outcome=f"tiny: {width} x {height}"), b""
+            rgb = file.reduce_rgb8(config.size)
+        measured = row._replace(
             width=rgb.shape[1],
             height=rgb.shape[0],
-            colorfulness=f"{metrics.colorfulness(sample(rgb)):.1f}",
+            colorfulness=f"{metrics.colorfulness(subsample(rgb)):.1f}",
             hash=f"{difference_hash(rgb):016x}",
         )
-        if flaw := replace(settings.screen, min_side=0).flaw(rgb):
-            return row._replace(outcome=flaw), b""
-        return row, as_jpeg(rgb, settings.quality)
-    except UNREADABLE as error:
-        return Examined(split, "", "", row.name, f"unreadable: {reason(error)}"), b""
+        if flaw := replace(config.screen, min_side=0).find_flaw(rgb):
+            return measured._replace(outcome=flaw), b""
+        return measured, encode_training_jpeg(rgb, quality=config.quality)
+    except (ImageError, OSError, MemoryError) as error:
+        return row._replace(outcome=f"unreadable: {_describe_error(error)}"), b""
 
 
-def _escaped(name: str) -> str:
-    """A name that stays in its column and on its line, whatever it is made of.
-
-    >>> print(_escaped("Zürich\\t1.jpg"))
-    Zürich\\t1.jpg
-    """
-    return "".join(
-        c if c.isprintable() and c != "\\" else c.encode("unicode_escape").decode() for c in name
-    )
+def _describe_error(error: ImageError | OSError | MemoryError) -> str:
+    """The reason on one line and without a path."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return quote(error.strerror or error) if isinstance(error, OSError) else str(error)

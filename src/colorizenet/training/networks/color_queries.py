@@ -1,31 +1,33 @@
-"""``ColorQueries``: what a photograph as a whole says about the color of each of its pixels."""
+"""``ColorQueries``: lets distant parts of a picture agree on their colors."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-__all__ = ["ColorQueries", "silent"]
+__all__ = ["ColorQueries"]
 
 _HEADS = 4
 
 
 class ColorQueries(nn.Module):
-    """The levels of a decoder -> chroma, to be added to that of its convolutions; none at first.
+    """Learned queries that attend to decoder levels and add chroma, zero at first.
 
-    Learned queries ask each level, coarsest first, what is in the picture (attention across, among
-    themselves, and a perceptron); every pixel of the finest level then mixes the chroma of the
-    answers it resembles. So what is far apart in a photograph can agree on a color. After the
-    color decoder of DDColor (Kang et al. 2023, arXiv:2212.11613, section 3.3), smaller.
+    Each transformer layer lets the queries attend to one level (cross-attention), then
+    to each other (self-attention), coarsest level first. Each pixel of the finest level
+    is compared with each query by a dot product, and a 1x1 convolution turns these
+    similarities into chroma. A smaller form of the color decoder of DDColor (Kang et
+    al. 2023, arXiv:2212.11613, section 3.3).
     """
 
     def __init__(self, widths: Sequence[int], queries: int, dimensions: int = 128) -> None:
-        """``widths`` are the channels of the levels, coarsest first."""
+        """``widths``: channels of the levels, coarsest first. ``queries``: their
+        number."""
         super().__init__()
-        *asked, finest = widths
+        *coarse, finest = widths
         self.queries = nn.Parameter(torch.randn(queries, dimensions))
-        self.keys = nn.ModuleList(nn.Conv2d(width, dimensions, 1) for width in asked)
+        self.keys = nn.ModuleList(nn.Conv2d(width, dimensions, 1) for width in coarse)
         self.layers = nn.ModuleList(
             nn.TransformerDecoderLayer(
                 dimensions,
@@ -36,7 +38,7 @@ class ColorQueries(nn.Module):
                 batch_first=True,
                 norm_first=True,
             )
-            for _ in asked
+            for _ in coarse
         )
         self.norm = nn.LayerNorm(dimensions)
         self.answers = nn.Linear(dimensions, finest)
@@ -44,18 +46,10 @@ class ColorQueries(nn.Module):
         nn.init.zeros_(self.mix.weight)
 
     def forward(self, levels: Sequence[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h w"]:
-        *asked, finest = levels
+        """Chroma at the size of the finest of the levels, which come coarsest first."""
+        *coarse, finest = levels
         answers = self.queries.expand(finest.shape[0], -1, -1)
-        for level, key, layer in zip(asked, self.keys, self.layers, strict=True):
+        for level, key, layer in zip(coarse, self.keys, self.layers, strict=True):
             answers = layer(answers, key(level).flatten(2).transpose(1, 2))
-        alike = self.answers(self.norm(answers)) @ finest.flatten(2) / finest.shape[1] ** 0.5
-        return self.mix(alike.unflatten(2, finest.shape[2:]))
-
-
-def silent(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The queries among a network's weights, saying nothing: what completes those of the same network without."""
-    queries = {name: value for name, value in weights.items() if name.startswith("queries.")}
-    return {
-        name: torch.zeros_like(value) if name == "queries.mix.weight" else value
-        for name, value in queries.items()
-    }
+        similarity = self.answers(self.norm(answers)) @ finest.flatten(2) / finest.shape[1] ** 0.5
+        return self.mix(similarity.unflatten(2, finest.shape[2:]))

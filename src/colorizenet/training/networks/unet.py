@@ -1,4 +1,4 @@
-"""``UNet``: the classical one, from scratch, and the block that every U-Net here is made of."""
+"""``UNet``: the classical U-Net from scratch, and the block that all U-Nets share."""
 
 import itertools
 import math
@@ -12,98 +12,101 @@ from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError
 
-__all__ = ["TwoConvolutions", "UNet", "UNetConfig"]
+__all__ = ["TwoConvolutions", "UNet", "UNetConfig", "build_head"]
 
 Norm = Literal["batch", "group"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class UNetConfig:
-    """The shape of a ``UNet``."""
+    """A U-Net from scratch."""
 
     kind: ClassVar = "unet"
     widths: tuple[int, ...] = (32, 64, 128, 256, 256)
-    """Channels of each level, finest first; each level has half the size of the one before."""
+    """Channels of each level, finest first. Each level has half the size of the one
+    before."""
     norm: Norm = "batch"
-    """What normalizes: ``batch`` learns faster; ``group`` does not care how many pictures a device sees at once."""
+    """Normalization: ``batch`` learns faster; ``group`` does not depend on the batch
+    size."""
 
     def __post_init__(self) -> None:
         if len(self.widths) < 2 or min(self.widths) < 1:
             raise ConfigError(
-                f"network.widths is {', '.join(map(str, self.widths)) or 'empty'}; give at least two levels, "
-                "say 32 64 128 256 256"
+                f"network.widths is {', '.join(map(str, self.widths)) or 'empty'}; "
+                "give at least two widths, for example 32 64 128 256 256"
             )
 
-    def build(self, *, pretrained: bool = True) -> nn.Module:
-        """A network with first weights; it starts from scratch, pretrained or not."""
-        return UNet(self)
+    def build(self, *, in_channels: int = 1, pretrained: bool = True) -> "UNet":
+        """Build the network with random weights; it has no pretrained ones."""
+        return UNet(self, in_channels=in_channels)
 
 
 class UNet(nn.Module):
-    """Lightness in, chroma of the same size out, both in network units (Ronneberger et al. 2015).
+    """U-Net whose chroma has the size of its input (Ronneberger et al. 2015).
 
-    Down by max pooling, up by nearest x2, joined with what was there on the way down. Unlike the
-    paper's, convolutions are padded and normalized. Sides must be multiples of ``size_multiple``.
+    Max pooling on the way down; on the way up nearest x2, concatenated with the
+    features of the same size from the way down. Unlike the paper's, convolutions are
+    padded and normalized. The first prediction is gray.
     """
 
-    def __init__(self, config: UNetConfig) -> None:
+    def __init__(self, config: UNetConfig, *, in_channels: int = 1) -> None:
         super().__init__()
         widths = config.widths
         self.size_multiple = 2 ** (len(widths) - 1)
+        self.feature_widths = widths[-2::-1]
         self.down = nn.ModuleList(
-            TwoConvolutions(given, width, config.norm)
-            for given, width in zip((1, *widths), widths, strict=False)
+            TwoConvolutions(before, width, config.norm)
+            for before, width in zip((in_channels, *widths), widths, strict=False)
         )
-        below = widths[::-1]
         self.up = nn.ModuleList(
-            TwoConvolutions(deep + beside, beside, config.norm)
-            for deep, beside in itertools.pairwise(below)
+            TwoConvolutions(coarse + fine, fine, config.norm)
+            for coarse, fine in itertools.pairwise(widths[::-1])
         )
-        self.feature_widths = below[1:]
-        self.head = neutral_head(widths[0])
+        self.head = build_head(widths[0])
 
-    def forward(self, lightness: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h w"]:
-        return self.chroma(self.features(lightness))
+    def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:
+        """Predict chroma from the condition, whose first channel is lightness."""
+        return self.decode(self.features(condition))
 
-    def chroma(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h w"]:
-        """The answer, from what ``features`` gave."""
-        return self.head(features[-1])
-
-    def features(self, lightness: Float[Tensor, "b 1 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """What the way up makes at each level, coarsest first; ``chroma`` makes the answer of it."""
+    def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Compute the features of each level on the way up, coarsest first."""
         skips: list[Tensor] = []
-        x = lightness
+        x = condition
         for level in self.down:
             x = level(F.max_pool2d(x, 2) if skips else x)
             skips.append(x)
         skips.pop()
         found = []
         for level in self.up:
-            x = level(
-                torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skips.pop()], dim=1)
-            )
+            enlarged = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = level(torch.cat([enlarged, skips.pop()], dim=1))
             found.append(x)
         return found
 
+    def decode(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h w"]:
+        """Compute chroma from ``features``."""
+        return self.head(features[-1])
+
 
 class TwoConvolutions(nn.Sequential):
-    """Two 3x3 convolutions, each normalized and rectified."""
+    """Two 3x3 convolutions, each followed by normalization and ReLU."""
 
-    def __init__(self, given: int, width: int, norm: Norm = "batch") -> None:
+    def __init__(self, in_channels: int, width: int, norm: Norm = "batch") -> None:
         layers: list[nn.Module] = []
-        for channels in (given, width):
-            normalized = (
+        for channels in (in_channels, width):
+            normalization = (
                 nn.BatchNorm2d(width)
                 if norm == "batch"
                 else nn.GroupNorm(math.gcd(8, width), width)
             )
-            layers += [nn.Conv2d(channels, width, 3, padding=1, bias=False), normalized, nn.ReLU()]
+            convolution = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+            layers += [convolution, normalization, nn.ReLU()]
         super().__init__(*layers)
 
 
-def neutral_head(given: int) -> nn.Conv2d:
-    """Features -> chroma, by a 3x3 convolution whose first guess is gray."""
-    head = nn.Conv2d(given, 2, 3, padding=1)
+def build_head(in_channels: int) -> nn.Conv2d:
+    """Build the 3x3 convolution from features to chroma; it predicts gray at first."""
+    head = nn.Conv2d(in_channels, 2, 3, padding=1)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)  # type: ignore[arg-type]
     return head

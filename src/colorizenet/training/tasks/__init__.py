@@ -1,0 +1,16 @@
+"""Tasks: a network, its losses, an optimizer, and the training step."""
+
+from colorizenet.training.tasks.base import ExportedNetwork, Task
+from colorizenet.training.tasks.optim import OptimConfig
+from colorizenet.training.tasks.pix2pix import Pix2Pix, Pix2PixConfig
+from colorizenet.training.tasks.regression import Regression, RegressionConfig
+
+__all__ = [
+    "ExportedNetwork",
+    "OptimConfig",
+    "Pix2Pix",
+    "Pix2PixConfig",
+    "Regression",
+    "RegressionConfig",
+    "Task",
+]

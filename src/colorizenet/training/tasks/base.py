@@ -1,423 +1,229 @@
-"""What is learned and how: one LightningModule each, with one training step that reads like its paper."""
+"""``Task``: composed of a network, its losses and an optimizer."""
 
 import math
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, cast
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, cast
 
 import lightning
+import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from colorizenet.errors import ConfigError
-from colorizenet.evaluation import metrics
-from colorizenet.training.data import augment
-from colorizenet.training.data.augment import AugmentConfig, Sample
-from colorizenet.training.losses import pixel as losses
-from colorizenet.training.losses.objective import Objective, ObjectiveConfig, shrunk
-from colorizenet.training.losses.perceptual import FrechetMetric, set_metrics
-from colorizenet.training.networks.patchgan import PatchGAN, PatchGANConfig
+from colorizenet import color
+from colorizenet.training.data.augment import AugmentConfig, Sample, augment_batch, to_network
+from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
+from colorizenet.training.losses.combined import LossConfig, Losses, reduce_to
+from colorizenet.training.networks.base import Network
+from colorizenet.training.tasks.optim import (
+    OptimConfig,
+    Scheduler,
+    build_optimizer,
+    build_schedulers,
+)
+from colorizenet.training.tasks.validation import make_gray, measure_pictures, merge_chroma
 
-__all__ = [
-    "OptimConfig",
-    "Pix2Pix",
-    "Pix2PixConfig",
-    "Regression",
-    "RegressionConfig",
-    "Task",
-    "learning_rate_share",
-]
+__all__ = ["ExportedNetwork", "Task", "sum_losses"]
 
 
-@dataclass(frozen=True, kw_only=True)
-class OptimConfig:
-    """AdamW, with a warm-up and a way down."""
+class ExportedNetwork(nn.Module):
+    """A network whose inputs are tensors of their own instead of one condition."""
 
-    lr: float = 1.5e-3
-    """Peak learning rate, reached after ``warmup`` pictures."""
-    encoder_lr: float = 3e-4
-    """Peak learning rate of a pretrained encoder."""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """Decays a step of AdamW's mean gradient and mean square; beside a discriminator, 0.5 and 0.999."""
-    weight_decay: float = 0.01
-    """Decoupled weight decay of AdamW."""
-    warmup: int = 10_000
-    """Pictures over which the learning rate rises to its peak."""
-    schedule: Literal["cosine", "plateau"] = "cosine"
-    """After it: half a cosine down to zero at the end of the run, or a step down whenever the
-    validation loss has stopped falling."""
-    plateau_patience: int = 2
-    """``plateau``: step down when the validation loss has not fallen in more than so many validations."""
-    plateau_factor: float = 0.3
-    """``plateau``: by what a step down multiplies the learning rate."""
-    clip: float = 1.0
-    """Largest norm of the gradient; 0 for no limit."""
+    def __init__(self, network: nn.Module, inputs: Sequence[str]) -> None:
+        super().__init__()
+        self.network, self.inputs = network, tuple(inputs)
 
-    def __post_init__(self) -> None:
-        for name in ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"optim.{name} is {getattr(self, name)}; give a number of at least 0"
-                )
-        if not 0 < self.plateau_factor < 1:
-            raise ConfigError(
-                f"optim.plateau-factor is {self.plateau_factor}; give a share between 0 and 1"
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class RegressionConfig(ObjectiveConfig):
-    """Learning to predict the color of each pixel."""
-
-    kind: ClassVar = "regression"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Pix2PixConfig(ObjectiveConfig):
-    """Learning colors that are near the truth and that a discriminator takes for it."""
-
-    kind: ClassVar = "pix2pix"
-    loss: Literal["huber", "l1", "l2", "ciede2000"] = "l1"
-    """What counts as an error of a pixel."""
-    weight: float = 100.0
-    """Weight of the errors of color against fooling the discriminator: pix2pix's lambda. More is safer and duller."""
-    adversary: Literal["bce", "least_squares", "hinge"] = "bce"
-    """The game: binary cross-entropy as in pix2pix; least squares, whose gradient does not vanish where the
-    discriminator is sure; hinge, which ends where it is sure enough and goes well with spectral norm."""
-    discriminator: PatchGANConfig = field(default_factory=PatchGANConfig)
-    discriminator_lr: float = 2e-4
-    """Peak learning rate of the discriminator; twice to four times the network's steadies the game (TTUR)."""
-    discriminator_betas: tuple[float, float] = (0.5, 0.999)
-    """Adam's decays for the discriminator; a first one of 0 to 0.5 keeps up with an opponent that moves."""
-    warm_up: int = 0
-    """Pictures on which the discriminator learns alone, before the network moves: for a network that is trained
-    already, which the first steps of an ignorant discriminator would spoil."""
-    smooth: float = 1.0
-    """What real patches are to score, 1 or a little less, say 0.9, where the discriminator grows too sure."""
-    r1: float = 0.0
-    """Weight of the slope of the scores at photographs: keeps the game from circling; 0.1 to 10, at some cost."""
-    guard: float = 0.0
-    """Leave the discriminator out of a step while its loss, averaged, is below this: it wins and teaches nothing."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("weight", "discriminator_lr", "warm_up", "r1", "guard"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"task.{name} is {getattr(self, name)}; give a number of at least 0"
-                )
-        if not 0.5 < self.smooth <= 1:
-            raise ConfigError(f"task.smooth is {self.smooth}; give a score over 0.5 up to 1")
-
-
-def learning_rate_share(
-    pictures: int, *, warmup: int, total: int, schedule: str = "cosine"
-) -> float:
-    """The share of the peak learning rate after so many pictures: a line up, then half a cosine down to 0.
-
-    On the way down ``plateau`` leaves it at the peak: it is the peak that it lowers.
-    """
-    if pictures < warmup:
-        return pictures / warmup
-    if schedule == "plateau":
-        return 1.0
-    done = min(1.0, (pictures - warmup) / max(1, total - warmup))
-    return (1 + math.cos(math.pi * done)) / 2
+    def forward(self, *planes: Tensor, **named: Tensor) -> Tensor:
+        """Predict ab from the inputs, given in the order of ``inputs`` or by name."""
+        ordered = [*planes, *(named[name] for name in self.inputs[len(planes) :])]
+        return self.network(torch.cat(ordered, dim=1) if len(ordered) > 1 else ordered[0])
 
 
 class Task(lightning.LightningModule, ABC):
-    """What all tasks share: counting in pictures, changing them, stepping an optimizer, validating.
+    """What all tasks share: counting pictures, augmentation, optimizers, validation.
 
-    ``network`` is what is validated and exported: (N, 1, H, W) lightness to chroma of H x W or
-    an even division of it, in network units.
+    A training batch is ``(b, h, w, 3)`` uint8 sRGB. The run stops after ``pictures``
+    pictures, counted over all processes. ``inputs`` are the names of the network's
+    inputs, of which ``conditions`` renders the condition.
     """
 
     monitor: ClassVar[str] = "val/loss"
-    """The figure of validation that is lowest where the weights are best."""
+    """Name of the validation metric that is lowest for the best weights."""
+    network: nn.Module
+    """The network that is validated and exported."""
 
     def __init__(
         self,
-        network: nn.Module,
-        config: ObjectiveConfig,
+        network: Network,
+        loss: LossConfig,
         optim: OptimConfig,
         *,
         pictures: int,
+        inputs: Sequence[str] = ("lightness",),
         augment: AugmentConfig | None = None,
         seed: int = 0,
+        conditions: Mapping[str, Condition] | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.network, self.objective = network, Objective(config, network)
-        self.optim, self.pictures, self.augment, self.seed = (
-            optim,
-            pictures,
-            augment or AugmentConfig(),
-            seed,
-        )
+        assert isinstance(network, nn.Module)
+        self.network, self.losses, self.optim = network, Losses(loss), optim
+        self.pictures, self.inputs, self.seed = pictures, tuple(inputs), seed
+        self.augmentation = augment or AugmentConfig()
+        self.conditions = dict(conditions or CONDITIONS)
         self.pictures_seen = 0
 
     @abstractmethod
-    def learn(self, sample: Sample) -> dict[str, Tensor]:
-        """One training step; what it returns, the same names each time, is logged."""
+    def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
+        """Compute the weighted loss terms, by name. The network minimizes their sum."""
 
-    def predict(self, sample: Sample) -> tuple[Float[Tensor, "b 2 h2 w2"], dict[str, Tensor]]:
-        """What the network makes of what it sees, and each error of it."""
-        features = self.network.features(sample.seen.contiguous(memory_format=torch.channels_last))  # type: ignore[operator]
-        predicted = self.network.chroma(features).float()  # type: ignore[operator]
-        return predicted, self.objective(sample.lightness, sample.ab, predicted, features)
+    @abstractmethod
+    def optimize(self, sample: Sample) -> dict[str, Tensor]:
+        """Take one training step. Returns what to log, by the same names each time."""
+
+    def sample(
+        self, condition: Float[Tensor, "b c h w"], *, generator: torch.Generator | None = None
+    ) -> Float[Tensor, "b 2 h2 w2"]:
+        """Predict ab as validation measures it; ``generator`` is for random tasks."""
+        return self.predict(condition)
+
+    def exported(self) -> nn.Module:
+        """The module to export: takes each input as its own tensor and returns ab."""
+        return ExportedNetwork(self.network, self.inputs)
+
+    def predict(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
+        """Run the network. Returns float32, under autocast as well."""
+        return self.network(condition.contiguous(memory_format=torch.channels_last)).float()
+
+    # Training
+
+    def on_fit_start(self) -> None:
+        """Report missing weights before the first step."""
+        self.losses.load_weights()
 
     def on_train_start(self) -> None:
-        if self.pictures_seen >= self.pictures:  # a finished run that is resumed
-            self.trainer.should_stop = True
+        """Apply the learning rates of this run's length; end a finished run at once."""
+        self.step_schedulers()
+        self._stop_if_finished()
 
     def training_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> dict[str, Tensor]:
-        # Each batch of each process draws changes of its own, and the same ones when it is resumed.
-        drawn = zlib.crc32(f"{self.seed} {self.pictures_seen} {self.trainer.global_rank}".encode())
-        logged = self.learn(augment.augmented(batch, self.augment, drawn))
-        self.pictures_seen += len(batch) * self.trainer.world_size
-        figures = {f"train/{name}": value.detach() for name, value in logged.items()}
-        self.log_dict(figures)
-        if self.pictures_seen >= self.pictures:
-            self.trainer.should_stop = True
-        return figures
-
-    def validation_step(
-        self, batch: UInt8[Tensor, "b h w 3"], _index: int
-    ) -> UInt8[Tensor, "b h w 3"]:
-        lightness, ab = augment.to_network(batch)
-        predicted = self.network(lightness.contiguous(memory_format=torch.channels_last)).float()
-        shown = augment.to_rgb(lightness, predicted)
-        pairs = list(zip(shown.cpu().numpy(), batch.cpu().numpy(), strict=True))
-        mean = {
-            "ciede2000": sum(metrics.ciede2000(*pair) for pair in pairs) / len(pairs),
-            "psnr": sum(metrics.psnr(*pair) for pair in pairs) / len(pairs),
-            "colorfulness": sum(metrics.colorfulness(picture) for picture, _ in pairs) / len(pairs),
-        }
-        mean["loss"] = float(self.objective.pixels(predicted, shrunk(ab, predicted)))
-        self.log_dict(
-            {f"val/{name}": value for name, value in mean.items()},
-            batch_size=len(batch),
-            sync_dist=True,
+        """Augment a batch, take one step, count its pictures, and log."""
+        # Each batch of each process has its own seed, the same in a resumed run.
+        key = f"{self.seed} {self.pictures_seen} {self.trainer.global_rank}"
+        sample = augment_batch(
+            batch,
+            self.augmentation,
+            zlib.crc32(key.encode()),
+            inputs=self.inputs,
+            conditions=self.conditions,
         )
-        return shown
+        logged = self.optimize(sample)
+        self.log("learning_rate", self.list_optimizers()[0].param_groups[0]["lr"])
+        self.pictures_seen += len(batch) * self.trainer.world_size
+        self.step_schedulers()
+        values = {f"train/{name}": value.detach() for name, value in logged.items()}
+        self.log_dict(values)
+        self._stop_if_finished()
+        return values
 
     def update(
-        self,
-        optimizer: torch.optim.Optimizer,
-        loss: Float[Tensor, ""],
-        *networks: nn.Module,
-        since: int = 0,
-    ) -> Tensor:
-        """Let networks learn from a loss; their gradient's norm, before clipping, is returned.
-
-        The learning rate goes its way from the picture number ``since`` on.
-        """
-        share = learning_rate_share(
-            self.pictures_seen - since,
-            warmup=self.optim.warmup,
-            total=self.pictures - since,
-            schedule=self.optim.schedule,
-        )
-        for group in optimizer.param_groups:
-            group["lr"] = group["initial_lr"] * share
+        self, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], network: nn.Module
+    ) -> Float[Tensor, ""]:
+        """Minimize a loss by one step. Returns the gradient norm before clipping."""
         optimizer.zero_grad()
         self.manual_backward(loss)
-        parameters = [parameter for network in networks for parameter in network.parameters()]
-        norm = nn.utils.clip_grad_norm_(parameters, self.optim.clip or math.inf)
+        norm = nn.utils.clip_grad_norm_(network.parameters(), self.optim.clip or math.inf)
         optimizer.step()
         return norm
 
-    def optimizer(self) -> torch.optim.Optimizer:
-        """That of the network, whose encoder has a learning rate of its own."""
-        encoder = getattr(self.network, "encoder", None)
-        pretrained = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []
-        known = {id(parameter) for parameter in pretrained}
-        learning = [*self.network.parameters(), *self.objective.parameters()]
-        fresh = [parameter for parameter in learning if id(parameter) not in known]
-        groups = [
-            {"params": parameters, "initial_lr": lr}
-            for parameters, lr in ((fresh, self.optim.lr), (pretrained, self.optim.encoder_lr))
-            if parameters
-        ]
-        return torch.optim.AdamW(
-            groups, lr=self.optim.lr, betas=self.optim.betas, weight_decay=self.optim.weight_decay
-        )
+    def _stop_if_finished(self) -> None:
+        if self.pictures_seen >= self.pictures:
+            self.trainer.should_stop = True
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["pictures_seen"] = self.pictures_seen
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.pictures_seen = checkpoint["pictures_seen"]
-
-
-class Regression(Task):
-    """Predict each pixel's color, and be as wrong as the loss says (Zhang et al. 2016, section 2)."""
-
-    def learn(self, sample: Sample) -> dict[str, Tensor]:
-        _, errors = self.predict(sample)
-        loss = _total(errors)
-        optimizer = cast(torch.optim.Optimizer, self.optimizers())
-        self.log("learning_rate", optimizer.param_groups[0]["lr"])
-        norm = self.update(optimizer, loss, self.network, self.objective)
-        return {"loss": loss, **errors, "gradient_norm": norm}
-
-    def on_validation_epoch_end(self) -> None:
-        """Where the schedule is ``plateau``, lower the peak learning rate if the loss no longer falls."""
-        scheduler = self.lr_schedulers()
-        if not isinstance(scheduler, ReduceLROnPlateau) or self.pictures_seen < self.optim.warmup:
-            return
-        for group in scheduler.optimizer.param_groups:
-            group["lr"] = group["initial_lr"]
-        scheduler.step(self.trainer.callback_metrics["val/loss"])
-        for group in scheduler.optimizer.param_groups:
-            group["initial_lr"] = group["lr"]
+    # Optimizers and learning rates
 
     def configure_optimizers(self) -> Any:
-        optimizer = self.optimizer()
-        if self.optim.schedule == "cosine":
-            return optimizer
-        patience, factor = self.optim.plateau_patience, self.optim.plateau_factor
-        return [optimizer], [ReduceLROnPlateau(optimizer, patience=patience, factor=factor)]
+        """AdamW with the schedule of ``optim``."""
+        optimizer = build_optimizer(self.network, self.optim)
+        return [optimizer], build_schedulers(optimizer, self.optim, pictures=self.pictures)
 
+    def list_optimizers(self) -> list[torch.optim.Optimizer]:
+        """The optimizers in the order of ``configure_optimizers``."""
+        optimizers = self.optimizers()
+        listed = optimizers if isinstance(optimizers, list) else [optimizers]
+        return cast(list[torch.optim.Optimizer], listed)
 
-_DISTANCE = "frechet_efficientnet_lite0"
-_GAMES = {
-    "bce": (losses.judge_bce, losses.fool_bce),
-    "least_squares": (losses.judge_least_squares, losses.fool_least_squares),
-    "hinge": (losses.judge_hinge, losses.fool_hinge),
-}
-"""What the discriminator and what the network is punished for, by the name of the adversary."""
+    def list_schedulers(self) -> list[Scheduler]:
+        """The learning rate schedulers in the order of ``configure_optimizers``."""
+        schedulers = self.lr_schedulers() or []
+        listed = schedulers if isinstance(schedulers, list) else [schedulers]
+        return cast(list[Scheduler], listed)
 
+    def step_schedulers(self, val_loss: float | None = None) -> None:
+        """Set the learning rates of the next step, by pictures seen or validation loss.
 
-class Pix2Pix(Task):
-    """L1 for what is certain, a patch discriminator for what is plausible (Isola et al. 2017).
+        Called without a loss after each training step, with one after each validation.
+        """
+        plateau, warmup = self.optim.schedule == "plateau", self.optim.warmup
+        for scheduler in self.list_schedulers():
+            if isinstance(scheduler, ReduceLROnPlateau):
+                if val_loss is not None and self.pictures_seen >= warmup:
+                    scheduler.step(val_loss)
+            elif val_loss is None and scheduler.optimizer.state:  # empty before the first step
+                if not plateau:
+                    scheduler.step_to(self.pictures_seen)
+                elif scheduler.last_epoch < warmup:
+                    scheduler.step_to(min(self.pictures_seen, warmup))
 
-    Each batch the discriminator learns from real and fake pairs of lightness and chroma, then the
-    network with the discriminator frozen. The discriminator judges chroma at the size at which the
-    network predicts it. The best weights are those whose colors are distributed most like the truth's:
-    losses of a game say nothing of who plays well.
-    """
-
-    monitor = "val/choice"
-
-    def __init__(
-        self, network: nn.Module, config: Pix2PixConfig, optim: OptimConfig, **settings: Any
-    ) -> None:
-        super().__init__(network, config, optim, **settings)
-        if optim.schedule == "plateau":
-            raise ConfigError(
-                "optim.schedule plateau waits for a loss to stop falling, and in a game none falls; try cosine"
-            )
-        self.discriminator = PatchGAN(config.discriminator)
-        self.game = config
-        self.judged = nn.Buffer(
-            torch.ones(())
-        )  # the discriminator's loss, averaged over its last steps
-        self._distance: FrechetMetric | None = None
-
-    def learn(self, sample: Sample) -> dict[str, Tensor]:
-        of_network, of_discriminator = cast(list[torch.optim.Optimizer], self.optimizers())
-        alone = self.pictures_seen < self.game.warm_up
-        self.network.train(not alone)
-        with torch.set_grad_enabled(not alone):
-            predicted, errors = self.predict(sample)
-        lightness = shrunk(sample.lightness, predicted)
-        fake = torch.cat([lightness, predicted], dim=1)
-        real = torch.cat([lightness, shrunk(sample.ab, predicted)], dim=1)
-
-        logged = self._judge(real, fake.detach(), of_discriminator)
-        with _frozen(self.discriminator), torch.set_grad_enabled(not alone):
-            _, fool = _GAMES[self.game.adversary]
-            fooling = fool(self.discriminator(fake).float())
-        loss = fooling + self.game.weight * _total(errors)
-        norm = loss.new_zeros(())
-        if not alone:
-            norm = self.update(
-                of_network, loss, self.network, self.objective, since=self.game.warm_up
-            )
-        return {"loss": loss, "fooling": fooling, **errors, "gradient_norm": norm, **logged}
-
-    def _judge(
-        self, real: Tensor, fake: Tensor, optimizer: torch.optim.Optimizer
-    ) -> dict[str, Tensor]:
-        """One step of the discriminator, unless it wins so much that it is left out."""
-        game = self.game
-        real_scores, fake_scores = (
-            self.discriminator(real).float(),
-            self.discriminator(fake).float(),
-        )
-        judge, _ = _GAMES[game.adversary]
-        judging = judge(real_scores, fake_scores, smooth=game.smooth)
-        self.judged.lerp_(judging.detach(), 0.05)
-        told = torch.sigmoid if game.adversary == "bce" else torch.as_tensor
-        logged = {
-            "judging": judging,
-            "score_real": told(real_scores).mean(),
-            "score_fake": told(fake_scores).mean(),
-            "guarded": (self.judged < game.guard).float(),
-        }
-        if logged["guarded"]:
-            return logged | {"discriminator_norm": judging.new_zeros(())}
-        if game.r1:
-            with torch.autocast(
-                real.device.type, enabled=False
-            ):  # its slope has a slope, which bfloat16 lacks
-                photographs = real.detach().float().requires_grad_()
-                judging = judging + game.r1 * losses.r1(
-                    self.discriminator(photographs), photographs
-                )
-        return logged | {"discriminator_norm": self.update(optimizer, judging, self.discriminator)}
-
-    def configure_optimizers(self) -> Any:
-        betas, lr = self.game.discriminator_betas, self.game.discriminator_lr
-        judge = torch.optim.Adam(self.discriminator.parameters(), lr=lr, betas=betas)
-        for group in judge.param_groups:
-            group["initial_lr"] = lr
-        return [self.optimizer(), judge]
-
-    def on_fit_start(self) -> None:
-        set_metrics(
-            [_DISTANCE]
-        )  # what is missing is told now, and not when the first validation is due
-
-    def on_validation_epoch_start(self) -> None:
-        self._distance = set_metrics([_DISTANCE], device=str(self.device))[_DISTANCE]
+    # Validation
 
     def validation_step(
         self, batch: UInt8[Tensor, "b h w 3"], index: int
     ) -> UInt8[Tensor, "b h w 3"]:
-        shown = super().validation_step(batch, index)
-        assert self._distance is not None
-        self._distance.add("shown", shown.cpu().numpy())
-        self._distance.add("truth", batch.cpu().numpy())
-        true = sum(metrics.colorfulness(picture) for picture in batch.cpu().numpy()) / len(batch)
-        self.log("val/colorfulness_true", true, batch_size=len(batch), sync_dist=True)
-        return shown
+        """Colorize photos from their lightness and log the mean of each metric."""
+        photos = batch.cpu().numpy()
+        grays = [make_gray(photo) for photo in photos]
+        lightness = np.stack([color.normalize_l(color.lightness(gray)) for gray in grays])
+        condition = render_condition(
+            self.inputs,
+            torch.from_numpy(lightness)[:, None].to(batch.device),
+            None,
+            index,
+            conditions=self.conditions,
+        )
+        predicted = self.sample(condition, generator=torch.Generator().manual_seed(index))
+        chroma = color.denormalize_ab(predicted).movedim(1, -1).contiguous().cpu().numpy()
+        colored = np.stack([merge_chroma(*pair) for pair in zip(grays, chroma, strict=True)])
+        _, ab = to_network(batch)
+        pixel_loss = self.losses.pixel_loss(predicted, reduce_to(predicted, ab))
+        self.log_validation(
+            measure_pictures(colored, photos) | {"loss": float(pixel_loss)}, len(batch)
+        )
+        return torch.from_numpy(colored)
+
+    def log_validation(self, means: dict[str, float], pictures: int) -> None:
+        """Log the means over the pictures of a validation batch."""
+        values = {f"val/{name}": value for name, value in means.items()}
+        self.log_dict(values, batch_size=pictures, sync_dist=True)
 
     def on_validation_epoch_end(self) -> None:
-        assert self._distance is not None
-        frechet = self._distance.distance("shown", "truth")
-        logged = self.trainer.callback_metrics
-        true = float(logged["val/colorfulness_true"])
-        off = abs(float(logged["val/colorfulness"]) - true) / true
-        self.log_dict({"val/frechet": frechet, "val/choice": frechet * (1 + off)}, sync_dist=True)
-        self._distance = None
+        """Pass the validation loss to the ``plateau`` schedule."""
+        self.step_schedulers(float(self.trainer.callback_metrics["val/loss"]))
+
+    # Checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add the number of pictures seen."""
+        checkpoint["pictures_seen"] = self.pictures_seen
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the number of pictures seen."""
+        self.pictures_seen = checkpoint["pictures_seen"]
 
 
-def _total(errors: dict[str, Tensor]) -> Float[Tensor, ""]:
-    return torch.stack(list(errors.values())).sum()
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """For a while a network only passes gradients on."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
+def sum_losses(terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
+    """The sum of weighted loss terms."""
+    return torch.stack(list(terms.values())).sum()

@@ -1,0 +1,64 @@
+"""Networks' answers for many photographs, in bounded memory."""
+
+import math
+import os
+import tempfile
+import threading
+from collections.abc import Hashable
+
+import numpy as np
+
+from colorizenet.colorizer import Chroma
+from colorizenet.errors import ConfigError
+
+__all__ = ["ChromaCache"]
+
+
+class ChromaCache:
+    """Answers by key, in memory up to a limit, then in a temporary file; thread-safe.
+
+    They are stored as float32, so that pictures made of them equal those of
+    ``Colorizer.__call__``: 77 kB for an answer of 80 x 80. Use it in a ``with``; once
+    closed, it is empty and takes no more answers.
+    """
+
+    def __init__(self, in_memory: int = 256 << 20) -> None:
+        """``in_memory``: bytes that are held in memory."""
+        self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
+        self._lock = threading.Lock()
+        self._places: dict[Hashable, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
+
+    def __enter__(self) -> "ChromaCache":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._places.clear()
+            self._file.close()
+
+    def put(self, key: Hashable, chroma: Chroma) -> None:
+        """Store an answer. ``ConfigError`` where the disk is full."""
+        with self._lock:
+            if self._file.closed:
+                return
+            try:
+                offset = self._file.seek(0, os.SEEK_END)
+                for plane in (chroma.ab, chroma.l_star):
+                    self._file.write(np.ascontiguousarray(plane, np.float32).tobytes())
+            except OSError as error:
+                raise ConfigError(
+                    f"the networks' answers do not fit into {tempfile.gettempdir()} "
+                    f"({error.strerror}); set TMPDIR to a folder with more space, or use --limit"
+                ) from error
+            self._places[key] = offset, chroma.ab.shape, chroma.l_star.shape
+
+    def get(self, key: Hashable) -> Chroma | None:
+        """The answer that was put under this key, None where there is none."""
+        with self._lock:
+            if key not in self._places:
+                return None
+            offset, ab_shape, l_shape = self._places[key]
+            ab_count, l_count = math.prod(ab_shape), math.prod(l_shape)
+            self._file.seek(offset)
+            planes = np.frombuffer(self._file.read(4 * (ab_count + l_count)), np.float32)
+        return Chroma(planes[:ab_count].reshape(ab_shape), planes[ab_count:].reshape(l_shape))

@@ -1,0 +1,96 @@
+"""Pictures as callers have them: images, arrays, paths, bytes and PIL images."""
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from colorizenet.errors import ImageError
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.reading import read_image
+
+__all__ = ["Source", "check_array", "convert_like", "open_picture", "split_pages"]
+
+Source = Image | np.ndarray | str | bytes | os.PathLike[str] | Any
+"""An ``Image``, an array, a path, encoded bytes, or a PIL image."""
+
+
+def open_picture(picture: Any) -> Image | np.ndarray:
+    """A caller's picture as an ``Image``, or as a valid array if it is an array.
+
+    Raises ``ImageError`` for a picture that cannot be used, and ``TypeError`` for an
+    object that is not a picture.
+    """
+    if isinstance(picture, Image):
+        return picture
+    if isinstance(picture, np.ndarray):
+        return check_array(picture)
+    if isinstance(picture, str | bytes | os.PathLike):
+        return read_image(picture)
+    if _is_pil(picture):
+        return _from_pil(picture)
+    raise TypeError(
+        f"a picture is an Image, a NumPy array, a path, encoded bytes or a PIL image, "
+        f"not {type(picture).__name__}"
+    )
+
+
+def _is_pil(picture: Any) -> bool:
+    """Whether an object is a PIL image, found without importing PIL."""
+    module = sys.modules.get("PIL.Image")  # a caller with a PIL image has imported it
+    return module is not None and isinstance(picture, module.Image)
+
+
+def _from_pil(picture: Any) -> Image:
+    """A PIL image as gray or RGB, 8 or 16 bits, with its alpha."""
+    mode = picture.mode
+    alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
+    gray = mode in ("1", "L", "LA", "La")
+    if mode.startswith("I;16"):
+        return Image(np.asarray(picture).astype(np.uint16))
+    array = np.asarray(
+        picture.convert(("LA" if gray else "RGBA") if alpha else "L" if gray else "RGB")
+    )
+    if not alpha:
+        return Image(array)
+    pixels = array[..., 0] if gray else array[..., :3]
+    return Image(np.ascontiguousarray(pixels), np.ascontiguousarray(array[..., -1]))
+
+
+def convert_like(result: Any, picture: Any) -> Any:
+    """A result as a PIL image where the picture was one; otherwise unchanged."""
+    if not _is_pil(picture) or not isinstance(result, Image):
+        return result
+    pixels = result.pixels
+    if pixels.dtype == np.uint16:  # PIL has no 16-bit color
+        pixels = (pixels // 257).astype(np.uint8)
+    if result.alpha is not None:
+        pixels = np.dstack([pixels, result.alpha])
+    return sys.modules["PIL.Image"].fromarray(pixels)
+
+
+def split_pages(picture: Image | np.ndarray) -> list[np.ndarray]:
+    """The pixels of each page. Raises ``ImageError`` as ``check_array`` does."""
+    if isinstance(picture, np.ndarray):
+        return [picture]
+    return [check_array(page) for page in np.split(picture.pixels, picture.pages)]
+
+
+def check_array(array: np.ndarray) -> np.ndarray:
+    """The same array. Raises ``ImageError`` for a wrong shape, dtype or range."""
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] != 3) or 0 in array.shape:
+        raise ImageError(
+            f"an array of shape {array.shape} is not a picture; give (H, W) or (H, W, 3)"
+        )
+    if array.dtype in (np.uint8, np.uint16):
+        return array
+    if array.dtype in (np.float32, np.float64):
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise ImageError(
+                "a picture of floats has values outside 0..1 or not finite; scale it to 0..1"
+            )
+        return array
+    raise ImageError(
+        f"a picture of {array.dtype} is not supported; give uint8, uint16, or floats in 0..1"
+    )

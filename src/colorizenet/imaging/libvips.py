@@ -1,0 +1,64 @@
+"""The configuration of libvips, and small conversions that its Python binding lacks.
+
+Importing this module switches off every loader that the authors of libvips consider
+unsafe for untrusted files. Call libvips only from modules that import this one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyvips
+
+from colorizenet.errors import quote
+from colorizenet.parallel import limit_opencv_threads
+
+__all__ = ["from_array", "get_number", "limit_threads", "set_field", "shorten_error"]
+
+pyvips.block_untrusted_set(True)
+# libvips logs warnings from its own threads. If Python ran its garbage collector inside
+# the log handler, it could free pictures in the middle of libvips' work, which aborts
+# the process. Everything that matters arrives as an error anyway.
+pyvips._remove_log_handler()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def from_array(array: np.ndarray) -> pyvips.Image:
+    """Wrap an array ``(H, W, 1 to 4)`` as a libvips image, tagged as sRGB or gray."""
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(array))
+    deep = array.dtype == np.uint16
+    gray = array.shape[2] < 3
+    return image.copy(
+        interpretation=("grey16" if deep else "b-w") if gray else ("rgb16" if deep else "srgb")
+    )
+
+
+def get_number(image: pyvips.Image, field: str) -> int:
+    """Return an integer field of a libvips image, or 1 where it has none."""
+    found: Any = image.get(field) if image.get_typeof(field) else 1
+    return int(found)
+
+
+def set_field(image: pyvips.Image, kind: int, field: str, value: Any) -> pyvips.Image:
+    """Return a copy of a libvips image with one field set."""
+    copied = image.copy()
+    copied.set_type(kind, field, value)
+    return copied
+
+
+def shorten_error(error: pyvips.Error) -> str:
+    """Return the first line of a libvips error; some repeat one line many times."""
+    lines = [line.strip() for line in (error.detail or error.message).splitlines() if line.strip()]
+    return quote(lines[0]) if lines else "no reason given"
+
+
+@contextmanager
+def limit_threads() -> Iterator[None]:
+    """Let N threads that decode keep N cores busy, and cache no picture."""
+    before = pyvips.cache_get_max()
+    pyvips.cache_set_max(0)
+    try:
+        with limit_opencv_threads():
+            yield
+    finally:
+        pyvips.cache_set_max(before)

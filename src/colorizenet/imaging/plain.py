@@ -1,0 +1,202 @@
+"""A fast decoder for the common case: 8-bit JPEG, PNG, WebP and BMP files in sRGB.
+
+Training decodes hundreds of small pictures per second. OpenCV opens those several times
+faster than libvips and, for these files, returns the same pixels. Everything that
+OpenCV would get wrong (color profiles that are not sRGB, CMYK, 16 bits, animation,
+damage) is recognized by the header and left to ``imagefile.ImageFile``.
+
+References:
+    ITU T.81 and ICC.1 annex B (JPEG); W3C PNG, third edition; RFC 9649 (WebP).
+"""
+
+import zlib
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pyvips
+
+from colorizenet.errors import ImageError
+from colorizenet.imaging import tiff
+from colorizenet.imaging.formats import detect_format
+from colorizenet.imaging.profiles import is_srgb
+
+__all__ = ["check_pixels", "choose_shrink", "decode_plain", "is_bmp"]
+
+_REDUCED = {
+    1: cv2.IMREAD_COLOR,
+    2: cv2.IMREAD_REDUCED_COLOR_2,
+    4: cv2.IMREAD_REDUCED_COLOR_4,
+    8: cv2.IMREAD_REDUCED_COLOR_8,
+}
+_LONGEST_PROFILE = 1 << 24  # bytes, of a compressed profile
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What the header of a plain file says."""
+
+    height: int
+    width: int
+    channels: int = 3
+    profile: bytes = b""
+
+
+def decode_plain(
+    encoded: bytes, name: str, *, max_pixels: int, min_side: int | None = None
+) -> np.ndarray | None:
+    """Decode a plain file to sRGB ``(H, W, 3)`` uint8, or return None if it is not one.
+
+    EXIF orientation is applied, gray is expanded, alpha is ignored. With ``min_side`` a
+    JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as small as its short side allows.
+    """
+    format = detect_format(encoded[:64])
+    scan = {"jpeg": _scan_jpeg, "png": _scan_png, "webp": _scan_webp}.get(format or "")
+    if scan is None and is_bmp(encoded):
+        scan = _scan_bmp
+    if scan is None:
+        return None
+    try:
+        header = scan(encoded)
+    except (IndexError, ValueError, zlib.error):
+        return None
+    if header is None or not _means_srgb(header):
+        return None
+    check_pixels(header.width, header.height, name, max_pixels)
+    factor = 1
+    if format == "jpeg" and min_side is not None:
+        factor = choose_shrink(min(header.height, header.width), min_side)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), _REDUCED[factor])
+    except cv2.error:
+        return None
+    if pixels is None:
+        return None
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def choose_shrink(short_side: int, min_side: float) -> int:
+    """Return the largest of 1, 2, 4 and 8 that leaves a short side of ``min_side``."""
+    return max((factor for factor in (2, 4, 8) if short_side >= min_side * factor), default=1)
+
+
+def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
+    """Raise ``ImageError`` if a header claims more than ``max_pixels`` pixels."""
+    if width * height > max_pixels:
+        raise ImageError(
+            f"{name} has {width} x {height} pixels and the limit is {max_pixels:,}; "
+            "raise the limit if you trust the file, or reduce the picture"
+        )
+
+
+def is_bmp(encoded: bytes) -> bool:
+    """Return whether a file is BMP, which is read for training but never written."""
+    return encoded[:2] == b"BM" and int.from_bytes(encoded[14:18], "little") in range(12, 125)
+
+
+def _means_srgb(header: _Header) -> bool:
+    if not header.profile:
+        return True
+    try:
+        return is_srgb(header.profile, header.channels)
+    except pyvips.Error:
+        return False
+
+
+def _scan_jpeg(encoded: bytes) -> _Header | None:
+    """Read the size and the profile of a baseline or progressive JPEG of 8 bits."""
+    if encoded.rfind(b"\xff\xd9") < 0:
+        return None  # cut short
+    size: tuple[int, int, int] | None = None
+    parts: dict[int, bytes] = {}
+    expected = 0
+    at = 2
+    while True:
+        while encoded[at] == 0xFF and encoded[at + 1] == 0xFF:  # fill bytes
+            at += 1
+        if encoded[at] != 0xFF:
+            return None
+        marker = encoded[at + 1]
+        length = int.from_bytes(encoded[at + 2 : at + 4], "big")
+        if marker == 0xDA:  # start of scan: the header ends here
+            break
+        if marker in (0xC0, 0xC1, 0xC2):
+            if encoded[at + 4] != 8 or encoded[at + 9] not in (1, 3):
+                return None
+            size = (
+                int.from_bytes(encoded[at + 5 : at + 7], "big"),
+                int.from_bytes(encoded[at + 7 : at + 9], "big"),
+                encoded[at + 9],
+            )
+        elif marker == 0xE2 and encoded[at + 4 : at + 16] == b"ICC_PROFILE\0":
+            parts[encoded[at + 16]] = encoded[at + 18 : at + 2 + length]
+            expected = encoded[at + 17]
+        at += 2 + length
+    if size is None or 0 in size or len(parts) != expected:
+        return None
+    return _Header(*size, profile=b"".join(parts[number] for number in sorted(parts)))
+
+
+def _scan_png(encoded: bytes) -> _Header | None:
+    """Read the size and the profile of a PNG of 8 bits, not turned or animated."""
+    width, height = (int.from_bytes(encoded[at : at + 4], "big") for at in (16, 20))
+    depth, color_type = encoded[24], encoded[25]
+    if depth > 8 or 0 in (height, width):
+        return None
+    profile = b""
+    at = 8
+    while True:
+        length, kind = int.from_bytes(encoded[at : at + 4], "big"), encoded[at + 4 : at + 8]
+        if kind in (b"IDAT", b""):
+            break
+        content = encoded[at + 8 : at + 8 + length]
+        if kind == b"acTL" or (kind == b"eXIf" and _is_turned(content)):
+            return None
+        if kind == b"iCCP":
+            start = content.index(b"\0") + 2  # after the name and the compression method
+            profile = zlib.decompressobj().decompress(content[start:], _LONGEST_PROFILE)
+        at += 12 + length
+    return _Header(height, width, 1 if color_type in (0, 4) else 3, profile)
+
+
+def _scan_webp(encoded: bytes) -> _Header | None:
+    """Read the size and the profile of a WebP that is not turned or animated."""
+    kind = encoded[12:16]
+    if kind == b"VP8 ":
+        width, height = (int.from_bytes(encoded[at : at + 2], "little") for at in (26, 28))
+        return _Header(height & 0x3FFF, width & 0x3FFF)
+    if kind == b"VP8L":
+        bits = int.from_bytes(encoded[21:25], "little")
+        return _Header((bits >> 14 & 0x3FFF) + 1, (bits & 0x3FFF) + 1)
+    if kind != b"VP8X" or encoded[20] & 0x02:  # animated
+        return None
+    width, height = (int.from_bytes(encoded[at : at + 3], "little") + 1 for at in (24, 27))
+    profile = b""
+    at = 30
+    while at + 8 <= len(encoded):
+        kind, length = encoded[at : at + 4], int.from_bytes(encoded[at + 4 : at + 8], "little")
+        content = encoded[at + 8 : at + 8 + length] if kind in (b"ICCP", b"EXIF") else b""
+        if kind == b"ICCP":
+            profile = content
+        elif kind == b"EXIF" and _is_turned(content):
+            return None
+        at += 8 + length + length % 2
+    return _Header(height, width, profile=profile)
+
+
+def _is_turned(exif: bytes) -> bool:
+    """Return whether an EXIF block holds an orientation other than upright."""
+    _, value = tiff.read_exif_block(exif).get(tiff.ORIENTATION, (3, b"\1\0"))
+    return value != b"\1\0"
+
+
+def _scan_bmp(encoded: bytes) -> _Header | None:
+    """Read the size of a BMP, whose height is negative where its rows run downwards."""
+    starts: dict[bool, tuple[int, int]] = {True: (18, 20), False: (18, 22)}
+    old = int.from_bytes(encoded[14:18], "little") == 12
+    bytes_each = 2 if old else 4
+    width, height = (
+        abs(int.from_bytes(encoded[at : at + bytes_each], "little", signed=not old))
+        for at in starts[old]
+    )
+    return _Header(height, width) if width and height else None

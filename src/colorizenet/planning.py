@@ -1,0 +1,177 @@
+"""Which photos are colorized, and the file of each result."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.files import open_for_reading
+from colorizenet.imaging.formats import FORMATS, Format, detect_format
+from colorizenet.imaging.reading import MAX_PIXELS, open_image
+from colorizenet.imaging.writing import choose_format
+
+__all__ = ["Job", "plan_jobs"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to colorize, and where the results go."""
+
+    source: Path
+    targets: tuple[Path, ...]
+    """One file for each answer that is wanted; mostly one."""
+    format: str | None = None
+    """Format of the results, a key of ``FORMATS``; None for that of the source."""
+    reason: str = ""
+    """Why that is not the format that was requested; empty where it is."""
+
+    @property
+    def target(self) -> Path:
+        """The first of the targets."""
+        return self.targets[0]
+
+
+def plan_jobs(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    format: str | None = None,
+    suffix: str = "",
+    max_pixels: int = MAX_PIXELS,
+) -> list[Job]:
+    """Choose the target of each photo: files go into ``out``, folders are mirrored
+    under it.
+
+    Several folders keep their own names. A folder is searched to any depth for the file
+    name extensions of ``FORMATS``; what lies under ``out`` is never an input. No two
+    targets are the same file, and none is an input. ``suffix`` is added to each name,
+    before its extension. A target is PNG or TIFF where ``format`` cannot hold the
+    result.
+    """
+    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 (names may be too long for stat)
+    pairs: list[tuple[Path, Path]] = []
+    for path in inputs:
+        if path in folders:
+            if _is_same(path, out):
+                raise ConfigError(
+                    f"{quote(path)} is both the input and the folder of the results; "
+                    "choose another --out"
+                )
+            below = out / _name_folder(path) if len(folders) > 1 else out
+            pairs += [(found, below / found.relative_to(path)) for found in _find(path, out)]
+        else:
+            pairs.append((path, out / path.name))
+    if suffix:
+        pairs = [
+            (source, wanted.with_name(f"{wanted.stem}{suffix}{wanted.suffix}"))
+            for source, wanted in pairs
+        ]
+
+    def key(path: Path) -> str:
+        # A file system may hold a.jpg and A.JPG to be the same file.
+        return os.path.realpath(path).casefold()
+
+    jobs: list[Job] = []
+    taken = {key(source) for source, _ in pairs}
+    fits = [_choose_format(source, format, max_pixels) for source, _ in pairs]
+    endings = [
+        _choose_ending(source, fit) for (source, _), (fit, _) in zip(pairs, fits, strict=True)
+    ]
+    short = Counter(
+        key(wanted.with_suffix(ending)) for (_, wanted), ending in zip(pairs, endings, strict=True)
+    )
+    for (source, wanted), ending, (fit, reason) in zip(pairs, endings, fits, strict=True):
+        candidates = _list_names(wanted, ending)
+        if short[key(wanted.with_suffix(ending))] > 1 and wanted.suffix != ending:
+            next(candidates)  # which photo gets a name must not depend on their order
+        target = next(candidate for candidate in candidates if key(candidate) not in taken)
+        taken.add(key(target))
+        jobs.append(Job(source, (target,), fit, reason))
+    return jobs
+
+
+def _find(folder: Path, out: Path) -> list[Path]:
+    """The photos in a folder, to any depth, except hidden files and ``out``."""
+    endings = {ending for format in FORMATS.values() for ending in format.suffixes}
+    found: list[Path] = []
+
+    def refuse(error: OSError) -> NoReturn:
+        raise ConfigError(
+            f"{quote(error.filename)} cannot be searched: {error.strerror}; "
+            "make it readable, or leave it out"
+        ) from error
+
+    for where, folders, files in os.walk(folder, onerror=refuse):
+        here = Path(where)
+        folders[:] = sorted(
+            name for name in folders if not name.startswith(".") and not _is_same(here / name, out)
+        )
+        found += [
+            here / name
+            for name in sorted(files)
+            if Path(name).suffix.lower() in endings and not name.startswith(".")
+        ]
+    return found
+
+
+def _name_folder(folder: Path) -> str:
+    return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
+
+
+def _choose_format(source: Path, format: str | None, max_pixels: int) -> tuple[str | None, str]:
+    """The format of a result, and why it is not the one that was requested.
+
+    Most photos need only the first bytes, which tell the format that they have: the
+    header is read here only where the requested format may not hold what that format
+    can.
+    """
+    try:
+        with open_for_reading(source) as file:
+            found = detect_format(file.read(64) or b"")
+        if found is None:
+            return format, ""  # it fails, with a reason, when the worker opens it
+        if _holds(FORMATS[format or found], FORMATS[found], pages=found == "tiff"):
+            return format or found, ""
+        if format is None and FORMATS[found].written:
+            return found, ""
+        with open_image(source, max_pixels=max_pixels) as picture:
+            fit = choose_format(picture, format)
+            return fit.format, fit.reason
+    except (OSError, ValueError, ImageError):
+        return format, ""
+
+
+def _holds(target: Format, source: Format, *, pages: bool) -> bool:
+    """Whether one format holds every photo of another; ``pages``: of a TIFF file."""
+    return (
+        target.written
+        and target.deep >= source.deep
+        and target.alpha >= source.alpha
+        and target.longest >= source.longest
+        and (not pages or target is FORMATS["tiff"])
+    )
+
+
+def _choose_ending(source: Path, format: str | None) -> str:
+    """The extension of the result: the source's own where it fits the format."""
+    if format is None or source.suffix.lower() in FORMATS[format].suffixes:
+        return source.suffix
+    return FORMATS[format].suffixes[0]
+
+
+def _list_names(wanted: Path, ending: str) -> Iterator[Path]:
+    """For a.jpg as PNG: a.png, or a.jpg.png if that is taken, or a.jpg.2.png, ..."""
+    yield wanted.with_suffix(ending)
+    yield wanted.with_name(f"{wanted.name}{ending}")
+    for number in range(2, 1_000_000):
+        yield wanted.with_name(f"{wanted.name}.{number}{ending}")
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist
+        return path.absolute() == other.absolute()

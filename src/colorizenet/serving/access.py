@@ -1,0 +1,87 @@
+"""Who may use the server: host names, origins of web pages, and the token."""
+
+import base64
+import contextlib
+import hmac
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from colorizenet.errors import quote
+from colorizenet.serving.errors import RequestError
+
+__all__ = ["Access", "is_loopback"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """The rules that decide whether a request is answered."""
+
+    token: str | None = None
+    """What a client must send, as a bearer token or as the password of any user; None:
+    nothing."""
+    hosts: frozenset[str] | None = None
+    """Names by which clients may address this server; None allows any.
+
+    Protects a server without a token against DNS rebinding, where a foreign web page
+    makes its own host name resolve to this machine.
+    """
+    origins: frozenset[str] = frozenset()
+    """Origins of other sites whose pages may use the API (CORS)."""
+
+    def check(self, method: str, path: str, headers: Mapping[str, str]) -> None:
+        """Raise ``RequestError`` where a request is not allowed. Header names are lower
+        case."""
+        host = headers.get("host", "")
+        if self.hosts is not None and _parse_host(f"//{host}") not in self.hosts:
+            raise RequestError(
+                421,
+                f"{quote(host)} is not a name of this server; "
+                f"use {' or '.join(sorted(self.hosts))}",
+            )
+        origin = headers.get("origin")
+        foreign = (
+            origin is not None and origin not in self.origins and origin.partition("://")[2] != host
+        )
+        if foreign and method not in ("GET", "HEAD"):
+            raise RequestError(
+                403,
+                f"pages of {quote(origin)} may not use this server; "
+                "its operator can allow them with --origin",
+            )
+        if self.token is None or path == "/healthz" or method == "OPTIONS":
+            return
+        sent = _parse_token(headers.get("authorization", ""))
+        if not hmac.compare_digest(sent.encode(), self.token.encode()):
+            # A browser asks for a user and a password where the scheme is Basic.
+            scheme = "Bearer" if path.startswith(("/v1/", "/metrics")) else "Basic"
+            raise RequestError(
+                401,
+                "this server requires a token; send the header Authorization: Bearer TOKEN",
+                headers={"WWW-Authenticate": f'{scheme} realm="ColorizeNet"'},
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a server that listens on ``host``."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _parse_host(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:  # for example [
+        return None
+
+
+def _parse_token(authorization: str) -> str:
+    """The token in an Authorization header, or the empty string."""
+    scheme, _, value = authorization.partition(" ")
+    if scheme.lower() == "basic":
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(value, validate=True).decode().partition(":")[2]
+    return value if scheme.lower() == "bearer" else ""

@@ -1,0 +1,175 @@
+"""The HTTP API: its routes, and its errors as problem documents."""
+
+import asyncio
+import contextlib
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
+
+from fastapi import FastAPI, Query, Request, Response, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import PlainTextResponse
+from fastapi.security import HTTPBearer
+from fastapi_offline import FastAPIOffline
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+
+from colorizenet import __version__
+from colorizenet.errors import quote
+from colorizenet.serving.access import Access
+from colorizenet.serving.connections import read_photo, run_while_connected
+from colorizenet.serving.errors import RequestError
+from colorizenet.serving.jobs import JobQueue
+from colorizenet.serving.schemas import (
+    PHOTO_RESPONSE,
+    PROBLEMS,
+    REQUEST_BODY,
+    Health,
+    ModelInfo,
+    describe_models,
+    problem_response,
+)
+from colorizenet.serving.settings import build_query_model, build_request
+
+__all__ = ["INTERNAL_ERROR", "create_api"]
+
+INTERNAL_ERROR = RequestError(
+    500, "the server failed; report the instance named here to its operator"
+)
+
+
+def create_api(
+    queue: JobQueue,
+    *,
+    access: Access,
+    health: Callable[[], Health],
+    run_page: Callable[[], Awaitable[None]],
+    stop: Callable[[], None],
+) -> FastAPI:
+    """The API as an ASGI application.
+
+    Its lifespan runs ``run_page`` from the start of the server; at the end it calls
+    ``stop``, waits for ``run_page``, and closes the queue.
+    """
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        page = asyncio.ensure_future(run_page())
+        yield
+        stop()
+        await page
+        await asyncio.to_thread(queue.close)
+
+    api = FastAPIOffline(
+        title="ColorizeNet",
+        version=__version__,
+        summary="Colorizes black-and-white photos.",
+        description="The result has the size, depth, format, metadata and lightness of the "
+        "photo; only color is added. Errors are problem documents (RFC 9457).",
+        redoc_url=None,
+        lifespan=lifespan,
+        dependencies=[Security(HTTPBearer(auto_error=False))] if access.token else [],
+    )
+    if access.origins:
+        api.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(access.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=["Server-Timing", "Retry-After"],
+        )
+    _add_error_handlers(api)
+    _add_colorize_route(api, queue)
+    _add_information_routes(api, queue, health)
+    return api
+
+
+def _add_error_handlers(api: FastAPI) -> None:
+    @api.exception_handler(RequestError)
+    async def handle_request_error(_: Request, error: RequestError) -> Response:
+        return problem_response(error)
+
+    @api.exception_handler(ClientDisconnect)
+    async def handle_disconnect(_: Request, __: Exception) -> Response:
+        # Nobody reads this response; the metrics count it.
+        return problem_response(RequestError(400, "the client disconnected; send the photo again"))
+
+    @api.exception_handler(Exception)
+    async def handle_internal_error(request: Request, _: Exception) -> Response:
+        # Starlette raises the error again after this response, so ``App`` logs it.
+        request.scope["instance"] = instance = uuid.uuid4().urn
+        return problem_response(INTERNAL_ERROR, instance=instance)
+
+    @api.exception_handler(HTTPException)
+    async def handle_http_error(request: Request, error: HTTPException) -> Response:
+        path = quote(request.url.path)
+        detail = {
+            404: f"{path} does not exist; see /docs for the API",
+            405: f"{path} does not accept {quote(request.method)}; see /docs for the API",
+        }.get(error.status_code, str(error.detail))
+        return problem_response(RequestError(error.status_code, detail, headers=error.headers))
+
+    @api.exception_handler(RequestValidationError)
+    async def handle_wrong_settings(_: Request, error: RequestValidationError) -> Response:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()
+        )
+        return problem_response(
+            RequestError(422, f"a setting is wrong: {faults}; see /docs for the allowed values")
+        )
+
+
+def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
+    Settings = build_query_model(queue)  # noqa: N806 (a class)
+
+    @api.post(
+        "/v1/colorize",
+        summary="Colorize one photo",
+        response_class=Response,
+        responses={200: PHOTO_RESPONSE, **PROBLEMS},
+        openapi_extra={"requestBody": REQUEST_BODY},
+    )
+    async def colorize(request: Request, settings: Annotated[Settings, Query()]) -> Response:  # type: ignore[valid-type]
+        """
+        Send the file as the body, or as the one file of a form:
+
+            URL=http://127.0.0.1:8000/v1/colorize
+            curl --data-binary @1921.jpg "$URL?strength=1.2" -o 1921-color.jpg
+            curl -F file=@1921.tif "$URL?format=png" -o 1921-color.png
+        """
+        started = time.perf_counter()
+        with queue.count_bytes() as count:
+            encoded = await read_photo(request, queue.limits, count)
+            received = time.perf_counter() - started
+            queue.metrics.record_stage("receive", received)
+            work = queue.colorize(encoded, build_request(**settings.model_dump()))
+            photo = await run_while_connected(request, work)
+        stages = {"receive": received, **photo.seconds}
+        timing = ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in stages.items())
+        return Response(
+            photo.encoded, media_type=f"image/{photo.format}", headers={"Server-Timing": timing}
+        )
+
+
+def _add_information_routes(api: FastAPI, queue: JobQueue, health: Callable[[], Health]) -> None:
+    @api.get(
+        "/v1/models",
+        summary="List the models",
+        responses={status: PROBLEMS[status] for status in (401, 403, 421)},
+    )
+    async def models() -> list[ModelInfo]:
+        return describe_models(queue)
+
+    @api.get("/healthz", summary="Whether the server is ready", responses={503: {"model": Health}})
+    async def healthz(response: Response) -> Health:
+        state = health()
+        response.status_code = 200 if state.status == "ready" else 503
+        return state
+
+    @api.get("/metrics", summary="Metrics for Prometheus", response_class=PlainTextResponse)
+    async def metrics() -> Response:
+        return Response(
+            queue.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
+        )

@@ -1,0 +1,59 @@
+"""What the server counts and measures, for Prometheus."""
+
+from collections.abc import Callable, Mapping
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+__all__ = ["STAGES", "ServerMetrics"]
+
+STAGES = ("receive", "queue", "decode", "color", "encode")
+"""Stages of a request, in order."""
+_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
+
+
+class ServerMetrics:
+    """Counters and histograms of one server, in a registry of their own."""
+
+    requests: Counter
+    """Responses by route and status."""
+    photos: Counter
+    """Photos by outcome: colorized, rejected, overloaded, timeout, cancelled or
+    failed."""
+    pixels: Counter
+    """Pixels of colorized photos."""
+
+    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
+        """``gauges``: a description and a function that reads the value, by name."""
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+
+        def name(name: str) -> str:
+            return f"colorizenet_{name}"
+
+        self._stages = Histogram(
+            name("stage_seconds"),
+            "Seconds by stage",
+            ["stage"],
+            buckets=_BUCKETS,
+            registry=self._registry,
+        )
+        self.requests = Counter(
+            name("requests"), "Responses", ["route", "status"], registry=self._registry
+        )
+        self.photos = Counter(
+            name("photos"), "Photos by outcome", ["outcome"], registry=self._registry
+        )
+        self.pixels = Counter(name("pixels"), "Pixels of colorized photos", registry=self._registry)
+        for stage in STAGES:  # a series exists before its first value
+            self._stages.labels(stage)
+        for key, (description, read) in gauges.items():
+            Gauge(name(key), description, registry=self._registry).set_function(read)
+
+    def record_stage(self, stage: str, seconds: float) -> None:
+        """Add the duration of one stage of a request to the histogram."""
+        self._stages.labels(stage).observe(seconds)
+
+    def render(self) -> bytes:
+        """All values in Prometheus' text format 0.0.4."""
+        return prometheus_client.generate_latest(self._registry)

@@ -1,0 +1,2 @@
+"""The web page, made with Gradio: upload photos, compare before and after, download
+results."""

@@ -1,0 +1,141 @@
+"""The JSON documents of the API, and how the OpenAPI document describes photos and
+errors."""
+
+from http import HTTPStatus
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from colorizenet.imaging.formats import FORMATS
+from colorizenet.serving.errors import RequestError
+from colorizenet.serving.jobs import JobQueue
+
+__all__ = [
+    "PHOTO_RESPONSE",
+    "PROBLEMS",
+    "REQUEST_BODY",
+    "Health",
+    "ModelInfo",
+    "Problem",
+    "describe_models",
+    "problem_response",
+]
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 (Problem Details for HTTP APIs) defines it."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Unsupported Media Type"])
+    status: int = Field(examples=[415])
+    detail: str = Field(
+        examples=["the file is not a photo in a supported format; expected JPEG or PNG"]
+    )
+    instance: str | None = Field(None, description="Identifies the error in the server's log.")
+
+
+class Health(BaseModel):
+    """Whether the server accepts requests, and whether its page has started."""
+
+    status: Literal["ready", "stopping"]
+    page: Literal["ready", "starting", "off"]
+
+
+class ModelInfo(BaseModel):
+    """One model of this server."""
+
+    name: str = Field(examples=["default"])
+    default: bool = Field(description="Whether requests without `model` use this model.")
+    sha256: str = Field(description="SHA-256 of the model file.")
+    parameters: int = Field(description="Number of trained parameters.")
+    size: int = Field(description="Default short side of the network input, in pixels.")
+    license: str = Field(description="Terms of use, and the terms of the training data.")
+    metrics: dict[str, float] = Field(description="Measured quality.")
+    limitations: str = Field(description="Known weaknesses.")
+
+
+def describe_models(queue: JobQueue) -> list[ModelInfo]:
+    """The models of a server, the default first."""
+    return [
+        ModelInfo(
+            name=name,
+            default=name == queue.default_model,
+            sha256=model.sha256,
+            parameters=model.card.parameters,
+            size=model.card.size,
+            license=model.card.license,
+            metrics=model.card.metrics,
+            limitations=model.card.limitations,
+        )
+        for name, model in queue.models.items()
+    ]
+
+
+def problem_response(error: RequestError, *, instance: str | None = None) -> Response:
+    """An error as a problem document."""
+    problem = Problem(
+        title=HTTPStatus(error.status).phrase,
+        status=error.status,
+        detail=error.detail,
+        instance=instance,
+    )
+    return Response(
+        problem.model_dump_json(exclude_none=True),
+        error.status,
+        error.headers,
+        media_type="application/problem+json",
+    )
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": description,
+        "content": {"application/problem+json": {"schema": Problem.model_json_schema()}},
+    }
+    for status, description in {
+        400: "The request contains no photo, or its form is malformed.",
+        401: "The server requires a token.",
+        403: "The web page that sent the request is not allowed to.",
+        408: "The body arrived too slowly.",
+        413: "Too many bytes, or too many pixels.",
+        415: "Not a photo in a supported format.",
+        421: "The host name is not one of this server.",
+        422: "A setting is wrong, or the photo is damaged or cannot be written as requested.",
+        503: "The server is overloaded: retry after `Retry-After` seconds.",
+    }.items()
+}
+"""OpenAPI descriptions of the errors, by status code."""
+
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_PHOTOS = {f"image/{name}": _BINARY for name in FORMATS}
+
+PHOTO_RESPONSE = {
+    "description": "The colorized photo.",
+    "content": _PHOTOS,
+    "headers": {
+        "Server-Timing": {
+            "description": "Milliseconds by stage: receive, queue, decode, color, encode.",
+            "schema": {"type": "string"},
+        }
+    },
+}
+"""OpenAPI description of the response with a photo."""
+
+REQUEST_BODY = {
+    "required": True,
+    "description": "The file itself, or a form with one file named `file`.",
+    "content": {
+        **_PHOTOS,
+        "application/octet-stream": _BINARY,
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {"file": {"type": "string", "format": "binary"}},
+                "required": ["file"],
+                "additionalProperties": False,
+            }
+        },
+    },
+}
+"""OpenAPI description of the request with a photo."""

@@ -1,0 +1,78 @@
+"""Who may use the server: tokens, origins and host names; and the API's other
+routes."""
+
+import httpx
+
+
+def test_a_token_is_required(run_server, read_problem, colorizer, samples):
+    encoded = samples[0].read_bytes()
+    with run_server({"default": colorizer}, token="open sesame") as client:
+        for path in ("/", "/v1/models", "/metrics", "/docs"):
+            assert "Authorization: Bearer TOKEN" in read_problem(client.get(path), 401)
+        wrong = client.post(
+            "/v1/colorize", content=encoded, headers={"Authorization": "Bearer open"}
+        )
+        assert "token" in read_problem(wrong, 401)
+        assert wrong.headers["www-authenticate"].startswith("Bearer")
+        assert client.get("/").headers["www-authenticate"].startswith("Basic")
+        bearer = {"Authorization": "Bearer open sesame"}
+        assert client.post("/v1/colorize", content=encoded, headers=bearer).status_code == 200
+        assert client.get("/v1/models", auth=("anybody", "open sesame")).status_code == 200
+        read_problem(client.get("/v1/models", auth=("open sesame", "")), 401)
+        malformed = {"Authorization": "Basic ÿ%%".encode("latin-1")}
+        read_problem(client.get("/v1/models", headers=malformed), 401)
+
+
+def test_pages_of_other_sites_may_not_use_the_server(
+    api, run_server, read_problem, colorizer, samples
+):
+    encoded = samples[0].read_bytes()
+
+    def post(client: httpx.Client, origin: str) -> httpx.Response:
+        return client.post("/v1/colorize", content=encoded, headers={"Origin": origin})
+
+    evil, friend = "https://evil.example", "https://friend.example"
+    assert "https://evil.example may not" in read_problem(post(api, evil), 403)
+    response = api.get("/v1/models", headers={"Origin": evil})
+    assert "access-control-allow-origin" not in response.headers
+    assert post(api, f"http://{api.base_url.netloc.decode()}").status_code == 200
+    with run_server(
+        {"default": colorizer}, hosts=frozenset({"127.0.0.1"}), origins=frozenset({friend})
+    ) as client:
+        assert post(client, friend).headers["access-control-allow-origin"] == friend
+        read_problem(post(client, evil), 403)
+        # Names of another site that resolve to this machine
+        for host in ("evil.example:80", "[", "127.0.0.1.evil.example", "127.0.0.1@evil.example"):
+            response = client.get("/v1/models", headers={"Host": host})
+            assert f"{host} is not a name of this server" in read_problem(response, 421)
+
+
+def test_unknown_routes_and_methods_are_rejected(api, read_problem):
+    assert "/v1/nowhere does not exist" in read_problem(api.get("/v1/nowhere"), 404)
+    for path in (
+        "/gradio_api/file=/etc/passwd",
+        "/file=/etc/passwd",
+        "/..%2f..%2fetc/passwd",
+        "/static/x",
+    ):
+        read_problem(api.get(path), 404)
+    assert api.delete("/v1/colorize").headers["allow"] == "POST"
+    detail = read_problem(api.delete("/v1/colorize"), 405)
+    assert "/v1/colorize does not accept DELETE" in detail
+    assert api.get("/").headers["location"] == "/docs"
+
+
+def test_the_models_are_described(api, colorizer):
+    (model,) = api.get("/v1/models").json()
+    assert model["name"] == "default" and model["default"] is True
+    assert model["sha256"] == colorizer.sha256
+    assert model["license"] and model["limitations"] and model["metrics"]["ciede2000"] > 0
+
+
+def test_the_api_documentation_needs_no_other_host(api):
+    document = api.get("/openapi.json").json()
+    assert set(document["paths"]) == {"/v1/colorize", "/v1/models", "/healthz", "/metrics"}
+    page = api.get("/docs")
+    assert page.status_code == 200 and "swagger-ui" in page.text
+    assert "://" not in page.text.replace("http://www.w3.org", "")
+    assert api.get("/static-offline-docs/swagger-ui-bundle.js").status_code == 200

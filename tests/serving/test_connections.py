@@ -1,0 +1,149 @@
+"""Slow, malformed and hostile connections."""
+
+import contextlib
+import socket
+import time
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import httpx
+import numpy as np
+
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.writing import encode_image
+from colorizenet.serving.jobs import Limits
+
+
+def test_slow_senders_are_disconnected(run_server, connect, colorizer):
+    with run_server({"default": colorizer}, Limits(idle_timeout=0.3)) as client:
+        with connect(client) as sock:  # sends nothing
+            assert sock.recv(100) == b""
+        with connect(client) as sock:  # sends its headers one byte at a time
+            started = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                for byte in b"POST /v1/colorize HTTP/1.1\r\n" * 10:
+                    sock.sendall(bytes([byte]))
+                    time.sleep(0.02)
+            assert time.monotonic() - started < 2
+        with connect(client) as sock:  # sends less of its body than it declared
+            sock.sendall(
+                b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n\xff\xd8"
+            )
+            assert sock.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert client.get("/healthz").status_code == 200
+
+
+def test_malformed_headers_are_rejected(api, connect):
+    for sent in (
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 100_000,
+        b"\x16\x03\x01\x02\x00\x01",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    ):
+        with connect(api) as sock:
+            sock.sendall(sent + b"\r\n\r\n")
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(100).startswith(b"HTTP/1.1 4")
+
+
+def test_headers_of_too_many_bytes_are_rejected(api, read_problem):
+    headers = {f"X-{number}": "y" * 10_000 for number in range(3)} | {"X-3": "y" * 5000}
+    response = api.get("/v1/models", headers=headers)
+    # uvicorn closes the connection of headers that are longer still
+    assert response.status_code in (400, 431)
+
+
+def send(
+    connection: socket.socket, content: bytes, *, end: bool = False, delay: float = 0
+) -> bytes:
+    """Send bytes and return the status line, or nothing where the server
+    disconnects."""
+    with connection, contextlib.suppress(ConnectionError):
+        if delay:
+            for i in range(0, len(content), 16):
+                connection.sendall(content[i : i + 16])
+                time.sleep(delay)
+        else:
+            connection.sendall(content)
+        if end:
+            connection.shutdown(socket.SHUT_WR)
+        return connection.recv(4096)[:12]
+    return b""
+
+
+def post(body: bytes, length: int | None = None, headers: bytes = b"") -> bytes:
+    lines = (
+        b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+        b"Content-Length: %d\r\n%s\r\n"
+    )
+    return lines % (len(body) if length is None else length, headers) + body
+
+
+def make_png(width: int, height: int) -> bytes:
+    """A PNG file with most of its pixels missing."""
+    header = b"IHDR" + width.to_bytes(4) + height.to_bytes(4) + bytes([8, 0, 0, 0, 0])
+    chunks = (header, b"IDAT" + zlib.compress(bytes(100_000)), b"IEND")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        len(chunk[4:]).to_bytes(4) + chunk + zlib.crc32(chunk).to_bytes(4) for chunk in chunks
+    )
+
+
+def malformed_requests(gray: np.ndarray) -> list[tuple[bytes, dict[str, Any]]]:
+    """A thousand requests from hostile clients and broken connections, of 17 kinds."""
+    random = np.random.default_rng(0)
+    jpeg = encode_image(Image(gray), "jpeg")
+    form = b"Content-Type: multipart/form-data; boundary=x\r\n"
+    head = b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\n"
+    kinds: list[Callable[[], tuple[bytes, dict[str, Any]]]] = [
+        lambda: (post(jpeg[: random.integers(1, len(jpeg) - 100)]), {}),  # a truncated photo
+        lambda: (post(jpeg[:1000], len(jpeg)), {"end": True}),  # a truncated body
+        lambda: (post(jpeg[:1000], len(jpeg)), {}),  # a body that stops arriving
+        lambda: (post(jpeg, 1000), {}),  # a body longer than declared
+        lambda: (post(b"", -5), {}),
+        lambda: (post(jpeg, headers=b"X: " + b"y" * 50_000 + b"\r\n"), {}),
+        lambda: (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 2000, {}),
+        lambda: (head + b"X: " + b"y" * 600, {"delay": 0.02}),
+        lambda: (post(jpeg[:800]), {"delay": 0.002}),
+        lambda: (post(make_png(60_000, 60_000)), {}),  # decompression bombs
+        lambda: (post(make_png(900, 900)), {}),  # an incomplete photo
+        lambda: (post(random.bytes(500)), {}),
+        lambda: (random.bytes(200), {"end": True}),
+        lambda: (post(b"--x\r\n" + random.bytes(300), headers=form), {}),
+        lambda: (head + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n" + random.bytes(50), {}),
+        lambda: (post(jpeg, headers=b"Content-Length: 7\r\n"), {}),
+        lambda: (b"", {}),  # a connection without a request
+    ]
+    return [kinds[i % len(kinds)]() for i in range(1000)]
+
+
+def test_a_thousand_malformed_requests_do_no_harm(run_server, connect, colorizer, gray):
+    valid = encode_image(Image(gray), "jpeg")
+    limits = Limits(max_pixels=1_000_000, timeout=5, idle_timeout=0.5, queue=1000)
+
+    def fastest_response(client: httpx.Client) -> float:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            assert client.post("/v1/colorize", content=valid).status_code == 200
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    with run_server({"default": colorizer}, limits) as client:
+        before = fastest_response(client)
+        with ThreadPoolExecutor(64) as pool:
+            calls = [
+                partial(lambda content, more: send(connect(client), content, **more), *request)
+                for request in malformed_requests(gray)
+            ]
+            lines = list(pool.map(lambda call: call(), calls))
+        assert {line for line in lines if not line.startswith(b"HTTP/1.1 4")} <= {b""}
+        assert sum(1 for line in lines if line) > 600
+        assert fastest_response(client) < 2 * before + 0.1
+        metrics = client.get("/metrics").text
+    assert 'status="500"' not in metrics
+    for name in ("queue_length", "buffered_bytes", "in_progress"):
+        assert f"colorizenet_{name} 0.0" in metrics

@@ -1,0 +1,168 @@
+"""The queue under load: its limits, its order, cancellation, and what the metrics
+count."""
+
+import contextlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+
+from colorizenet.colorizer import Colorizer
+from colorizenet.errors import ConfigError
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.writing import encode_image
+from colorizenet.serving.jobs import Limits
+
+HEAD = b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+
+def read_metrics(client: httpx.Client) -> dict[str, float]:
+    lines = client.get("/metrics").text.splitlines()
+    pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+    return {
+        name.removeprefix("colorizenet_"): float(value)
+        for name, _, value in pairs
+        if name.startswith("colorizenet_")
+    }
+
+
+def test_a_file_of_too_many_bytes_is_rejected_while_it_arrives(api, connect, read_problem):
+    response = api.post("/v1/colorize", content=bytes(2_000_001))
+    assert "larger than the limit of 2,000,000 bytes" in read_problem(response, 413)
+    with connect(api) as sock:  # a body without a length and without an end
+        sock.sendall(b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"%x\r\n%s\r\n" % (65536, bytes(65536))
+        for _ in range(31):
+            sock.sendall(chunk)
+        assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
+    with connect(api) as sock:  # the declared length is reason enough
+        sock.sendall(HEAD % 99_999_999_999)
+        assert sock.recv(100).startswith(b"HTTP/1.1 413 ")
+
+
+def test_the_bytes_of_all_clients_together_are_limited(
+    run_server, wait_until, read_problem, gated, gray
+):
+    encoded = encode_image(Image(gray), "png")
+    limits = Limits(max_bytes=len(encoded), concurrency=2, queue=99)
+    with run_server({"gated": gated}, limits) as client, ThreadPoolExecutor(8) as pool:
+        accepted = [pool.submit(client.post, "/v1/colorize", content=encoded) for _ in range(4)]
+        wait_until(lambda: read_metrics(client)["buffered_bytes"] == 4 * len(encoded))
+        response = client.post("/v1/colorize", content=encoded)
+        assert "receiving too many bytes at once" in read_problem(response, 503)
+        assert int(response.headers["retry-after"]) >= 1
+        gated.gate.set()
+        assert [done.result().status_code for done in accepted] == [200] * 4
+
+
+def test_a_full_queue_rejects_requests_with_the_time_to_retry(
+    run_server, wait_until, read_problem, gated, gray
+):
+    encoded = encode_image(Image(gray), "png")
+    limits = Limits(concurrency=2, queue=3)
+    with run_server({"gated": gated}, limits) as client, ThreadPoolExecutor(8) as pool:
+        accepted = [pool.submit(client.post, "/v1/colorize", content=encoded) for _ in range(5)]
+        wait_until(lambda: read_metrics(client)["queue_length"] == 3)
+        assert read_metrics(client)["in_progress"] == 2
+        response = client.post("/v1/colorize", content=encoded)
+        assert "3 photos are waiting and the limit is 3" in read_problem(response, 503)
+        assert int(response.headers["retry-after"]) >= 1
+        gated.gate.set()
+        assert [done.result().status_code for done in accepted] == [200] * 5
+        metrics = read_metrics(client)
+    assert metrics['photos_total{outcome="colorized"}'] == 5
+    assert metrics['photos_total{outcome="overloaded"}'] == 1
+    assert metrics['requests_total{route="/v1/colorize",status="503"}'] == 1
+    assert metrics['stage_seconds_count{stage="color"}'] == 5
+    assert metrics["pixels_total"] == 5 * gray.size
+    assert metrics["queue_length"] == metrics["in_progress"] == metrics["buffered_bytes"] == 0
+
+
+def test_large_photos_leave_a_thread_to_small_ones(
+    run_server, wait_until, read_problem, gated, make_model, gray
+):
+    large, small = encode_image(Image(gray), "png"), encode_image(Image(gray[:50, :50]), "png")
+    models = {"gated": gated, "quick": Colorizer(make_model("quick.onnx"), threads=1)}
+    limits = Limits(concurrency=3, queue=4, large_pixels=100_000)
+    with run_server(models, limits) as client, ThreadPoolExecutor(16) as pool:
+        waiting = [
+            pool.submit(client.post, "/v1/colorize?model=gated", content=large) for _ in range(6)
+        ]
+        wait_until(lambda: read_metrics(client)["queue_length"] == 4)
+        assert gated.started == 2
+        read_problem(client.post("/v1/colorize?model=quick", content=large), 503)
+        for _ in range(8):
+            assert client.post("/v1/colorize?model=quick", content=small).status_code == 200
+        assert not any(done.done() for done in waiting)
+        gated.gate.set()
+        assert [done.result().status_code for done in waiting] == [200] * 6
+
+
+def test_a_photo_that_exceeds_the_timeout_is_answered_but_occupies_its_thread(
+    run_server, wait_until, read_problem, gated, gray
+):
+    encoded = encode_image(Image(gray), "png")
+    limits = Limits(concurrency=2, queue=0, timeout=0.4)
+    with run_server({"gated": gated}, limits) as client:
+        for _ in range(2):
+            response = client.post("/v1/colorize", content=encoded)
+            assert "not finished within the limit of 0.4 s" in read_problem(response, 503)
+        response = client.post("/v1/colorize", content=encoded)
+        assert "the queue is full" in read_problem(response, 503)
+        gated.gate.set()
+        wait_until(lambda: read_metrics(client)["in_progress"] == 0)
+        assert client.post("/v1/colorize", content=encoded).status_code == 200
+        assert read_metrics(client)['photos_total{outcome="timeout"}'] == 2
+
+
+def test_nothing_is_colorized_for_a_client_that_disconnected(
+    run_server, wait_until, connect, gated, gray
+):
+    encoded = encode_image(Image(gray), "png")
+    limits = Limits(concurrency=2, queue=9)
+    with run_server({"gated": gated}, limits) as client, contextlib.ExitStack() as stack:
+        staying = [stack.enter_context(connect(client)) for _ in range(2)]
+        leaving = [stack.enter_context(connect(client)) for _ in range(5)]
+        for sock in staying:
+            sock.sendall(HEAD % len(encoded) + encoded)
+        wait_until(lambda: gated.started == 2)
+        for sock in leaving:
+            sock.sendall(HEAD % len(encoded) + encoded)
+        wait_until(lambda: read_metrics(client)["queue_length"] == 5)
+        for sock in leaving:
+            sock.close()
+        wait_until(lambda: read_metrics(client)["queue_length"] == 0)
+        gated.gate.set()
+        assert all(sock.recv(12) == b"HTTP/1.1 200" for sock in staying)
+        assert gated.finished == 2
+
+
+def test_a_stopping_server_finishes_what_has_arrived(run_server, wait_until, gated, gray):
+    encoded = encode_image(Image(gray), "png")
+    with ThreadPoolExecutor(8) as pool:
+        with run_server({"gated": gated}, Limits(concurrency=2, queue=9)) as client:
+            accepted = [
+                pool.submit(httpx.post, f"{client.base_url}/v1/colorize", content=encoded)
+                for _ in range(6)
+            ]
+            wait_until(lambda: read_metrics(client)["queue_length"] == 4)
+            threading.Timer(0.5, gated.gate.set).start()  # by then the server is stopping
+        assert [done.result().status_code for done in accepted] == [200] * 6
+
+
+def test_a_slow_body_is_limited_as_a_whole(run_server, connect, colorizer):
+    limits = Limits(timeout=0.3)
+    with run_server({"default": colorizer}, limits) as client, connect(client) as sock:
+        sock.sendall(HEAD % 1000)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(20):
+                sock.sendall(b"\xff")
+                time.sleep(0.03)
+        assert sock.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_one_thread_is_too_few():
+    with pytest.raises(ConfigError, match="concurrency is 1; give at least 2"):
+        Limits(concurrency=1)

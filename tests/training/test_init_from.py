@@ -1,0 +1,133 @@
+"""Runs that start from the weights of another run."""
+
+import csv
+import dataclasses
+import json
+import shutil
+
+import pytest
+import torch
+
+from colorizenet.errors import ConfigError
+from colorizenet.training.config import RunConfig
+from colorizenet.training.export import export_run
+from colorizenet.training.fit import fit
+from colorizenet.training.networks.patchgan import PatchGANConfig
+from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks import OptimConfig, Pix2PixConfig
+
+
+def read_weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def regression(tiny) -> RunConfig:
+    return dataclasses.replace(tiny, network=UNetConfig(widths=(8, 8, 8)), pictures=16)
+
+
+@pytest.fixture(scope="module")
+def first(regression, tmp_path_factory):
+    """The folder of a regression that ran to its end."""
+    folder = tmp_path_factory.mktemp("init_from") / "first"
+    fit(regression, folder, recipe="unet")
+    return folder
+
+
+@pytest.fixture
+def make_config(regression):
+    """Adversarial training of the same network; arguments are settings of the run."""
+
+    def make(*, discriminator_warmup: int = 0, **settings) -> RunConfig:
+        task = Pix2PixConfig(
+            discriminator=PatchGANConfig(widths=(8, 8)),
+            discriminator_lr=1e-2,
+            discriminator_warmup=discriminator_warmup,
+        )
+        optim = OptimConfig(lr=1e-2, betas=(0.5, 0.999), warmup=0, clip=0.0)
+        return dataclasses.replace(regression, task=task, optim=optim, **settings)
+
+    return make
+
+
+def test_the_best_weights_have_the_lowest_score(make_config, tmp_path):
+    fit(make_config(pictures=48, precision="bf16-mixed"), tmp_path / "run")
+    with (tmp_path / "run" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    best = min(rows, key=lambda row: float(row["val/score"]))
+    seen = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)["pictures_seen"]
+    assert len(rows) == 3
+    assert seen == int(best["pictures"])
+
+
+@pytest.mark.parametrize(("file", "name"), [("", "best"), ("last.ckpt", "last")])
+def test_it_starts_from_the_weights_of_a_regression(make_config, regression, tmp_path, file, name):
+    loss = dataclasses.replace(regression.loss, vgg16=str(tmp_path / "vgg16.safetensors"))
+    fit(dataclasses.replace(regression, loss=loss), tmp_path / "first")
+    (tmp_path / "first" / f"{'last' if name == 'best' else 'best'}.ckpt").unlink()
+    init_from = str(tmp_path / "first" / file)
+    config = make_config(discriminator_warmup=1000, init_from=init_from, ema=0.0)
+    task = fit(config, tmp_path / "second")
+    before, after = read_weights(tmp_path / "first" / f"{name}.ckpt"), task.network.state_dict()
+    assert all(torch.equal(value, before[f"network.{key}"]) for key, value in after.items())
+
+    card = export_run(tmp_path / "second", tmp_path / "model.onnx")
+    assert (card.task, card.pictures_seen) == ("pix2pix", 16)
+    assert card.init_from["pictures_seen"] == 16
+    assert card.init_from["settings"]["task"]["kind"] == "regression"
+    assert str(tmp_path) not in card.to_json() and "vgg16.safetensors" in card.to_json()
+
+
+def test_a_run_is_resumed_without_the_run_it_started_from(make_config, first, tmp_path):
+    shutil.copytree(first, tmp_path / "first")
+    config = make_config(init_from=str(tmp_path / "first"))
+    fit(config, tmp_path / "second")
+    provenance = tmp_path / "second" / "provenance.json"
+    recorded = json.loads(provenance.read_text())["init_from"]
+    assert recorded["pictures_seen"] == 16
+    shutil.rmtree(tmp_path / "first")
+    fit(dataclasses.replace(config, pictures=32), tmp_path / "second", resume=True)
+    assert json.loads(provenance.read_text())["init_from"] == recorded
+    card = export_run(tmp_path / "second", tmp_path / "model.onnx")
+    assert card.init_from["pictures_seen"] == 16
+    for other in ("", str(tmp_path / "other")):
+        changed = dataclasses.replace(config, init_from=other, pictures=48)
+        with pytest.raises(ConfigError, match="init_from"):
+            fit(changed, tmp_path / "second", resume=True)
+
+
+def test_the_average_begins_with_the_initial_weights(make_config, first, tmp_path):
+    runs = {}
+    for pictures in (16, 48):
+        config = make_config(init_from=str(first), pictures=pictures, ema=0.9999)
+        fit(config, tmp_path / str(pictures))
+        path = tmp_path / str(pictures) / "last.ckpt"
+        runs[pictures] = torch.load(path, weights_only=True)
+
+    def change(part: str) -> float:
+        name = "network.head.weight"
+        return (runs[48][part][name] - runs[16][part][name]).abs().max().item()
+
+    assert change("current_model_state") > 1e-3
+    assert change("state_dict") < 1e-4
+
+
+def test_a_run_of_another_network_is_an_error(make_config, regression, tmp_path):
+    other = dataclasses.replace(regression, network=UNetConfig(widths=(8, 16)))
+    fit(other, tmp_path / "other")
+    with pytest.raises(ConfigError, match="network"):
+        fit(make_config(init_from=str(tmp_path / "other")), tmp_path / "second")
+    with pytest.raises(ConfigError, match="cannot be read as a checkpoint"):
+        fit(make_config(init_from=str(tmp_path / "missing")), tmp_path / "third")
+
+
+def test_a_network_with_further_inputs_starts_from_one_without(regression, first, tmp_path):
+    config = dataclasses.replace(
+        regression, inputs=("lightness", "hints"), init_from=str(first), ema=0.0
+    )
+    config = dataclasses.replace(config, optim=dataclasses.replace(config.optim, lr=0.0))
+    task = fit(config, tmp_path / "second")
+    before = read_weights(first / "best.ckpt")["network.down.0.0.weight"]
+    after = task.network.state_dict()["down.0.0.weight"]
+    assert torch.equal(after[:, :1], before)
+    assert after.shape[1] == 4 and (after[:, 1:] == 0).all()
