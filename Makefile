@@ -35,7 +35,7 @@ model-table: .venv/dev.installed
 	$(BIN)/python scripts/model_table.py $(PICTURES)
 
 test: .venv/dev.installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: .venv/dev.installed
 	$(BIN)/ruff format --check
