@@ -304,7 +304,7 @@ def test_a_dry_run_prints_the_targets_and_writes_nothing(tmp_path, folder):
     ]
     assert b"3 to colorize; nothing was written" in done.stderr
     assert not (tmp_path / "out").exists()
-    colorizenet("colorize", "in", "-o", "out", "--suffix=-color", cwd=tmp_path)
+    colorizenet("colorize", "in", "-o", "out", "--suffix", "-color", cwd=tmp_path)
     assert (tmp_path / "out" / "good-color.jpg").exists()
     before = sorted(tmp_path.rglob("*"))
     again = colorizenet(

@@ -31,7 +31,7 @@ _CONTACT_SHEET = 24
 def colorize(
     *paths: Path,
     out: Annotated[str | None, Parameter(alias="-o")] = None,
-    suffix: str = "",
+    suffix: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     model: str = "default",
     options: Options = Options(),
     output: Output = Output(),
