@@ -247,7 +247,7 @@ def test_the_settings_change_the_result(visit):
     size.fill("8")
     size.press("Tab")
     page.locator("#again").click()
-    expect(page.get_by_role("alert")).to_contain_text("Size is 8. Give a number from 32 to 2048.")
+    expect(page.get_by_role("alert")).to_contain_text("Size is 8. Give a whole number from 32 to 2048.")
 
 
 @in_a_browser

@@ -70,5 +70,5 @@ print(json.dumps([control_names(), described]))
 
 
 def test_a_value_out_of_range_is_an_error():
-    with pytest.raises(ConfigError, match="size is 8; give a number from 32 to 2048"):
+    with pytest.raises(ConfigError, match="size is 8; give a whole number from 32 to 2048"):
         build_request(size=8)
