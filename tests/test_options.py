@@ -46,7 +46,8 @@ def ab_of(rgb: tuple[int, int, int]) -> np.ndarray:
     ],
 )
 def test_values_in_range_are_accepted(options):
-    Options(**options)
+    made = Options(**options)
+    assert all(getattr(made, name) == value for name, value in options.items())
 
 
 @pytest.mark.parametrize(
