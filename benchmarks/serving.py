@@ -104,15 +104,17 @@ class Clients:
 
 
 def read_resident_memory(port: int) -> float:
-    """Resident memory of the server in MB, from its metrics."""
+    """Resident memory of the server and its processes in MB, from its metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics")
-    found = re.search(
-        rb"^process_resident_memory_bytes (\S+)", connection.getresponse().read(), re.MULTILINE
+    found = re.findall(
+        rb"^(?:process|colorizenet_workers)_resident_memory_bytes (\S+)",
+        connection.getresponse().read(),
+        re.MULTILINE,
     )
     connection.close()
     assert found
-    return float(found[1]) / 1e6
+    return sum(map(float, found)) / 1e6
 
 
 def main() -> None:

@@ -28,8 +28,9 @@ import pyvips
 from colorizenet import batch
 from colorizenet.colorizer import Reduced
 from colorizenet.errors import ImageError
+from colorizenet.imaging import tiff
 from colorizenet.imaging.formats import FORMATS
-from colorizenet.imaging.image import Image
+from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import ImageFile, open_image, read_image
 from colorizenet.imaging.writing import encode_image
 from colorizenet.options import Options
@@ -45,7 +46,7 @@ def make_seed_files() -> list[tuple[str, bytes]]:
     gray = np.ascontiguousarray(read_image(SAMPLE).pixels[:96:2, :128:2])
     color = np.dstack([gray, 255 - gray, gray // 2])
     deep = gray.astype(np.uint16) * 257
-    exif = {"exif-ifd0-Artist": (pyvips.GValue.gstr_type, "Lange (ASCII)")}
+    exif = Metadata(exif=tiff.make_exif_block({315: (tiff.ASCII, b"Dorothea Lange\0")}))
     images = {
         "gray": Image(gray, metadata=exif),
         "color": Image(color, gray, metadata=exif, note="note"),

@@ -209,6 +209,60 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_and_folders_that_are_left_out_are_named_at_the_end(tmp_path, gray):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_image(folder / "a.png", Image(gray[:32, :32]))
+    for name in ("b.psd", "c.nef"):
+        (folder / name).write_bytes(b"other")
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    done = colorizenet("colorize", "in", "-o", "out", cwd=tmp_path)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 0 and lines[0].startswith("1 colorized in")
+    assert lines[1:] == [
+        "colorizenet: 2 files of other formats are left out: in/b.psd, in/c.nef",
+        "colorizenet: 1 linked folder is left out: in/linked",
+    ]
+    quiet = colorizenet("colorize", "in", "-o", "out", "-q", cwd=tmp_path)
+    assert quiet.returncode == 0 and quiet.stderr == b""
+
+
+def test_a_folder_that_cannot_be_searched_is_status_1_and_the_others_are_done(tmp_path, gray):
+    (tmp_path / "in" / "closed").mkdir(parents=True)
+    write_image(tmp_path / "in" / "a.png", Image(gray[:32, :32]))
+    program = (  # permissions do not bind the superuser
+        "import os, sys\n"
+        "scan = os.scandir\n"
+        "def refuse(path='.'):\n"
+        "    if os.fspath(path).endswith('closed'):\n"
+        "        raise PermissionError(13, 'Permission denied', os.fspath(path))\n"
+        "    return scan(path)\n"
+        "os.scandir = refuse\n"
+        "import colorizenet.cli as cli; cli.main(['colorize', 'in', '-o', 'out'])\n"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1 and (tmp_path / "out" / "a.png").exists()
+    assert b"in/closed cannot be searched: Permission denied" in done.stderr
+
+
+def test_a_stream_without_end_is_refused_by_its_first_bytes():
+    with Path("/dev/zero").open("rb") as endless:
+        command = [sys.executable, "-m", "colorizenet", "colorize", "-"]
+        done = subprocess.run(command, stdin=endless, capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert "not in a supported picture format" in read_line(done.stderr)
+
+
+def test_a_contact_sheet_shows_a_pgm(tmp_path):
+    values = np.arange(64 * 48, dtype=np.uint16).reshape(48, 64)
+    (tmp_path / "a.pgm").write_bytes(b"P5 64 #w\n48 255\n" + (values % 256).astype("u1").tobytes())
+    done = colorizenet("colorize", "a.pgm", "--contact-sheet", "sheet.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert read_image(tmp_path / "sheet.png").pixels.shape[1] == 1280
+
+
 def test_a_missing_photo_is_status_1(tmp_path):
     done = colorizenet("colorize", "nowhere\n.jpg", cwd=tmp_path)
     assert done.returncode == 1

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from colorizenet import color
 from colorizenet.colorizer import Chroma, Colorizer
 from colorizenet.errors import ConfigError, DeviceError, ImageError, ModelFileError
-from colorizenet.imaging.image import Image
+from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.resampling import network_shape
 from colorizenet.imaging.writing import encode_image, write_image
@@ -171,9 +171,10 @@ def test_grass_is_green_and_sky_is_blue(colorizer, samples):
 
 def test_everything_but_the_pixels_of_an_image_is_kept(colorizer, gray):
     alpha = np.zeros_like(gray)
-    result = colorizer(Image(gray, alpha, "tiff", {"exif-ifd0-Artist": (0, "x")}, (3.0, 3.0)))
+    metadata = Metadata(iptc=b"\x1c\x02\x05\x00\x01x")
+    result = colorizer(Image(gray, alpha, "tiff", metadata, (3.0, 3.0)))
     assert result.alpha is alpha and result.format == "tiff"
-    assert result.metadata == {"exif-ifd0-Artist": (0, "x")} and result.resolution == (3.0, 3.0)
+    assert result.metadata == metadata and result.resolution == (3.0, 3.0)
 
 
 def test_calls_from_many_threads_give_what_one_gives(colorizer, gray):
@@ -291,6 +292,13 @@ def test_a_prediction_does_not_depend_on_strength(colorizer, gray):
     [strong] = colorizer.predict(gray, Options(strength=2))
     assert np.array_equal(calm.ab, strong.ab) and np.array_equal(calm.l_star, strong.l_star)
     assert calm.ab.dtype == np.float32 and calm.ab.shape == (*calm.l_star.shape, 2)
+
+
+@pytest.mark.parametrize("slope", [float("nan"), float("inf"), 1e30, -1e37, 1e5])
+@pytest.mark.parametrize("options", [Options(), Options(strength=0), Options(tta=True)])
+def test_values_of_a_network_that_are_not_colors_are_an_error(make_model, gray, slope, options):
+    with pytest.raises(ModelFileError, match="tiny gave values that are not finite or beyond"):
+        Colorizer(make_model(slope_b=slope))(gray, options)
 
 
 def test_applying_does_not_run_the_network(tmp_path, make_model, gray):

@@ -1,9 +1,17 @@
 """The journal says which results exist and need not be made again."""
 
+import errno
+import fcntl
+import os
+import subprocess
+import sys
+
 import pytest
 
 from colorizenet.errors import ConfigError
 from colorizenet.files import open_atomically
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.writing import encode_image
 from colorizenet.journal import Journal, lock_results
 
 
@@ -70,13 +78,112 @@ def test_one_run_at_a_time_holds_a_folder(tmp_path):
         pass
 
 
+def start_killed_run(folder, target):
+    """A run into a folder that is killed while it writes a result."""
+    program = (
+        "import os, pathlib, sys\n"
+        "from colorizenet.files import open_atomically\n"
+        "from colorizenet.journal import lock_results\n"
+        "folder, target = map(pathlib.Path, sys.argv[1:])\n"
+        "with lock_results(folder, [target]), open_atomically(target) as file:\n"
+        "    file.write(b'half')\n"
+        "    file.flush()\n"
+        "    os._exit(9)\n"
+    )
+    command = [sys.executable, "-c", program, str(folder), str(target)]
+    assert subprocess.run(command, check=False).returncode == 9
+
+
+def find_unfinished(folder):
+    return list(folder.glob(".colorizenet-*.part"))
+
+
 def test_temporary_files_of_a_killed_run_are_removed(files):
     target = files[1]
-    leftover = target.with_name(".colorizenet-0123456789abcdef.part")
-    leftover.write_bytes(b"half")
+    start_killed_run(target.parent, target)
+    assert len(find_unfinished(target.parent)) == 1
     target.with_name("other.part").write_bytes(b"of another program")
     with lock_results(target.parent, [target]):
-        assert not leftover.exists() and target.with_name("other.part").exists()
+        assert find_unfinished(target.parent) == []
+        assert target.with_name("other.part").exists()
+
+
+def test_temporary_files_of_a_run_into_another_folder_are_left_alone(files):
+    target = files[1]
+    below = target.parent / "below"
+    below.mkdir()
+    with lock_results(target.parent, [below / "a.jpg"]), open_atomically(below / "a.jpg") as file:
+        file.write(b"half")
+        start_killed_run(below, below / "b.jpg")
+        assert len(find_unfinished(below)) == 2
+        with lock_results(below, [below / "b.jpg"]):
+            assert len(find_unfinished(below)) == 1
+    assert (below / "a.jpg").read_bytes() == b"half"
+
+
+def test_a_result_that_lost_its_end_is_made_again(files, gray):
+    source, target = files
+    target = target.with_suffix(".png")
+    whole = encode_image(Image(gray), "png")
+    journal = Journal(target.parent, "key")
+    write(journal, source, target, whole)
+    for length in (0, 100, len(whole) // 2, len(whole) - 20):
+        target.write_bytes(whole[:length])
+        assert not Journal(target.parent, "key").is_finished(source, target), length
+    target.write_bytes(encode_image(Image(gray[:50, :50]), "png"))
+    assert Journal(target.parent, "key").is_finished(source, target), "a complete picture"
+    target.write_bytes(whole + b"more")
+    assert Journal(target.parent, "key").is_finished(source, target)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_gives_a_warning(number, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with lock_results(tmp_path / "out", []) as warning:
+        assert "out has no locks" in warning
+    monkeypatch.undo()
+    with lock_results(tmp_path / "out", []) as warning:
+        assert warning == ""
+
+
+def test_nested_lines_cost_only_what_they_said(files):
+    source, target = files
+    write(Journal(target.parent, "key"), source, target)
+    lines = target.parent / ".colorizenet" / "results.jsonl"
+    lines.write_bytes(b"[" * 100_000 + b"\n" + lines.read_bytes())
+    assert Journal(target.parent, "key").is_finished(source, target)
+    assert not Journal(target.parent, "another key").is_finished(source, target)
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "lock", "run"])
+def test_symbolic_links_in_place_of_the_journal_are_not_followed(name, files, tmp_path):
+    source, target = files
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    (target.parent / ".colorizenet").mkdir()
+    (target.parent / ".colorizenet" / name).symlink_to(precious)
+    with (
+        pytest.raises(ConfigError, match="symbolic link"),
+        lock_results(target.parent, [target]),
+    ):
+        pass
+    if name == "results.jsonl":
+        with pytest.raises(OSError, match="symbolic links"):
+            write(Journal(target.parent, "key"), source, target)
+        assert not target.exists()
+    assert precious.read_bytes() == b"precious"
+
+
+def test_a_linked_folder_of_the_journal_is_not_followed(files, tmp_path):
+    target = files[1]
+    (tmp_path / "elsewhere").mkdir()
+    (target.parent / ".colorizenet").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="symbolic link"), lock_results(target.parent, [target]):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_with_its_name(tmp_path):

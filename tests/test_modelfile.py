@@ -115,12 +115,46 @@ def test_a_card_that_cannot_be_read_is_an_error(make_model, card, expected):
         '"inputs": [["lightness", 3]]',
         '"inputs": [["lightness"]]',
         '"inputs": "lightness"',
+        '"inputs": [["lightness", 1], ["lightness", 1]]',
+        '"inputs": [["lightness", true]]',
+        '"inputs": [["lightness", 1e999]]',
+        '"inputs": [[["lightness"], 1]]',
+        '"inputs": [7]',
+        '"inputs": {"lightness": 1}',
+        pytest.param('"size": ' + "9" * 400, id="size of 400 digits"),
+        pytest.param('"size": ' + "9" * 5000, id="size of 5000 digits"),
+        pytest.param('"strength": ' + "9" * 400, id="strength of 400 digits"),
+        '"strength": [1]',
+        '"strength": {"value": 1}',
+        '"parameters": "many"',
+        '"pictures_seen": -1',
+        '"seed": 1.5',
+        '"metrics": {"psnr": "24"}',
+        '"metrics": {"psnr": NaN}',
+        '"metrics": [24]',
+        '"data": {"name": "a.tar"}',
+        '"data": ["a.tar"]',
+        '"data": [{"name": 1}]',
+        '"versions": {"torch": 2}',
+        '"overrides": "lr"',
+        '"license": ["CC0"]',
+        '"limitations": null',
+        '"name": "\\ud800"',
+        '"format": NaN',
+        '"format": true',
+        '"format": 1.5',
+        '"format": 0',
+        '"format": [2]',
+        pytest.param(
+            '"overrides": ' + '{"a":' * 100_000 + "1" + "}" * 100_000, id="nested objects"
+        ),
     ],
 )
 def test_a_value_out_of_range_in_a_card_is_an_error_that_names_it(make_model, field):
     text = json.dumps(CARD)[:-1] + f", {field}}}"
-    with pytest.raises(ModelFileError, match=r"the card of .* is damaged"):
+    with pytest.raises(ModelFileError, match=r"the card of .* is damaged") as error:
         load_model(make_model(card=text))
+    assert str(error.value).isprintable() and len(str(error.value)) < 600
 
 
 def test_inputs_that_the_network_does_not_have_are_an_error(make_model):

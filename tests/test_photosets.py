@@ -1,5 +1,8 @@
 """Listing, splitting, downloading and decoding sets of photos."""
 
+import os
+import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -59,7 +62,8 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in (
             {"Content-Length": str(len(body))} | self.server.headers.get(path, {})
         ).items():
-            self.send_header(name, value)
+            if value:
+                self.send_header(name, value)
         self.end_headers()
         try:
             self.wfile.write(body[:100])
@@ -322,6 +326,66 @@ def test_a_redirect_to_another_scheme_is_rejected(tmp_path, server, shard, locat
     assert finished_downloads(tmp_path / "downloads") == []
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl")
+def test_a_redirect_from_https_to_http_is_rejected(tmp_path, server, shard):
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    subprocess.run(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 "
+        f"-subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 "
+        f"-keyout {key} -out {certificate}",
+        shell=True,
+        check=True,
+        capture_output=True,
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.files_by_path["/train-0.tar"] = shard
+    program = """
+import sys
+from pathlib import Path
+from colorizenet.photosets import list_photos
+print(list_photos(sys.argv[1], downloads=Path(sys.argv[2]))[0].name)
+"""
+    with ShardServer() as secure:
+        secure.socket = context.wrap_socket(secure.socket, server_side=True)
+        secure.files_by_path["/blob"] = shard
+        thread = threading.Thread(target=secure.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        address = f"https://127.0.0.1:{secure.server_port}/train-0.tar"
+        secure.statuses["/train-0.tar"] = 302
+
+        def download(location: str) -> subprocess.CompletedProcess[str]:
+            secure.headers["/train-0.tar"] = {"Location": location}
+            return subprocess.run(
+                [sys.executable, "-c", program, address, str(tmp_path / "downloads")],
+                capture_output=True,
+                text=True,
+                check=False,
+                env=os.environ | {"SSL_CERT_FILE": str(certificate)},
+            )
+
+        try:
+            refused = download(f"{server.address}/train-0.tar")
+            assert "redirects from https to http://" in refused.stderr and refused.returncode
+            assert server.requests == []
+            followed = download("/blob")
+            assert followed.stdout == "train-0.tar/a.png\n", followed.stderr
+        finally:
+            secure.shutdown()
+            thread.join()
+
+
+def test_a_shard_whose_length_nobody_states_must_have_the_end_of_a_tar(tmp_path, server, shard):
+    address = f"{server.address}/train-0.tar"
+    server.headers["/train-0.tar"] = {"Content-Length": "", "Connection": "close"}
+    content = -(-len(shard.rstrip(b"\0")) // 512) * 512  # up to the end of the last photo
+    server.files_by_path["/train-0.tar"] = shard[:content]
+    with pytest.raises(DataError, match="cut short after") as error:
+        list_photos(address, downloads=tmp_path / "downloads")
+    one_line(error)
+    assert finished_downloads(tmp_path / "downloads") == []
+
+
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_an_http_error_names_the_address_and_the_status(tmp_path, server, shard, status):
     server.files_by_path["/train-0.tar"], server.statuses["/train-0.tar"] = shard, status
@@ -360,7 +424,7 @@ def test_a_download_that_was_cut_short_is_repeated_the_next_time(
     assert names(list_photos(address, downloads=tmp_path / "downloads")) == {"train-0.tar/a.png"}
 
 
-def x(tmp_path, server, shard):
+def test_an_error_page_is_not_kept_as_a_shard(tmp_path, server, shard):
     address, server.files_by_path["/train-0.tar"] = (
         f"{server.address}/train-0.tar",
         b"<html>Please log in</html>" * 100,

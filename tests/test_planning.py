@@ -10,7 +10,7 @@ import pyvips
 from colorizenet.errors import ConfigError
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image, write_image
-from colorizenet.planning import plan_jobs
+from colorizenet.planning import LeftOut, plan_jobs
 
 
 @pytest.fixture
@@ -154,3 +154,53 @@ def test_unusual_names_are_kept(tmp_path, save_photo):
 def test_a_missing_photo_gets_a_job_that_will_fail(tmp_path):
     (job,) = plan_jobs([tmp_path / "missing.jpg"], tmp_path / "out", format="png")
     assert job.source == tmp_path / "missing.jpg" and job.reason == ""
+
+
+def test_what_gets_no_job_is_named(tmp_path, save_photo):
+    folder = tmp_path / "in"
+    save_photo(folder / "a.jpg")
+    save_photo(folder / "scan.bmp")
+    (folder / "b.psd").write_bytes(b"8BPS")
+    (folder / ".hidden.psd").write_bytes(b"8BPS")
+    save_photo(tmp_path / "elsewhere" / "c.jpg")
+    (folder / "linked").symlink_to(tmp_path / "elsewhere")
+    left_out: list[LeftOut] = []
+    jobs = plan_jobs([folder], tmp_path / "out", left_out=left_out)
+    assert [job.source.name for job in jobs] == ["a.jpg", "scan.bmp"]
+    assert {(each.path.name, each.why) for each in left_out} == {
+        ("b.psd", "other format"),
+        ("linked", "linked folder"),
+    }
+
+
+def test_a_folder_that_cannot_be_searched_does_not_stop_the_others(
+    tmp_path, save_photo, monkeypatch
+):
+    folder = tmp_path / "in"
+    save_photo(folder / "a.jpg")
+    save_photo(folder / "closed" / "b.jpg")
+    scan = os.scandir
+
+    def refuse(path):  # permissions do not bind the superuser
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    left_out: list[LeftOut] = []
+    (job,) = plan_jobs([folder], tmp_path / "out", left_out=left_out)
+    assert job.source.name == "a.jpg"
+    assert left_out == [LeftOut(folder / "closed", "cannot be searched", "Permission denied")]
+    with pytest.raises(ConfigError, match="closed cannot be searched: Permission denied"):
+        plan_jobs([folder], tmp_path / "out")
+
+
+def test_a_photo_that_its_own_format_cannot_hold_becomes_png(tmp_path):
+    import imagecodecs
+
+    (tmp_path / "deep.jxl").write_bytes(
+        imagecodecs.jpegxl_encode(np.arange(4096, dtype=np.uint16).reshape(64, 64) * 16)
+    )
+    (job,) = plan_jobs([tmp_path / "deep.jxl"], tmp_path / "out")
+    assert (job.target.name, job.format) == ("deep.png", "png")
+    assert "jxl holds 8 bits" in job.reason

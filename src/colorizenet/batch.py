@@ -17,11 +17,12 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Literal
 
+import cv2
 import pyvips
 
 from colorizenet import __version__
 from colorizenet.colorizer import Chroma, Colorizer
-from colorizenet.errors import ImageError, quote
+from colorizenet.errors import ColorizeNetError, ImageError, quote
 from colorizenet.files import open_atomically, sync_folder
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
@@ -118,11 +119,17 @@ class Worker:
                 done = self._colorize(job, file)
         except ImageError as error:
             return Done(job, error=str(error))
-        except MemoryError:
+        except ColorizeNetError:
+            raise  # the model or a setting: no photo could be colorized
+        except Exception as error:
+            # A broad except: the errors of libvips, OpenCV and ONNX Runtime, mostly
+            # about memory, have no common base.
+            if not _is_of_library(error):
+                raise
             return Done(
                 job,
-                error=f"{quote(job.source)} needs more memory than there is; "
-                "reduce it, or use --jobs 1",
+                error=f"{quote(job.source)} needs more memory than there is, or cannot be "
+                f"processed ({type(error).__name__}); reduce it, or use --jobs 1",
             )
         return replace(done, seconds=time.perf_counter() - started)
 
@@ -184,6 +191,11 @@ class Worker:
                 f"{quote(job.source)} is already in color, and its colors are replaced; "
                 "--skip-color leaves such photos out"
             )
+        if file.bilevel:
+            warnings.append(
+                f"{quote(job.source)} has only black and white pixels, which take no color; "
+                "scan it in gray"
+            )
         dropped = name_dropped_metadata(file.metadata, format)
         if dropped:
             warnings.append(
@@ -221,6 +233,13 @@ class Worker:
             raise ImageError(
                 f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
             ) from error
+
+
+def _is_of_library(error: Exception) -> bool:
+    """Whether an error is about memory, or of libvips, OpenCV or ONNX Runtime."""
+    return isinstance(error, MemoryError | pyvips.Error | cv2.error) or type(
+        error
+    ).__module__.startswith("onnxruntime")
 
 
 Engine = Callable[[Iterable[Job], Worker], Iterator[Done]]

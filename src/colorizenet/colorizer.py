@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from colorizenet import __version__, color
-from colorizenet.errors import ConfigError, ModelFileError
+from colorizenet.errors import ConfigError, ModelFileError, quote
 from colorizenet.imaging.conversion import Source, convert_like, open_picture, split_pages
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile
@@ -30,6 +30,12 @@ __all__ = ["Chroma", "Colorizer", "Reduced", "Source"]
 _STRIP_PIXELS = 1 << 17
 """Pixels that a thread merges in one step: large enough to outweigh taking Python's
 lock, small enough that the planes fit the cache."""
+
+_KEPT_PIXELS = 300_000
+"""ONNX Runtime keeps the memory of network inputs up to this size, about 75 MB."""
+_LARGEST_CHROMA = 1e4
+"""Absolute values of a* and b* above this are errors of a network; colors of sRGB are
+within 110."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Colorizer:
     ) -> None:
         loaded = load_model(model, device=device, threads=threads)
         self._session, self.card, self.sha256 = loaded.session, loaded.card, loaded.sha256
+        self._returning = loaded.memory_returning_options()
         self._threads = threads or os.cpu_count() or 1
         self._renderers = renderers
 
@@ -251,7 +258,14 @@ class Colorizer:
                 self._run_session(_mirror(larger))[:, ::-1],
             ]
             ab = _average_answers(answers)
-        return ab * np.float32(self.card.ab_scale * self.card.strength)
+        ab = ab * np.float32(self.card.ab_scale * self.card.strength)
+        # NaN is in no range, either.
+        if not (ab.min() >= -_LARGEST_CHROMA and ab.max() <= _LARGEST_CHROMA):
+            raise ModelFileError(
+                f"the model {quote(self.card.name)} gave values that are not finite or beyond "
+                f"{_LARGEST_CHROMA:g}; export it again"
+            )
+        return ab
 
     def _make_inputs(self, pixels: np.ndarray, options: Options) -> dict[str, np.ndarray]:
         """The inputs for a picture of network size: ``(channels, h, w)`` float32."""
@@ -276,13 +290,31 @@ class Colorizer:
     def _run_session(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
         """The network's output in network units: ``(h, w, 2)``."""
         batch = {name: np.ascontiguousarray(plane[None]) for name, plane in inputs.items()}
-        (ab,) = self._session.run(["ab"], batch)
-        ab = np.moveaxis(np.asarray(ab)[0], 0, -1)
-        if not np.isfinite(ab).all():
+        try:
+            (ab,) = self._session.run(["ab"], batch, self._run_options(batch))
+        except Exception as error:
+            # Errors of ONNX Runtime have no common base class.
+            if "alloc" in str(error):
+                raise MemoryError("the network needs more memory than is free") from error
             raise ModelFileError(
-                f"the model {self.card.name} gave values that are not finite; export it again"
+                f"the model {quote(self.card.name)} cannot be run ({quote(error)}); export it again"
+            ) from error
+        ab = np.asarray(ab)
+        if ab.ndim != 4 or ab.shape[:2] != (1, 2) or 0 in ab.shape:
+            raise ModelFileError(
+                f"the model {quote(self.card.name)} gave values of shape {ab.shape}; "
+                "expected (1, 2, h, w); export it again"
             )
-        return ab
+        return np.moveaxis(ab[0], 0, -1)
+
+    def _run_options(self, batch: dict[str, np.ndarray]) -> Any:
+        """Options for ``session.run``, or None.
+
+        ONNX Runtime keeps the memory of its largest run, which is faster, but gigabytes
+        after a large input. Without that memory, large inputs take twice as long.
+        """
+        height, width = batch[LIGHTNESS.name].shape[2:]
+        return self._returning if height * width > _KEPT_PIXELS else None
 
     def _merge_page(self, pixels: np.ndarray, ab: np.ndarray, l_star: np.ndarray) -> np.ndarray:
         height, width = pixels.shape[:2]

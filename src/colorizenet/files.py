@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 __all__ = [
+    "RUN",
     "TEMPORARY_PATTERN",
     "open_atomically",
     "open_for_reading",
@@ -20,7 +21,11 @@ __all__ = [
 ]
 
 TEMPORARY_PATTERN = ".colorizenet-*.part"
-"""Glob pattern of the temporary files; the ``*`` is a random hexadecimal number."""
+"""Glob pattern of the temporary files; the ``*`` is a hexadecimal number that begins
+with that of the run."""
+
+RUN = secrets.token_hex(8)
+"""A number of this process, by which the next run finds what this one left behind."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -42,7 +47,7 @@ def open_atomically(
     of the temporary file once it is complete and on the disk. Without ``durable`` the
     caller makes the rename durable, for many files at once, with ``sync_folder``.
     """
-    temporary = path.with_name(TEMPORARY_PATTERN.replace("*", secrets.token_hex(8)))
+    temporary = path.with_name(TEMPORARY_PATTERN.replace("*", RUN + secrets.token_hex(8)))
     try:
         with temporary.open("x+b") as file:
             yield file

@@ -3,26 +3,40 @@
 A line is written before the result gets its final name. It holds the size and the
 modification time that the file will have, which a rename does not change. So a file
 that its line does not describe was written or changed by somebody else, and a run that
-was killed at any moment is completed by the next one.
+was killed at any moment is completed by the next one. A file that lost its end when the
+machine stopped is made again.
+
+The record lies among files that may come from somebody else, so symbolic links in place
+of it are not followed.
 """
 
+import errno
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from colorizenet.errors import ConfigError, quote
-from colorizenet.files import TEMPORARY_PATTERN
+from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.files import RUN, TEMPORARY_PATTERN, open_for_reading
+from colorizenet.imaging.formats import detect_format
+from colorizenet.imaging.reading import read_image
 
 __all__ = ["Journal", "lock_results"]
 
 _FOLDER = ".colorizenet"
 """Name of the folder, among the results, of the journal and the lock."""
+_RUNS = "run"
+"""Name of the file, in that folder, with the number of the run under way."""
+_RESULTS = "results.jsonl"
+_FILES = ("lock", _RUNS, _RESULTS)
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)
+"""What file systems without locks answer, as some SMB and NFS shares do."""
 
 
 class Journal:
@@ -34,12 +48,12 @@ class Journal:
 
     def __init__(self, folder: Path, key: str = "") -> None:
         self._folder, self._key, self._lock = folder, key, Lock()
-        self._file = folder / _FOLDER / "results.jsonl"
+        self._file = folder / _FOLDER / _RESULTS
         self._records: dict[str, dict[str, Any]] = {}
-        with suppress(OSError), self._file.open(encoding="utf-8", errors="replace") as lines:
+        with suppress(OSError), _open_own(self._file, os.O_RDONLY) as lines:
             for line in lines:
-                # The last line of a killed run may be cut short.
-                with suppress(ValueError, TypeError, KeyError):
+                # The last line of a killed run may be cut short, and others damaged.
+                with suppress(ValueError, TypeError, KeyError, RecursionError):
                     record = json.loads(line)
                     self._records[record["result"]] = record
 
@@ -54,8 +68,10 @@ class Journal:
         except OSError:
             return False
         record = self._records.get(self._name(target))
-        if record is None or record.get("stamp") != present:
+        if record is None:
             return True
+        if record.get("stamp") != present:
+            return not _is_torn(target, record.get("stamp"), present)
         try:
             found = _fingerprint(source)
         except OSError:
@@ -74,7 +90,8 @@ class Journal:
         line = json.dumps(record).encode() + b"\n"
         with self._lock:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with self._file.open("ab") as file:
+            with _open_own(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
+                file.seek(0, os.SEEK_END)
                 # A line that was cut short must not swallow this one.
                 file.write(b"\n" + line if file.tell() else line)
             self._records[record["result"]] = record
@@ -84,16 +101,24 @@ class Journal:
 
 
 @contextmanager
-def lock_results(folder: Path, targets: Iterable[Path]) -> Iterator[None]:
+def lock_results(folder: Path, targets: Iterable[Path]) -> Iterator[str]:
     """Reserve a folder of results for one run at a time.
 
-    Makes the folder, and removes the temporary files that a killed run left next to
-    ``targets``. Raises ``ConfigError`` if another run holds the folder.
+    Makes the folder, and removes the temporary files that killed runs of this folder
+    left next to ``targets``. Yields a warning where the file system has no locks, or an
+    empty text. Raises ``ConfigError`` if another run holds the folder.
     """
+    own = folder / _FOLDER
     try:
-        (folder / _FOLDER).mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / _FOLDER / "lock")
-        lock.acquire(blocking=False)
+        own.mkdir(parents=True, exist_ok=True)
+        if any(path.is_symlink() for path in (own, *(own / name for name in _FILES))):
+            raise ConfigError(
+                f"{quote(own)} is or holds a symbolic link, which is not followed; remove it"
+            )
+        lock = FileLock(own / "lock")
+        locked = _has_locks(own / "lock")
+        if locked:
+            lock.acquire(blocking=False)
     except Timeout as error:
         raise ConfigError(
             f"another run is writing into {quote(folder)}; wait for it, or choose another --out"
@@ -103,13 +128,83 @@ def lock_results(folder: Path, targets: Iterable[Path]) -> Iterator[None]:
             f"{quote(folder)} cannot be written: {error.strerror}; choose another --out"
         ) from error
     try:
-        for parent in {target.parent for target in targets}:
-            for leftover in parent.glob(TEMPORARY_PATTERN) if parent.is_dir() else ():
-                with suppress(OSError):
-                    leftover.unlink()
-        yield
+        if locked:  # or an earlier run may still be writing
+            _remove_leftovers(own / _RUNS, {target.parent for target in targets})
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+            with suppress(OSError), _open_own(own / _RUNS, flags) as file:
+                file.write(RUN.encode())
+        yield (
+            ""
+            if locked
+            else f"the file system of {quote(folder)} has no locks; "
+            "start no second run into this folder before the first has ended"
+        )
+        if locked:
+            (own / _RUNS).unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def _has_locks(path: Path) -> bool:
+    """Whether the file system of a lock file has locks, found by taking a shared one.
+
+    Found before ``FileLock`` is used, which would otherwise leave a file that says that
+    the folder is in use, also after a run that was killed.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, whose file systems have locks
+        return True
+    with _open_own(path, os.O_RDWR | os.O_CREAT) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in _WITHOUT_LOCKS  # else another run holds it
+    return True
+
+
+def _remove_leftovers(runs: Path, folders: Iterable[Path]) -> None:
+    """Remove the temporary files of the run that a file names, which was killed."""
+    try:
+        with _open_own(runs, os.O_RDONLY) as file:
+            run = file.read(64).decode("ascii", "replace")
+    except OSError:
+        return
+    if not re.fullmatch("[0-9a-f]{16}", run):
+        return
+    for folder in folders:
+        pattern = TEMPORARY_PATTERN.replace("*", f"{run}*")
+        for leftover in folder.glob(pattern) if folder.is_dir() else ():
+            with suppress(OSError):
+                leftover.unlink()
+
+
+def _open_own(path: Path, flags: int) -> BinaryIO:
+    """Open a file of the journal, which must not be a symbolic link."""
+    flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    mode = "rb" if flags & 3 == os.O_RDONLY else "r+b" if flags & os.O_RDWR else "wb"
+    return os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), mode)
+
+
+def _is_torn(target: Path, stamp: Any, present: list[int]) -> bool:
+    """Whether a result lost its end: it is shorter, and not a complete picture.
+
+    A file of another format, or a complete picture, is the work of somebody else.
+    """
+    if not isinstance(stamp, list) or not stamp or present[0] >= stamp[0]:
+        return False
+    if present[0] == 0:
+        return True
+    try:
+        with open_for_reading(target) as file:
+            if detect_format(file.read(64)) is None:
+                return False
+        read_image(target)
+    except ImageError:
+        return True
+    except (OSError, MemoryError):
+        return False
+    return False
 
 
 def _fingerprint(path: Path) -> list[int]:

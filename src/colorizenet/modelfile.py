@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import importlib
 import json
-import math
 import os
 from dataclasses import dataclass, field
 from functools import cache
@@ -51,6 +50,19 @@ _RENAMED = {
 
 FOLDER = Path(__file__).with_name("models")
 """The folder of the models that are shipped with the package."""
+
+
+_NUMBERS = (("l_scale", 1e-3, 1e6), ("ab_scale", 1e-3, 1e6), ("strength", 0, 4))
+"""Numbers of a card, and their ranges."""
+_WHOLE_NUMBERS = (
+    ("format", 1, FORMAT),
+    ("size", 16, 4096),
+    ("size_multiple", 1, 1024),
+    ("parameters", 0, 1e15),
+    ("pictures_seen", 0, 1e15),
+    ("seed", -(2**64), 2**64),
+)
+"""Whole numbers of a card, and their ranges."""
 
 
 class Input(NamedTuple):
@@ -115,27 +127,32 @@ class ModelCard:
 
     def __post_init__(self) -> None:
         """Raise ``ValueError`` for a value of the wrong type or out of range."""
-        for name, low, high in (
-            ("l_scale", 1e-3, 1e6),
-            ("ab_scale", 1e-3, 1e6),
-            ("strength", 0, 4),
-            ("size", 16, 4096),
-            ("size_multiple", 1, 1024),
-        ):
+        for name, low, high in _NUMBERS:
+            _check_number(name, getattr(self, name), low, high)
+        for name, low, high in _WHOLE_NUMBERS:
             value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or not low <= value <= high:
-                raise ValueError(f"{name} is {value!r}; expected a number from {low} to {high}")
-        for name in ("size", "size_multiple"):
-            if not isinstance(getattr(self, name), int):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected a whole number")
-        for name in ("name", "task", "license", "limitations"):
-            if not isinstance(getattr(self, name), str):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; expected a text")
+            _check_number(name, value, low, high)
+            if not isinstance(value, int):
+                raise ValueError(f"{name} is {_shorten(value)}; expected a whole number")
+        for name in ("name", "task", "recipe", "license", "limitations", "commit"):
+            _check_type(name, getattr(self, name), str, "a text")
+        for name in ("overrides", "init_from", "average_with", "metrics", "versions"):
+            _check_type(name, getattr(self, name), dict, "an object")
+        for name, value in self.metrics.items():
+            _check_number(f"metrics.{name}", value, -1e12, 1e12)
+        _check_type("data", self.data, list, "a list")
+        for part in [*self.data, self.versions]:
+            _check_type("data", part, dict, "an object")
+            for value in part.values():
+                _check_type("data or versions", value, str, "a text")
         if LIGHTNESS not in self.inputs:
             raise ValueError(
-                f"inputs are {self.inputs}; expected lightness with 1 channel among them"
+                f"inputs are {_shorten(self.inputs)}; expected lightness with 1 channel among them"
             )
+        names = [each.name for each in self.inputs]
+        if len(set(names)) < len(names):
+            raise ValueError(f"inputs are {_shorten(self.inputs)}; expected different names")
+        self.to_json().encode()  # a lone surrogate is no text
 
     def takes(self, name: str) -> bool:
         """Whether the network has an input of this name."""
@@ -146,6 +163,23 @@ class ModelCard:
         return json.dumps(dataclasses.asdict(self), ensure_ascii=False, indent=2)
 
 
+def _shorten(value: object) -> str:
+    """A value of a card as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _check_number(name: str, value: Any, low: float, high: float) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not low <= value <= high:  # NaN is in no range
+        raise ValueError(f"{name} is {_shorten(value)}; expected a number from {low:g} to {high:g}")
+
+
+def _check_type(name: str, value: object, kind: type, description: str) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is {_shorten(value)}; expected {description}")
+
+
 @dataclass(frozen=True)
 class Model:
     """A loaded model: its session, its card, and the SHA-256 of its file."""
@@ -153,6 +187,16 @@ class Model:
     session: "onnxruntime.InferenceSession"
     card: ModelCard
     sha256: str
+
+    def memory_returning_options(self) -> "onnxruntime.RunOptions | None":
+        """Options of a run after which ONNX Runtime returns its memory to the system;
+        None on a device other than the CPU."""
+        if self.session.get_providers()[0] != "CPUExecutionProvider":
+            return None
+        options = _import_onnxruntime().RunOptions()
+        options.log_severity_level = 4
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return options
 
 
 @cache
@@ -236,7 +280,7 @@ def _session(
     onnxruntime = _import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    options.log_severity_level = 3  # errors only: its warnings do not concern a user
+    options.log_severity_level = 4  # errors arrive as exceptions
     try:
         session = onnxruntime.InferenceSession(content, options, providers=[provider])
     except Exception as error:
@@ -263,31 +307,65 @@ def _card(session: "onnxruntime.InferenceSession", name: str) -> ModelCard:
             "write one with `colorizenet export`"
         )
     try:
-        values = json.loads(text)
-        found = values["format"]
-        if found > FORMAT:
-            raise ModelFileError(
-                f"{name} has model format {found} and this version reads up to {FORMAT}; "
-                "upgrade colorizenet"
-            )
-        if found == 1:
-            values = {_RENAMED.get(key, key): value for key, value in values.items()}
-        known = {each.name for each in dataclasses.fields(ModelCard)}
-        values = {key: value for key, value in values.items() if key in known}
-        if "inputs" in values:
-            values["inputs"] = tuple(
-                Input(str(name), int(channels)) for name, channels in values["inputs"]
-            )
-        card = ModelCard(**values)
-    except (ValueError, KeyError, TypeError) as error:
+        card = _parse_card(text, name)
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        reason = f"{type(error).__name__} {error}" if isinstance(error, KeyError) else error
         raise ModelFileError(
-            f"the card of {name} is damaged ({quote(error)}); export the model again"
+            f"the card of {name} is damaged ({quote(reason)}); export the model again"
         ) from error
-    # A card that does not fit its network would fail much later.
-    inputs = {each.name for each in session.get_inputs()}
-    if inputs != {each.name for each in card.inputs}:
-        raise ModelFileError(
-            f"{name} has the inputs {', '.join(sorted(inputs))} and its card lists "
-            f"{', '.join(each.name for each in card.inputs)}; export the model again"
-        )
+    _check_network(session, card, name)
     return card
+
+
+def _parse_card(text: str, name: str) -> ModelCard:
+    """The card in a text of JSON. Raises ``ModelFileError`` if it is too new, and
+    errors of many kinds if it is damaged."""
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError(f"it is {_shorten(values)}; expected an object")
+    found = values["format"]
+    if found > FORMAT:
+        raise ModelFileError(
+            f"{name} has model format {_shorten(found)} and this version reads up to {FORMAT}; "
+            "upgrade colorizenet"
+        )
+    if found == 1:
+        values = {_RENAMED.get(key, key): value for key, value in values.items()}
+    known = {each.name for each in dataclasses.fields(ModelCard)}
+    values = {key: value for key, value in values.items() if key in known}
+    if "inputs" in values:
+        _check_type("inputs", values["inputs"], list, "a list")
+        inputs = []
+        for each, channels in values["inputs"]:
+            _check_type("the name of an input", each, str, "a text")
+            _check_number(f"channels of {each}", channels, 1, 1024)
+            _check_type(f"channels of {each}", channels, int, "a whole number")
+            inputs.append(Input(each, channels))
+        values["inputs"] = tuple(inputs)
+    return ModelCard(**values)
+
+
+def _check_network(session: "onnxruntime.InferenceSession", card: ModelCard, name: str) -> None:
+    """Raise ``ModelFileError`` for a card that does not fit its network, which would
+    fail much later."""
+    inputs = {each.name: each for each in session.get_inputs()}
+    if set(inputs) != {each.name for each in card.inputs}:
+        raise ModelFileError(
+            f"{name} has the inputs {quote(', '.join(sorted(inputs)))} and its card lists "
+            f"{quote(', '.join(each.name for each in card.inputs))}; export the model again"
+        )
+    outputs = {each.name: each for each in session.get_outputs()}
+    if "ab" not in outputs:
+        raise ModelFileError(
+            f"{name} has the outputs {quote(', '.join(outputs))}; expected ab; "
+            "export the model again"
+        )
+    expected = [(each.name, inputs[each.name], each.channels) for each in card.inputs]
+    for part, tensor, channels in (*expected, ("ab", outputs["ab"], 2)):
+        shape = tensor.shape or []
+        fits = len(shape) == 4 and (not isinstance(shape[1], int) or shape[1] == channels)
+        if tensor.type != "tensor(float)" or not fits:
+            raise ModelFileError(
+                f"{name} has {quote(part)} of shape {quote(shape)} and type {tensor.type}; "
+                f"expected (N, {channels}, H, W) of float; export the model again"
+            )

@@ -67,6 +67,10 @@ def read_photo(photo: Photo) -> np.ndarray:
         ) from error
     except ImageError as error:
         raise DataError(str(error)) from error
+    except MemoryError as error:
+        raise DataError(
+            f"{quote(photo.name)} needs more memory than there is; remove it from the data"
+        ) from error
 
 
 def find_photos(
@@ -177,6 +181,8 @@ def _list_path(path: Path) -> list[Photo]:
 
 
 def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
+    """The photos of a shard. One that was downloaded from ``address`` must be complete,
+    with the zeros that end a tar: not every server says how long a file is."""
     try:
         # "r:" is an uncompressed tar, whose members can be read at their offsets.
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
@@ -191,8 +197,11 @@ def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
                 tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
             file.seek(tar.offset)
             # A tar ends with zeros. tarfile stops at damaged headers without an error.
-            if any(file.read(tarfile.BLOCKSIZE)):
+            end = file.read(tarfile.BLOCKSIZE)
+            if any(end):
                 raise tarfile.ReadError(f"damaged after {tar.offset} bytes")
+            if address and len(end) < tarfile.BLOCKSIZE:
+                raise tarfile.ReadError(f"cut short after {tar.offset + len(end)} bytes")
             return found
     except (tarfile.TarError, OSError) as error:
         raise DataError(
@@ -248,7 +257,11 @@ def _download_shard(address: str, downloads: Path) -> Path:
 
 
 def _download(address: str, path: Path) -> None:
-    """Download http(s) to a file. aiohttp rejects redirects to other schemes."""
+    """Download http(s) to a file.
+
+    aiohttp rejects redirects to other schemes, and this function those from https to
+    http, which anybody on the way could have answered.
+    """
     try:
         import aiohttp
         from fsspec.callbacks import Callback
@@ -259,9 +272,18 @@ def _download(address: str, path: Path) -> None:
             "pip install 'colorizenet[cloud]', or download the shard yourself"
         ) from error
 
+    async def check_redirect(_session: object, _context: object, redirect: Any) -> None:
+        target = redirect.response.headers.get("Location", "")
+        scheme = urllib.parse.urlsplit(urllib.parse.urljoin(str(redirect.url), target)).scheme
+        if redirect.url.scheme == "https" and scheme != "https":
+            raise ValueError(f"it redirects from https to {target}, which is not encrypted")
+
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(check_redirect)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT, sock_read=_TIMEOUT)
     filesystem = HTTPFileSystem(
-        skip_instance_cache=True, client_kwargs={"timeout": timeout, "trust_env": True}
+        skip_instance_cache=True,
+        client_kwargs={"timeout": timeout, "trust_env": True, "trace_configs": [tracing]},
     )
     progress: Any = Callback()
     try:

@@ -1,11 +1,12 @@
 """Which photos are colorized, and the file of each result."""
 
+import mimetypes
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Literal
 
 from colorizenet.errors import ConfigError, ImageError, quote
 from colorizenet.files import open_for_reading
@@ -13,7 +14,7 @@ from colorizenet.imaging.formats import FORMATS, Format, detect_format
 from colorizenet.imaging.reading import MAX_PIXELS, open_image
 from colorizenet.imaging.writing import choose_format
 
-__all__ = ["Job", "plan_jobs"]
+__all__ = ["Job", "LeftOut", "plan_jobs"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,16 @@ class Job:
         return self.targets[0]
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """Something in a folder of photos that gets no job."""
+
+    path: Path
+    why: Literal["other format", "linked folder", "cannot be searched"]
+    reason: str = ""
+    """The reason of the system for a folder that cannot be searched."""
+
+
 def plan_jobs(
     inputs: Sequence[Path],
     out: Path,
@@ -41,6 +52,7 @@ def plan_jobs(
     format: str | None = None,
     suffix: str = "",
     max_pixels: int = MAX_PIXELS,
+    left_out: list[LeftOut] | None = None,
 ) -> list[Job]:
     """Choose the target of each photo: files go into ``out``, folders are mirrored
     under it.
@@ -50,7 +62,11 @@ def plan_jobs(
     targets are the same file, and none is an input. ``suffix`` is added to each name,
     before its extension. A target is PNG or TIFF where ``format`` cannot hold the
     result.
+
+    Files of other formats, linked folders, and folders that cannot be searched are
+    added to ``left_out``. Without that list, the last are a ``ConfigError``.
     """
+    skipped: list[LeftOut] = []
     folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 (names may be too long for stat)
     pairs: list[tuple[Path, Path]] = []
     for path in inputs:
@@ -61,9 +77,19 @@ def plan_jobs(
                     "choose another --out"
                 )
             below = out / _name_folder(path) if len(folders) > 1 else out
-            pairs += [(found, below / found.relative_to(path)) for found in _find(path, out)]
+            pairs += [
+                (found, below / found.relative_to(path)) for found in _find(path, out, skipped)
+            ]
         else:
             pairs.append((path, out / path.name))
+    for each in skipped if left_out is None else ():
+        if each.why == "cannot be searched":
+            raise ConfigError(
+                f"{quote(each.path)} cannot be searched: {each.reason}; "
+                "make it readable, or leave it out"
+            )
+    if left_out is not None:
+        left_out += skipped
     if suffix:
         pairs = [
             (source, wanted.with_name(f"{wanted.stem}{suffix}{wanted.suffix}"))
@@ -93,27 +119,30 @@ def plan_jobs(
     return jobs
 
 
-def _find(folder: Path, out: Path) -> list[Path]:
+def _find(folder: Path, out: Path, left_out: list[LeftOut]) -> list[Path]:
     """The photos in a folder, to any depth, except hidden files and ``out``."""
     endings = {ending for format in FORMATS.values() for ending in format.suffixes}
     found: list[Path] = []
 
-    def refuse(error: OSError) -> NoReturn:
-        raise ConfigError(
-            f"{quote(error.filename)} cannot be searched: {error.strerror}; "
-            "make it readable, or leave it out"
-        ) from error
+    def note(error: OSError) -> None:
+        reason = error.strerror or "unknown error"
+        left_out.append(LeftOut(Path(error.filename), "cannot be searched", reason))
 
-    for where, folders, files in os.walk(folder, onerror=refuse):
+    for where, folders, files in os.walk(folder, onerror=note):
         here = Path(where)
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and not _is_same(here / name, out)
         )
-        found += [
-            here / name
-            for name in sorted(files)
-            if Path(name).suffix.lower() in endings and not name.startswith(".")
+        left_out += [
+            LeftOut(here / name, "linked folder") for name in folders if (here / name).is_symlink()
         ]
+        for name in sorted(files):
+            if name.startswith("."):
+                continue
+            if Path(name).suffix.lower() in endings:
+                found.append(here / name)
+            elif not (mimetypes.guess_type(name)[0] or "").startswith("text/"):
+                left_out.append(LeftOut(here / name, "other format"))
     return found
 
 
@@ -133,9 +162,10 @@ def _choose_format(source: Path, format: str | None, max_pixels: int) -> tuple[s
             found = detect_format(file.read(64) or b"")
         if found is None:
             return format, ""  # it fails, with a reason, when the worker opens it
-        if _holds(FORMATS[format or found], FORMATS[found], pages=found == "tiff"):
+        exceeded = FORMATS[found].exceeded
+        if not exceeded and _holds(FORMATS[format or found], FORMATS[found], pages=found == "tiff"):
             return format or found, ""
-        if format is None and FORMATS[found].written:
+        if format is None and FORMATS[found].written and not exceeded:
             return found, ""
         with open_image(source, max_pixels=max_pixels) as picture:
             fit = choose_format(picture, format)

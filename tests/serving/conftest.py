@@ -1,10 +1,13 @@
 """A server in this process, and what its tests need to talk to it."""
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,29 +17,39 @@ from colorizenet.colorizer import Colorizer
 from colorizenet.serving.access import Access
 from colorizenet.serving.http import App, create_server
 from colorizenet.serving.jobs import JobQueue, Limits
+from colorizenet.serving.worker import Loader
+
+sys.path.append(str(Path(__file__).parent))  # the processes of a server import by name
+
+from gated_colorizer import GatedColorizer
 
 RunServer = Callable[..., AbstractContextManager[httpx.Client]]
 
 
-class GatedColorizer(Colorizer):
-    """A model whose calls wait for ``gate``, and are counted before and after it."""
+class Gate:
+    """Holds up the calls of a ``GatedColorizer``, and counts them."""
 
-    def __init__(self, path: Any) -> None:
-        super().__init__(path, threads=1)
-        self.gate, self.started, self.finished = threading.Event(), 0, 0
+    def __init__(self, path: Path, folder: Path) -> None:
+        self._folder = folder
+        self.load = partial(GatedColorizer, path, folder)
 
-    def __call__(self, *arguments: Any, **more: Any) -> Any:
-        self.started += 1
-        assert self.gate.wait(20)
-        self.finished += 1
-        return super().__call__(*arguments, **more)
+    def open(self) -> None:
+        (self._folder / "gate").touch()
+
+    @property
+    def started(self) -> int:
+        return len(list(self._folder.glob("started-*")))
+
+    @property
+    def finished(self) -> int:
+        return len(list(self._folder.glob("finished-*")))
 
 
 @contextmanager
 def _run_server(
-    models: dict[str, Colorizer], limits: Limits | None = None, **access: Any
+    loaders: dict[str, Loader], limits: Limits | None = None, **access: Any
 ) -> Iterator[httpx.Client]:
-    app = App(JobQueue(models, limits or Limits()), access=Access(**access))
+    app = App(JobQueue(loaders, limits or Limits()), access=Access(**access))
     server = create_server(app)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
@@ -65,21 +78,29 @@ def colorizer() -> Colorizer:
     return Colorizer(threads=1)
 
 
+@pytest.fixture(scope="session")
+def load_default() -> Loader:
+    """Loads the default model."""
+    return partial(Colorizer, threads=1)
+
+
 @pytest.fixture(scope="module")
-def api(colorizer, run_server) -> Iterator[httpx.Client]:
+def api(load_default, run_server) -> Iterator[httpx.Client]:
     """A client of a server with the default model and limits that are easy to
     exceed."""
     limits = Limits(max_bytes=2_000_000, max_pixels=1_000_000)
-    with run_server({"default": colorizer}, limits) as client:
+    with run_server({"default": load_default}, limits) as client:
         yield client
 
 
 @pytest.fixture
-def gated(make_model) -> Iterator[GatedColorizer]:
-    """A model that waits until a test sets its ``gate``."""
-    model = GatedColorizer(make_model())
-    yield model
-    model.gate.set()
+def gate(make_model, tmp_path) -> Iterator[Gate]:
+    """A model that waits until a test opens its gate."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    gate = Gate(make_model(), folder)
+    yield gate
+    gate.open()
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,9 @@ routes."""
 import httpx
 
 
-def test_a_token_is_required(run_server, read_problem, colorizer, samples):
+def test_a_token_is_required(run_server, read_problem, load_default, samples):
     encoded = samples[0].read_bytes()
-    with run_server({"default": colorizer}, token="open sesame") as client:
+    with run_server({"default": load_default}, token="open sesame") as client:
         for path in ("/", "/v1/models", "/metrics", "/docs"):
             assert "Authorization: Bearer TOKEN" in read_problem(client.get(path), 401)
         wrong = client.post(
@@ -24,7 +24,7 @@ def test_a_token_is_required(run_server, read_problem, colorizer, samples):
 
 
 def test_pages_of_other_sites_may_not_use_the_server(
-    api, run_server, read_problem, colorizer, samples
+    api, run_server, read_problem, load_default, samples
 ):
     encoded = samples[0].read_bytes()
 
@@ -37,7 +37,7 @@ def test_pages_of_other_sites_may_not_use_the_server(
     assert "access-control-allow-origin" not in response.headers
     assert post(api, f"http://{api.base_url.netloc.decode()}").status_code == 200
     with run_server(
-        {"default": colorizer}, hosts=frozenset({"127.0.0.1"}), origins=frozenset({friend})
+        {"default": load_default}, hosts=frozenset({"127.0.0.1"}), origins=frozenset({friend})
     ) as client:
         assert post(client, friend).headers["access-control-allow-origin"] == friend
         read_problem(post(client, evil), 403)
@@ -45,6 +45,30 @@ def test_pages_of_other_sites_may_not_use_the_server(
         for host in ("evil.example:80", "[", "127.0.0.1.evil.example", "127.0.0.1@evil.example"):
             response = client.get("/v1/models", headers={"Host": host})
             assert f"{host} is not a name of this server" in read_problem(response, 421)
+
+
+def test_a_server_without_a_token_is_addressed_by_its_names_or_by_an_address(
+    run_server, read_problem, load_default
+):
+    hosts = frozenset({"localhost", "photos.example"})
+    with run_server({"default": load_default}, hosts=hosts) as client:
+        for host in (
+            "photos.example",
+            "PHOTOS.example.:8000",
+            "192.168.0.7:80",
+            "[fe80::1]:80",
+            "localhost",
+        ):
+            response = client.get("/v1/models", headers={"Host": host})
+            assert response.status_code == 200, (host, response.text)
+        for host in ("rebound.example", "photos.example.evil", "192.168.0.7.evil", "x@localhost"):
+            response = client.get("/v1/models", headers={"Host": host})
+            assert "--server-name" in read_problem(response, 421)
+
+
+def test_health_can_be_requested_without_a_body(api):
+    response = api.head("/healthz")
+    assert response.status_code == 200 and response.content == b""
 
 
 def test_unknown_routes_and_methods_are_rejected(api, read_problem):

@@ -2,14 +2,15 @@
 
 import time
 import zlib
-from typing import Any
+from functools import partial
 
 import httpx
 import numpy as np
 import pytest
+from gated_colorizer import FailingColorizer
 
-from colorizenet.colorizer import Colorizer
-from colorizenet.imaging.image import Image
+from colorizenet.imaging import tiff
+from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
 from colorizenet.options import Options
@@ -58,9 +59,7 @@ def test_a_form_with_one_file_gives_the_same_as_the_file(api, samples):
 def test_depth_transparency_and_metadata_are_preserved(api, read_problem):
     random = np.random.default_rng(0)
     deep, alpha = random.integers(0, 65536, (2, 40, 50), dtype=np.uint16)
-    carried = {
-        "exif-ifd0-Artist": (64, "Dorothea Lange (Dorothea Lange, ASCII, 15 components, 15 bytes)")
-    }
+    carried = Metadata(exif=tiff.make_exif_block({315: (tiff.ASCII, b"Dorothea Lange\0")}))
     sent = encode_image(Image(deep, alpha, metadata=carried), "tiff")
     response = api.post("/v1/colorize", content=sent)
     result = read_image(response.content)
@@ -109,6 +108,8 @@ def test_what_is_not_a_photo_is_rejected_with_the_reason(api, read_problem, samp
     large = encode_image(Image(np.zeros((1000, 1001), np.uint8)), "png")
     assert len(large) < 2_000_000
     assert "1001 x 1000 pixels and the limit is 1,000,000" in read_problem(post(large), 413)
+    many = encode_image(Image(np.zeros((21 * 8, 8), np.uint8), pages=21), "tiff")
+    assert "has 21 pages and the limit is 20" in read_problem(post(many), 413)
     pages = encode_image(Image(np.zeros((1500, 1000), np.uint8), pages=3), "tiff")
     assert "3 pages of 1000 x 500 pixels" in read_problem(post(pages), 413)
 
@@ -152,11 +153,7 @@ def test_a_malformed_form_is_rejected_with_the_reason(api, read_problem, form, d
 def test_an_internal_error_goes_to_the_log_and_not_to_the_client(
     run_server, read_problem, make_model, gray, caplog
 ):
-    class FailingColorizer(Colorizer):
-        def __call__(self, *_: Any, **__: Any) -> Any:
-            raise ZeroDivisionError("a secret")
-
-    with run_server({"failing": FailingColorizer(make_model())}) as client:
+    with run_server({"failing": partial(FailingColorizer, make_model())}) as client:
         response = client.post("/v1/colorize", content=encode_image(Image(gray), "png"))
         assert "the server failed" in read_problem(response, 500)
         assert "secret" not in response.text

@@ -1,24 +1,26 @@
 """Slow, malformed and hostile connections."""
 
 import contextlib
+import re
 import socket
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import httpx
 import numpy as np
+import pytest
 
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
 from colorizenet.serving.jobs import Limits
 
 
-def test_slow_senders_are_disconnected(run_server, connect, colorizer):
-    with run_server({"default": colorizer}, Limits(idle_timeout=0.3)) as client:
+def test_slow_senders_are_disconnected(run_server, connect, load_default):
+    with run_server({"default": load_default}, Limits(idle_timeout=0.3)) as client:
         with connect(client) as sock:  # sends nothing
             assert sock.recv(100) == b""
         with connect(client) as sock:  # sends its headers one byte at a time
@@ -34,6 +36,83 @@ def test_slow_senders_are_disconnected(run_server, connect, colorizer):
             )
             assert sock.recv(100).startswith(b"HTTP/1.1 408 ")
         assert client.get("/healthz").status_code == 200
+
+
+def read_slowly(sock: socket.socket, number: int, pause: float, received: bytes = b"") -> bytes:
+    """Read until the server disconnects, at most ``number`` bytes between two
+    pauses."""
+    with contextlib.suppress(ConnectionError):
+        while part := sock.recv(number):
+            received += part
+            time.sleep(pause)
+    return received
+
+
+@pytest.fixture(scope="module")
+def large_result(run_server, load_default) -> Iterator[tuple[httpx.Client, bytes]]:
+    """A server with a short idle timeout, and a request whose result has 6 MB."""
+    noise = np.random.default_rng(0).integers(0, 256, (1200, 1700), np.uint8)
+    request = post(encode_image(Image(noise), "tiff"))
+    with run_server({"default": load_default}, Limits(idle_timeout=0.3)) as client:
+        yield client, request
+
+
+def open_narrow(client: httpx.Client) -> socket.socket:
+    """A connection that takes few bytes at once."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+    sock.settimeout(20)
+    sock.connect((client.base_url.host, client.base_url.port))
+    return sock
+
+
+def test_a_client_that_reads_slowly_gets_the_whole_result(large_result):
+    client, request = large_result
+    with open_narrow(client) as sock:
+        sock.sendall(request)
+        head, _, body = sock.recv(1500).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        length = int(re.search(rb"content-length: (\d+)", head)[1])  # type: ignore[index]
+        started = time.monotonic()
+        for _ in range(60):  # for several times the limit
+            time.sleep(0.025)
+            body += sock.recv(100_000)
+        body = read_slowly(sock, 1 << 20, 0, body)
+        assert time.monotonic() - started > 1 and len(body) == length > 2_000_000
+
+
+def test_a_client_that_reads_nothing_is_disconnected_and_its_result_freed(large_result, wait_until):
+    client, request = large_result
+    with open_narrow(client) as sock:
+        sock.sendall(request)
+        assert sock.recv(12) == b"HTTP/1.1 200"
+        assert "colorizenet_buffered_bytes 0.0" not in client.get("/metrics").text
+        wait_until(lambda: "colorizenet_buffered_bytes 0.0" in client.get("/metrics").text)
+        assert len(read_slowly(sock, 1 << 20, 0)) < 6_000_000
+
+
+def test_the_health_is_answered_while_all_connections_are_taken(run_server, connect, load_default):
+    limits = Limits(connections=5)
+    with run_server({"default": load_default}, limits) as client, contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(connect(client)) for _ in range(20)]
+        for _ in range(3):
+            assert httpx.get(f"{client.base_url}/healthz").status_code == 200
+        for sock in taken[:15]:  # the oldest were closed
+            with contextlib.suppress(ConnectionError):
+                assert sock.recv(10) == b""
+
+
+def test_the_bodies_of_all_routes_are_timed(run_server, connect, load_default):
+    with (
+        run_server({"default": load_default}, Limits(idle_timeout=0.3)) as client,
+        connect(client) as sock,
+    ):
+        for path in (b"/v1/colorize", b"/v1/models", b"/nowhere"):
+            with connect(client) as sock:
+                sock.sendall(b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nx" % path)
+                started = time.monotonic()
+                assert read_slowly(sock, 1000, 0).startswith(b"HTTP/1.1 4")
+                assert time.monotonic() - started < 3
 
 
 def test_malformed_headers_are_rejected(api, connect):
@@ -120,7 +199,7 @@ def malformed_requests(gray: np.ndarray) -> list[tuple[bytes, dict[str, Any]]]:
     return [kinds[i % len(kinds)]() for i in range(1000)]
 
 
-def test_a_thousand_malformed_requests_do_no_harm(run_server, connect, colorizer, gray):
+def test_a_thousand_malformed_requests_do_no_harm(run_server, connect, load_default, gray):
     valid = encode_image(Image(gray), "jpeg")
     limits = Limits(max_pixels=1_000_000, timeout=5, idle_timeout=0.5, queue=1000)
 
@@ -132,7 +211,7 @@ def test_a_thousand_malformed_requests_do_no_harm(run_server, connect, colorizer
             times.append(time.perf_counter() - started)
         return min(times)
 
-    with run_server({"default": colorizer}, limits) as client:
+    with run_server({"default": load_default}, limits) as client:
         before = fastest_response(client)
         with ThreadPoolExecutor(64) as pool:
             calls = [

@@ -1,5 +1,7 @@
 """Whatever a client sends, the API answers as its OpenAPI document promises."""
 
+from functools import partial
+
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import checks
@@ -13,7 +15,7 @@ def test_every_response_is_as_the_openapi_document_describes_it(run_server, make
 
     The model is tiny, because a valid request may have a large network input.
     """
-    models = {"default": Colorizer(make_model(), threads=1)}
+    models = {"default": partial(Colorizer, make_model(), threads=1)}
     with run_server(models, Limits(max_bytes=1_000_000, max_pixels=1_000_000)) as client:
         schema = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json")
         for found in schema.get_all_operations():

@@ -92,8 +92,10 @@ def test_an_address_that_others_can_reach_requires_a_token(tmp_path, capsys, mon
     (tmp_path / "token").write_text("open sesame\n")
     with run_serve("--host", "0.0.0.0", "--token-file", tmp_path / "token") as (url, _):
         assert status(url) == 401 and status(url, **bearer) == 200
-    with run_serve("--host", "0.0.0.0", "--insecure") as (url, _):
-        assert status(url) == 200
+    flags = ("--host", "0.0.0.0", "--insecure", "--server-name", "Photos.example")
+    with run_serve(*flags) as (url, _):
+        assert status(url) == 200 and status(url, Host="photos.example") == 200
+        assert status(url, Host="rebound.example") == 421
 
 
 def test_a_wrong_command_line_is_one_line(make_model, tmp_path, capsys, monkeypatch):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _CONTACT_SHEET = 24
 """Photos that a contact sheet shows at most."""
+_LONGEST_STDIN = 1 << 29
+"""Bytes of a photo on standard input at most."""
 
 
 @app.command
@@ -56,9 +58,9 @@ def colorize(
     Parameters
     ----------
     paths
-        Photos (JPEG, PNG, TIFF, WebP, AVIF, GIF, PGM, PPM; with the extra `formats`
-        HEIC and JPEG XL), folders, patterns such as `*.jpg`, or - for one photo on
-        standard input.
+        Photos (JPEG, PNG, TIFF, WebP, AVIF, GIF, PGM, PPM, BMP, JPEG 2000; with the
+        extra `formats` HEIC and JPEG XL), folders, patterns such as `*.jpg`, or - for
+        one photo on standard input.
     out
         Folder for the results (default: colorized); for one photo also a file, or - for
         standard output.
@@ -97,7 +99,7 @@ def colorize(
     from colorizenet import batch
     from colorizenet.imaging.formats import FORMATS
     from colorizenet.imaging.reading import MAX_PIXELS
-    from colorizenet.planning import plan_jobs
+    from colorizenet.planning import LeftOut, plan_jobs
 
     if len(paths) == 0:
         raise ConfigError("no photo was given; name files, folders, or - for standard input")
@@ -128,15 +130,24 @@ def colorize(
         return
 
     sources = _expand_patterns(paths)
+    left_out: list[LeftOut] = []
     if out and _detect_ending(out) and not Path(out).is_dir():
         planned = [_plan_file(sources, Path(out), worker, suffix)]
         folder = None
     else:
         folder = Path(out or "colorized")
         planned = plan_jobs(
-            sources, folder, format=output.format, suffix=suffix, max_pixels=worker.max_pixels
+            sources,
+            folder,
+            format=output.format,
+            suffix=suffix,
+            max_pixels=worker.max_pixels,
+            left_out=left_out,
         )
+    unsearched = [each for each in left_out if each.why == "cannot be searched"]
     if not planned:
+        if unsearched:
+            console.print_left_out(unsearched)
         raise ConfigError(f"no photo in {quote(sources[0])}; expected {', '.join(FORMATS)}")
     if contact_sheet:
         _check_contact_sheet(contact_sheet, planned)
@@ -154,16 +165,18 @@ def colorize(
     if not quiet:
         console.print_formats(planned)
     if dry_run:
+        console.print_left_out(unsearched if quiet else left_out)
         console.print_plan(planned, [worker.is_finished(job) for job in planned], style=style)
         return
     results = _run(planned, worker, workers, style)
+    console.print_left_out(unsearched if quiet else left_out)
     pairs = [(each.job.source, each.job.target) for each in results if _has_result(each)]
     if contact_sheet and pairs:
         from colorizenet.imaging.contact_sheet import draw_contact_sheet
         from colorizenet.imaging.writing import write_image
 
         write_image(contact_sheet, draw_contact_sheet(pairs[:_CONTACT_SHEET], threads=cores))
-    if any(result.error for result in results):
+    if unsearched or any(result.error for result in results):
         sys.exit(1)
 
 
@@ -193,7 +206,10 @@ def _run(
         if worker.journal is None:
             console.report(engine(planned, worker), len(planned), results, style=style)
         else:
-            with lock_results(worker.journal, [job.target for job in planned]):
+            targets = [job.target for job in planned]
+            with lock_results(worker.journal, targets) as warning:
+                if warning and not style.quiet:
+                    console.print_message(warning)
                 console.report(engine(planned, worker), len(planned), results, style=style)
     if not style.quiet:
         console.print_summary(results, time.perf_counter() - started)
@@ -276,10 +292,29 @@ def _detect_ending(path: str | Path) -> str | None:
     return next((name for name, kind in FORMATS.items() if ending in kind.suffixes), None)
 
 
+def _read_stdin() -> bytes:
+    """Read a photo from standard input, which may have no end."""
+    from colorizenet.imaging.formats import FORMATS, detect_format
+
+    start = sys.stdin.buffer.read(64)
+    if start and detect_format(start) is None:
+        raise ImageError(
+            "the picture on standard input is not in a supported picture format; "
+            f"expected one of {', '.join(FORMATS)}; convert it first"
+        )
+    rest = sys.stdin.buffer.read(_LONGEST_STDIN - len(start) + 1)
+    if len(start) + len(rest) > _LONGEST_STDIN:
+        raise ImageError(
+            f"the picture on standard input has more than {_LONGEST_STDIN >> 20} MiB, "
+            "which is the limit; name a file instead"
+        )
+    return start + rest
+
+
 def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: console.Style) -> None:
     """Colorize one photo from stdin, or to stdout."""
     from colorizenet.files import write_atomically
-    from colorizenet.imaging.reading import read_image
+    from colorizenet.imaging.reading import open_image
     from colorizenet.imaging.toning import is_colored
     from colorizenet.imaging.writing import choose_format, encode_image
 
@@ -300,8 +335,9 @@ def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: conso
     format = _choose_format(file, worker) if file else worker.output.format
     worker = dataclasses.replace(worker, threads=0)
     colorizer = worker.colorizer
-    source = sys.stdin.buffer.read() if path == Path(DASH) else path
-    image = read_image(source, max_pixels=worker.max_pixels)
+    source = _read_stdin() if path == Path(DASH) else path
+    with open_image(source, max_pixels=worker.max_pixels) as opened:
+        image = opened.read()
     fit = choose_format(image, format)
     if fit.reason and file and _detect_ending(file):
         raise ImageError(
@@ -312,6 +348,8 @@ def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: conso
         warnings.append(f"{fit.reason}: {fit.format} is written")
     if is_colored(image.pixels):
         warnings.append("the photo is already in color, and its colors are replaced")
+    if opened.bilevel:
+        warnings.append("the photo has only black and white pixels, which take no color")
     for line in () if style.quiet else warnings:
         console.print_message(line)
     colorized = colorizer(image, worker.options)

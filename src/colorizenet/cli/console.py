@@ -13,11 +13,12 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
 
     from colorizenet.batch import Done
-    from colorizenet.planning import Job
+    from colorizenet.planning import Job, LeftOut
 
 __all__ = [
     "Style",
     "print_formats",
+    "print_left_out",
     "print_message",
     "print_plan",
     "print_summary",
@@ -30,6 +31,15 @@ _SKIPPED = {
     "in color": "already in color",
 }
 """What the summary says of photos that were skipped, by ``Done.skipped``."""
+
+
+_LEFT_OUT = (
+    ("other format", "file of another format is", "files of other formats are"),
+    ("linked folder", "linked folder is", "linked folders are"),
+)
+"""What is printed of things in a folder that are not colorized, by ``LeftOut.why``."""
+_NAMED = 10
+"""How many of them are named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,22 @@ def print_formats(jobs: "Sequence[Job]") -> None:
     for (format, reason), count in reasons.items():
         photos = "1 photo is" if count == 1 else f"{count} photos are"
         print_message(f"{photos} written as {format}: {reason}")
+
+
+def print_left_out(left_out: "Sequence[LeftOut]") -> None:
+    """Print what lies in the folders and is not colorized."""
+    for each in left_out:
+        if each.why == "cannot be searched":
+            print_message(
+                f"{quote(each.path)} cannot be searched: {each.reason}; "
+                "make it readable, and run the same command again"
+            )
+    for why, one, several in _LEFT_OUT:
+        paths = [quote(each.path) for each in left_out if each.why == why]
+        if paths:
+            more = f" and {len(paths) - _NAMED} more" if len(paths) > _NAMED else ""
+            count = f"1 {one}" if len(paths) == 1 else f"{len(paths)} {several}"
+            print_message(f"{count} left out: {', '.join(paths[:_NAMED])}{more}")
 
 
 def print_plan(jobs: "Sequence[Job]", finished: Sequence[bool], *, style: Style) -> None:

@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 import webbrowser
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -33,11 +34,14 @@ def serve(
     token: Annotated[str | None, Parameter(env_var="COLORIZENET_TOKEN", show_default=False)] = None,
     token_file: Path | None = None,
     insecure: Flag = False,
+    server_name: tuple[str, ...] = (),
     origin: tuple[str, ...] = (),
     max_bytes: Annotated[int, AtLeast1] = 100_000_000,
     max_pixels: Annotated[int, AtLeast1] = 100_000_000,
+    max_pages: Annotated[int, AtLeast1] = 20,
     concurrency: Annotated[int | None, AtLeast2] = None,
     queue: Annotated[int, AtLeast0] = 32,
+    memory: Annotated[int | None, AtLeast0] = None,
     timeout: Annotated[float, Positive] = 120.0,
 ) -> None:
     """Run the web page and the HTTP API. Ctrl-C finishes running requests, then stops.
@@ -69,6 +73,10 @@ def serve(
         File that holds the token.
     insecure
         Allow an address that other machines can reach without a token.
+    server_name
+        Name by which clients may address this server, such as photos.example. May be
+        given several times. Names other than these, localhost and --host are rejected,
+        except where there is a token and this is not given. IP addresses are accepted.
     origin
         Origin of another site whose pages may use the API (CORS), such as
         https://photos.example. May be given several times.
@@ -76,15 +84,22 @@ def serve(
         Size of the largest file that is accepted.
     max_pixels
         Number of pixels of the largest photo that is accepted.
+    max_pages
+        Number of pages of the longest TIFF that is accepted.
     concurrency
-        Photos colorized at once, each by one thread. By default one more than there are
-        cores.
+        Photos colorized at once, each by one process. By default one more than there
+        are cores.
     queue
-        Photos that may wait for a thread. Photos of more than 8 million pixels have a
+        Photos that may wait for a process. Photos of more than 8 million pixels have a
         queue of the same length of their own. Further requests get status 503 and a
         time to retry.
+    memory
+        Bytes of memory that the processes may take together. Photos that need much wait
+        until it is free, and those that need more are rejected. By default half of the
+        memory of this machine or container; 0 sets no limit.
     timeout
-        Seconds that a photo may take to arrive, and then again to be colorized.
+        Seconds that a photo may take to arrive, and then again to be colorized. A
+        process that takes longer is killed and replaced.
     """
     require_extra("serve", "serving", SERVING[:-1] if no_page else SERVING)
     from colorizenet.colorizer import Colorizer
@@ -106,10 +121,19 @@ def serve(
         raise ConfigError(
             f"two models have the same name ({quote(', '.join(names))}); rename one of the files"
         )
-    limits = Limits(max_bytes=max_bytes, max_pixels=max_pixels, queue=queue, timeout=timeout)
+    if memory is None and device != "cpu":
+        memory = 0  # drivers of other devices reserve more than they use
+    limits = Limits(
+        max_bytes=max_bytes,
+        max_pixels=max_pixels,
+        max_pages=max_pages,
+        queue=queue,
+        memory=memory,
+        timeout=timeout,
+    )
     if concurrency is not None:
         limits = dataclasses.replace(limits, concurrency=concurrency)
-    hosts = None if token or insecure else frozenset({"localhost", "127.0.0.1", "::1", host})
+    hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *map(str.lower, server_name)})
     logging.basicConfig(level=logging.WARNING, format="colorizenet: %(message)s", stream=sys.stderr)
 
     def announce(url: str) -> None:
@@ -120,11 +144,15 @@ def serve(
 
     http.serve(
         {
-            name: Colorizer(each, device=device, threads=1)
+            name: partial(Colorizer, each, device=device, threads=1)
             for name, each in zip(names, model, strict=True)
         },
         limits=limits,
-        access=Access(token=token, hosts=hosts, origins=frozenset(origin)),
+        access=Access(
+            token=token,
+            hosts=None if token and not server_name else hosts,
+            origins=frozenset(origin),
+        ),
         host=host,
         port=port,
         with_page=not no_page,

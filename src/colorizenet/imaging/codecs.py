@@ -1,13 +1,14 @@
 """Formats that libvips does not read or write.
 
-OpenCV decodes PNM and BMP. Pillow's plugins, from the extra ``formats``, decode and
-encode HEIC and JPEG XL.
+OpenCV decodes PNM, BMP and JPEG 2000. Pillow's plugins, from the extra ``formats``,
+decode and encode HEIC and JPEG XL.
 """
 
 import io
 import re
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -15,30 +16,49 @@ import numpy as np
 from colorizenet.errors import ImageError, quote
 from colorizenet.imaging.formats import require_extra
 
-__all__ = ["CheckPixels", "decode", "decode_bmp", "encode"]
+__all__ = ["CheckPixels", "Decoded", "decode", "encode", "make_error"]
 
 CheckPixels = Callable[[int, int], None]
 """Called with width and height before decoding; raises ``ImageError`` if too large."""
+ReadAt = Callable[[int, int], bytes]
+"""Offset and length -> bytes; a negative length reads to the end of the file."""
+
+_HEADER = 1 << 16
+"""Bytes that the header of a PNM, BMP or JPEG 2000 file has at most."""
+_ASCII_SAMPLE = 16
+"""Bytes of a sample of a PNM file in ASCII, with the blanks around it, at most."""
 
 
-def decode(
-    encoded: bytes, name: str, format: str, check_pixels: CheckPixels
-) -> tuple[np.ndarray, bytes, dict[str, bytes]]:
-    """Decode a file: pixels, color profile, and metadata by the field names of libvips.
+@dataclass(frozen=True)
+class Decoded:
+    """A decoded file, not yet upright and not yet in sRGB."""
 
-    The pixels are ``(H, W, 1 to 4)`` of uint8 or uint16. Raises ``ImageError``.
+    pixels: np.ndarray
+    """``(H, W, 1 to 4)`` of uint8, uint16 or float32; pages are stacked vertically."""
+    profile: bytes = b""
+    """The ICC profile, or empty."""
+    metadata: dict[str, bytes] = field(default_factory=dict)
+    """Metadata by the field names of libvips."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per millimeter, across and down; None where the file states none."""
+    orientation: int = 1
+    """The EXIF orientation."""
+    frames: int = 1
+    """The number of pictures in the file, of which this is one."""
+
+
+def decode(read_at: ReadAt, name: str, format: str, check_pixels: CheckPixels) -> Decoded:
+    """Decode a file of a format that libvips does not read. Raises ``ImageError``.
+
+    The size is checked by the header, before more of the file is read.
     """
     if format == "pnm":
-        return _decode_pnm(encoded, name, check_pixels), b"", {}
-    return _decode_with_pillow(encoded, name, format, check_pixels)
-
-
-def decode_bmp(encoded: bytes, name: str, check_pixels: CheckPixels) -> np.ndarray:
-    """Decode a BMP to ``(H, W, 3)`` uint8. Raises ``ImageError``."""
-    width, height = (int.from_bytes(encoded[at : at + 4], "little") for at in (18, 22))
-    if encoded[14] != 12:  # an old header has 16-bit sides, which are always few pixels
-        check_pixels(width, min(height, (1 << 32) - height))  # rows may run downwards
-    return cv2.cvtColor(_decode_with_opencv(encoded, name, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        return _decode_pnm(read_at, name, check_pixels)
+    if format == "bmp":
+        return _decode_bmp(read_at, name, check_pixels)
+    if format == "jp2":
+        return _decode_jpeg2000(read_at, name, check_pixels)
+    return _decode_with_pillow(read_at(0, -1), name, format, check_pixels)
 
 
 def encode(array: np.ndarray, format: str, quality: int, metadata: dict[str, bytes]) -> bytes:
@@ -65,27 +85,136 @@ def encode(array: np.ndarray, format: str, quality: int, metadata: dict[str, byt
     return file.getvalue()
 
 
-def _decode_pnm(encoded: bytes, name: str, check_pixels: CheckPixels) -> np.ndarray:
-    header = re.match(
-        rb"P([1-6])\s+(\d+)\s+(\d+)(?:\s+(\d+))?", re.sub(rb"#[^\n]*\n", b"", encoded[:4096])
-    )
-    if header is None:
-        raise _damaged(name)
-    width, height = int(header[2]), int(header[3])
+class _PnmHeader(NamedTuple):
+    kind: bytes
+    """The digit of the signature, 1 to 6."""
+    width: int
+    height: int
+    top: int
+    """The value of white."""
+    length: int
+    """The length of the header in bytes."""
+
+
+def _read_pnm_header(start: bytes, name: str) -> _PnmHeader:
+    """Read the numbers of a header, between which comments may stand."""
+    kind = start[1:2]
+    wanted = 2 if kind in b"14" else 3
+    numbers: list[int] = []
+    at = 2
+    token = re.compile(rb"(?:\s|#[^\r\n]*[\r\n])*([0-9]{1,10})(?:#[^\r\n]*)?")
+    while len(numbers) < wanted:
+        found = token.match(start, at)
+        if found is None:
+            raise make_error(name)
+        numbers.append(int(found[1]))
+        at = found.end()
+    return _PnmHeader(kind, numbers[0], numbers[1], 1 if wanted == 2 else numbers[2], at + 1)
+
+
+def _decode_pnm(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decoded:
+    kind, width, height, top, length = _read_pnm_header(read_at(0, _HEADER), name)
     check_pixels(width, height)
-    top = 1 if header[1] in b"14" else int(header[4] or 0)
-    samples = width * height * (3 if header[1] in b"36" else 1)
-    needed = {b"4": -(-width // 8) * height, b"5": samples, b"6": samples}.get(header[1], 0)
-    needed *= 2 if top > 255 else 1
-    if not 0 < top < 65536 or needed > len(encoded):  # OpenCV would invent missing pixels
-        raise _damaged(name)
-    array = _decode_with_opencv(encoded, name, cv2.IMREAD_UNCHANGED)
+    channels = 3 if kind in b"36" else 1
+    samples = width * height * channels
+    if not 0 < top < 65536 or not samples:
+        raise make_error(name)
+    if kind in b"123":
+        # OpenCV reads numbers; the header is written again without comments.
+        body = read_at(length, samples * _ASCII_SAMPLE + _HEADER)
+        numbers = b"" if kind == b"1" else b" %d" % top
+        header = b"P%b %d %d%b\n" % (kind, width, height, numbers)
+        body = re.sub(rb"#[^\r\n]*", b"", body)
+        found = len(re.findall(rb"[01]" if kind == b"1" else rb"[0-9]+", body))
+        if found < samples:  # OpenCV would invent the missing ones
+            raise make_error(name)
+        array = _decode_with_opencv(header + body, name, cv2.IMREAD_UNCHANGED)
+        array = array[..., ::-1] if array.ndim == 3 else array[..., None]
+    elif kind == b"4":
+        row = -(-width // 8)
+        bits = np.frombuffer(_read_exactly(read_at, length, row * height, name), np.uint8)
+        ones = np.unpackbits(bits.reshape(height, row), axis=1)[:, :width, None]
+        return Decoded((1 - ones) * np.uint8(255))
+    else:
+        dtype = np.dtype(">u2" if top > 255 else "u1")
+        content = _read_exactly(read_at, length, samples * dtype.itemsize, name)
+        array = np.frombuffer(content, dtype).reshape(height, width, channels)
+        array = array.astype(dtype.newbyteorder("="), copy=False)
     if array.shape[:2] != (height, width):
-        raise _damaged(name)
+        raise make_error(name)
     full = 65535 if array.dtype == np.uint16 else 255
     if top not in (1, 255, 65535):
-        array = np.minimum(np.round(array * (full / top)), full).astype(array.dtype)
-    return cv2.cvtColor(array, cv2.COLOR_BGR2RGB) if array.ndim == 3 else array[..., None]
+        scaled = np.round(array * np.float32(full / top))
+        array = np.minimum(scaled, full).astype(array.dtype)
+    elif kind in b"56" and top == 1:
+        array = np.minimum(array, 1) * np.uint8(255)
+    return Decoded(np.ascontiguousarray(array))
+
+
+def _read_exactly(read_at: ReadAt, offset: int, length: int, name: str) -> bytes:
+    content = read_at(offset, length)
+    if len(content) < length:
+        raise make_error(name, " (the file ends before its pixels do)")
+    return content
+
+
+def _decode_bmp(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decoded:
+    start = read_at(0, 64)
+    old = start[14] == 12  # an old header has sides of 16 bits
+    size = 2 if old else 4
+    width, height = (
+        int.from_bytes(start[at : at + size], "little") for at in ((18, 20) if old else (18, 22))
+    )
+    if not old:
+        height = min(height, (1 << 32) - height)  # rows may run downwards
+    check_pixels(width, height)
+    encoded = read_at(0, -1)
+    pixels = cv2.cvtColor(_decode_with_opencv(encoded, name, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    if pixels.shape[:2] != (height, width):
+        raise make_error(name)
+    per_meter = [0, 0] if old else [int.from_bytes(start[at : at + 4], "little") for at in (38, 42)]
+    stated = all(0 < number < 1 << 24 for number in per_meter)
+    return Decoded(
+        pixels, resolution=(per_meter[0] / 1000, per_meter[1] / 1000) if stated else None
+    )
+
+
+def _decode_jpeg2000(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decoded:
+    """Decode a codestream or a JP2 file of up to 16 bits."""
+    start = read_at(0, _HEADER * 16)
+    at = start.find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(start) < at + 42:
+        raise make_error(name)
+    right, bottom, left, top = (
+        int.from_bytes(start[at + 8 + 4 * i : at + 12 + 4 * i], "big") for i in range(4)
+    )
+    depth = (start[at + 42] & 0x7F) + 1 if len(start) > at + 42 else 8
+    check_pixels(right - left, bottom - top)
+    array = _decode_with_opencv(read_at(0, -1), name, cv2.IMREAD_UNCHANGED)
+    array = array[..., None] if array.ndim == 2 else array
+    if array.shape[:2] != (bottom - top, right - left):
+        raise make_error(name)
+    if array.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"{name} has {depth} bits per channel; convert it to 16 bits first")
+    full = 65535 if array.dtype == np.uint16 else 255
+    if depth not in (8, 16):
+        scaled = np.round(array * np.float32(full / ((1 << depth) - 1)))
+        array = np.minimum(scaled, full).astype(array.dtype)
+    if array.shape[2] > 2:
+        order = [2, 1, 0, 3][: array.shape[2]]  # OpenCV has blue first
+        array = np.ascontiguousarray(array[..., order])
+    return Decoded(array, profile=_find_jp2_profile(start[:at], array.shape[2]))
+
+
+def _find_jp2_profile(header: bytes, channels: int) -> bytes:
+    """Find the ICC profile of a JP2 file; empty where it has none for such pixels."""
+    at = header.find(b"colr\2")
+    if at < 4:
+        return b""
+    length = int.from_bytes(header[at - 4 : at], "big")
+    profile = header[at + 7 : at - 4 + length]
+    expected = b"GRAY" if channels < 3 else b"RGB "
+    return profile if profile[16:20] == expected else b""
 
 
 def _decode_with_opencv(encoded: bytes, name: str, flags: int) -> np.ndarray:
@@ -93,44 +222,50 @@ def _decode_with_opencv(encoded: bytes, name: str, flags: int) -> np.ndarray:
     try:
         array = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
     except cv2.error as error:
-        raise _damaged(name) from error
+        if error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
+        raise make_error(name) from error
     if array is None:
-        raise _damaged(name)
+        raise make_error(name)
     return array
 
 
 def _decode_with_pillow(
     encoded: bytes, name: str, format: str, check_pixels: CheckPixels
-) -> tuple[np.ndarray, bytes, dict[str, bytes]]:
+) -> Decoded:
     require_extra(format, name)
     try:
         if format == "heic":
             import pillow_heif
 
             opened: Any = pillow_heif.open_heif(io.BytesIO(encoded), convert_hdr_to_8bit=False)
+            frames = len(opened)
         else:
             import PIL.Image
             import pillow_jxl  # noqa: F401 (the import registers the plugin)
 
             opened = PIL.Image.open(io.BytesIO(encoded))
+            frames = getattr(opened, "n_frames", 1)
         check_pixels(*opened.size)
         array = np.asarray(opened)
         info = opened.info
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         # The one broad except: the errors of the plugins have no common base class.
-        raise _damaged(name, f" ({quote(error)})") from error
+        raise make_error(name, f" ({quote(error)})") from error
     blobs = {"exif-data": info.get("exif"), "xmp-data": info.get("xmp")}
-    array = array[..., None] if array.ndim == 2 else array
-    return (
-        array,
-        info.get("icc_profile") or b"",
-        {key: bytes(value) for key, value in blobs.items() if value},
+    return Decoded(
+        array[..., None] if array.ndim == 2 else array,
+        profile=info.get("icc_profile") or b"",
+        metadata={key: bytes(value) for key, value in blobs.items() if value},
+        frames=frames,
     )
 
 
-def _damaged(name: str, reason: str = "") -> ImageError:
+def make_error(name: str, reason: str = "") -> ImageError:
+    """Make the error of a file that cannot be decoded; ``reason`` is in brackets, or
+    empty."""
     return ImageError(
         f"{name} is damaged or cut short and cannot be decoded{reason}; get a complete copy of it"
     )

@@ -29,6 +29,8 @@ class Format:
     """The longest side it holds, in pixels."""
     written: bool = True
     """Whether a colorized photo can be written in it."""
+    exceeded: bool = False
+    """Whether some files in it hold more than can be written in it."""
     extra: str = ""
     """The package from the extra ``formats`` that reads and writes it; may be empty."""
 
@@ -45,13 +47,26 @@ FORMATS: dict[str, Format] = {
     "png": Format((".png",), "pngload", "pngsave", deep=True),
     "tiff": Format((".tif", ".tiff"), "tiffload", "tiffsave", deep=True),
     "webp": Format((".webp",), "webpload", "webpsave", quality=90, longest=16_383),
-    "avif": Format((".avif",), "heifload", "heifsave", deep=True, quality=75, longest=16_384),
-    "heic": Format(
-        (".heic", ".heif"), "", "", deep=True, quality=85, longest=16_384, extra="pillow_heif"
+    "avif": Format(
+        (".avif",), "heifload", "heifsave", deep=True, quality=75, longest=16_384, exceeded=True
     ),
-    "jxl": Format((".jxl",), "", "", quality=92, extra="pillow_jxl"),
+    "heic": Format(
+        (".heic", ".heif"),
+        "",
+        "",
+        deep=True,
+        quality=85,
+        longest=16_384,
+        exceeded=True,
+        extra="pillow_heif",
+    ),
+    "jxl": Format((".jxl",), "", "", quality=92, exceeded=True, extra="pillow_jxl"),
     "gif": Format((".gif",), "gifload", "", written=False),
     "pnm": Format((".pgm", ".ppm", ".pnm", ".pbm"), "", "", deep=True, alpha=False, written=False),
+    "bmp": Format((".bmp", ".dib"), "", "", alpha=False, written=False),
+    "jp2": Format(
+        (".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"), "", "", deep=True, written=False
+    ),
 }
 
 
@@ -66,6 +81,8 @@ _SIGNATURES = {
     b"MM\0+": "tiff",
     b"\xff\x0a": "jxl",  # a bare codestream
     b"\0\0\0\x0cJXL \r\n\x87\n": "jxl",  # in a container
+    b"\xff\x4f\xff\x51": "jp2",  # a bare codestream
+    b"\0\0\0\x0cjP  \r\n\x87\n": "jp2",  # in a container
 }
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -84,6 +101,8 @@ def detect_format(encoded: bytes) -> str | None:
         if brands & _AVIF_BRANDS:
             return "avif"
         return "heic" if brands & _HEIC_BRANDS else None
+    if encoded[:2] == b"BM" and int.from_bytes(encoded[14:18], "little") in range(12, 125):
+        return "bmp"
     return "pnm" if re.match(rb"P[1-6][\s#]", encoded) else None
 
 

@@ -1,33 +1,25 @@
 """``ImageFile``: an open picture file, whose header is read once."""
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import pyvips
 
 from colorizenet.errors import ImageError
-from colorizenet.imaging import codecs, tiff
+from colorizenet.imaging.extraction import Extracted, extract_metadata
 from colorizenet.imaging.formats import FORMATS, detect_format
-from colorizenet.imaging.image import Image
-from colorizenet.imaging.libvips import from_array, get_number, set_field, shorten_error
-from colorizenet.imaging.plain import check_pixels, choose_shrink, is_bmp
+from colorizenet.imaging.hiding import hide_metadata
+from colorizenet.imaging.image import Image, Metadata
+from colorizenet.imaging.libvips import get_number, select_channels, set_field
+from colorizenet.imaging.loading import Loader, read_at
+from colorizenet.imaging.plain import check_pixels, choose_shrink
 from colorizenet.imaging.profiles import find_profile
 
 __all__ = ["MAX_PIXELS", "ImageFile", "Strip"]
 
 MAX_PIXELS = 2_000_000_000
 """Default limit: a header that claims more pixels is refused before decoding."""
-
-_METADATA_FIELDS = ("exif-data", "xmp-data", "iptc-data", "image-description")
-_METADATA_PREFIXES = ("exif-ifd", "jpeg-comment", "png-comment")
-"""The metadata that is carried over, by the field names of libvips."""
-
-_TIFF_COMPRESSIONS = {1: "none", 5: "lzw", 7: "jpeg", 32773: "packbits"}
-"""Values of the TIFF tag Compression; others become deflate."""
 
 _LANCZOS_ROOM = 4 / 3
 """How much larger than the result a shrunk JPEG must be before Lanczos resampling.
@@ -76,51 +68,54 @@ class ImageFile:
     """Pixels per millimeter, across and down; None where the file states none."""
     compression: str
     """How a TIFF is compressed, as libvips names it."""
-    metadata: dict[str, tuple[int, Any]]
-    """EXIF, XMP, IPTC and comments, by the field names and types of libvips."""
+    metadata: Metadata
+    """EXIF, XMP, IPTC, texts and comments of the file."""
     warnings: list[str]
     """What could not be honored, each a sentence for a person."""
+    bilevel: bool
+    """Whether every pixel that was decoded so far is black or white."""
 
     def __init__(
         self, source: bytes | BinaryIO, name: str, max_pixels: int, *, first_page: bool = False
     ) -> None:
         self._source, self.name, self._max_pixels = source, name, max_pixels
-        self._first_page = first_page
-        start = _read_at(source, 0, 64)
+        self.bilevel = True
+        start = read_at(source, 0, 64)
         found = detect_format(start)
-        self._bmp = found is None and first_page and is_bmp(start)
-        if found is None and not self._bmp:
+        if found is None:
             problem = "is not in a supported picture format" if start else "is empty"
             raise ImageError(
                 f"{name} {problem}; expected one of {', '.join(FORMATS)}; convert it first"
             )
-        self.format = found or "bmp"
-        with self._explain_errors():
-            self._read_header()
+        self.format = found
+        # libvips reads from the same descriptor, so metadata is read before it opens
+        # the file.
+        extracted = self._extract_metadata()
+        self._channels = extracted.channels
+        hidden = hide_metadata(self._read_at, found)
+        if hidden is not None:
+            self.close()
+            self._source = hidden
+        self._loader = Loader(self._source, name, found, self._check_pixels, first_page=first_page)
+        with self._loader.explain_errors():
+            self._read_header(extracted)
 
-    def _read_header(self) -> None:
-        # libvips reads from the same descriptor, so tags are read before it opens the
-        # file.
-        self.compression, exif = self._read_tiff_tags()
-        header = self._unread = self._load("sequential")
+    def _read_header(self, extracted: Extracted) -> None:
+        self.compression = self._loader.compression
+        header = self._unread = self._load()
         self._check_header(header)
         self._profile, warning = find_profile(header, self.name)
-        self.warnings = [warning] if warning else []
-        stacked = self.format == "tiff" and not self._first_page
-        self.pages = get_number(header, "n-pages") if stacked else 1
-        self._orientation = get_number(header, "orientation")
-        self.metadata = {
-            field: (header.get_typeof(field), header.get(field))
-            for field in header.get_fields()
-            if field in _METADATA_FIELDS or field.startswith(_METADATA_PREFIXES)
-        }
-        if exif:
-            self.metadata["exif-data"] = (pyvips.GValue.blob_type, exif)
-        # libvips says 1 pixel per millimeter where a file states no resolution.
-        stated = (header.xres, header.yres) != (1.0, 1.0)
+        self.warnings = [*([warning] if warning else []), *self._loader.warnings]
+        self.warnings += extracted.warnings
+        self.pages = self._loader.pages
+        if extracted.orientation is None:
+            extracted = self._extract_metadata(header, extracted.metadata.exif)
+            self.warnings += extracted.warnings
+        self.metadata = extracted.metadata
+        self._orientation = extracted.orientation or get_number(header, "orientation")
         turned = self._orientation in (5, 6, 7, 8)
-        across, down = (header.yres, header.xres) if turned else (header.xres, header.yres)
-        self.resolution = (across, down) if stated else None
+        stated = extracted.resolution
+        self.resolution = (stated[1], stated[0]) if stated and turned else stated
         converted = self._to_srgb(header)
         self.has_alpha = converted.bands in (2, 4)
         self.has_color = converted.bands >= 3
@@ -149,10 +144,10 @@ class ImageFile:
 
     def read(self) -> Image:
         """Decode the whole file."""
-        with self._explain_errors():
+        with self._loader.explain_errors():
             image = self._orient()
             array = image.numpy().reshape(image.height, image.width, image.bands)
-        pixels = self._check_range(array[..., :3] if self.has_color else array[..., 0])
+        pixels = self._check_pixels_of(array)
         return Image(
             pixels=np.ascontiguousarray(pixels),
             alpha=np.ascontiguousarray(array[..., -1]) if self.has_alpha else None,
@@ -166,7 +161,7 @@ class ImageFile:
 
     def read_strips(self, rows: int) -> Iterator[Strip]:
         """Decode from top to bottom, in strips of at most ``rows`` rows of one page."""
-        with self._explain_errors():
+        with self._loader.explain_errors():
             image = self._orient()
             region = pyvips.Region.new(image)
             height, width = self.shape
@@ -175,7 +170,7 @@ class ImageFile:
                     count = min(rows, height - top)
                     fetched = region.fetch(0, page * height + top, width, count)
                     strip = np.frombuffer(fetched, self.dtype).reshape(count, width, image.bands)
-                    pixels = self._check_range(strip[..., :3] if self.has_color else strip[..., 0])
+                    pixels = self._check_pixels_of(strip)
                     alpha = strip[..., -1] if self.has_alpha else None
                     yield Strip(page, top, np.ascontiguousarray(pixels), alpha)
 
@@ -189,7 +184,7 @@ class ImageFile:
             pixels = np.rint(self.read().pixels[: self.shape[0]] * 255).astype(np.uint8)
             return pixels if self.has_color else np.dstack([pixels] * 3)
         factor = choose_shrink(min(self.shape), min_side) if min_side is not None else 1
-        with self._explain_errors():
+        with self._loader.explain_errors():
             image = self._to_rgb8(self._load_shrunk(factor))
             return np.ascontiguousarray(_turn(image, self._orientation).numpy())
 
@@ -205,7 +200,7 @@ class ImageFile:
         short = min(self.shape)
         turned = self._orientation in (5, 6, 7, 8)
         height, width = self.shape[::-1] if turned else self.shape  # as stored
-        with self._explain_errors():
+        with self._loader.explain_errors():
             image = self._load_shrunk(choose_shrink(short, short_side * _LANCZOS_ROOM))
             if image.hasalpha():
                 white = 65535.0 if image.format == "ushort" else 255.0
@@ -220,68 +215,37 @@ class ImageFile:
             small = self._to_rgb8(image.copy_memory())
             return np.ascontiguousarray(_turn(small, self._orientation).numpy())
 
-    @contextmanager
-    def _explain_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (pyvips.Error, UnicodeDecodeError) as error:
-            # Names of metadata come from the file, and may not be valid text.
-            reason = (
-                shorten_error(error)
-                if isinstance(error, pyvips.Error)
-                else "its metadata is not valid text"
-            )
-            raise ImageError(
-                f"{self.name} is damaged or cut short and cannot be decoded ({reason}); "
-                "get a complete copy of it"
-            ) from error
+    def _extract_metadata(self, header: pyvips.Image | None = None, exif: bytes = b"") -> Extracted:
+        """Read the metadata from the file, or take what the decoder found."""
+        blocks: list[Any] = [
+            header.get(field) if header and header.get_typeof(field) else b""
+            for field in ("exif-data", "xmp-data")
+        ]
+        block, packet = exif or bytes(blocks[0]), bytes(blocks[1])
+        return extract_metadata(self._read_at, self.format, self.name, block, packet)
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        return read_at(self._source, offset, length)
+
+    def _load(self, access: str = "sequential", *, shrink: int = 1) -> pyvips.Image:
+        """Open the file, before it is turned and converted to sRGB."""
+        image = self._loader.open(access, shrink=shrink)
+        return image if self._channels is None else select_channels(image, self._channels)
 
     def _take_unread(self) -> pyvips.Image:
         """Return the image that was opened for the header, once; later a new one."""
+        self._loader.verify()
         image, self._unread = self._unread, None
-        return image if image is not None else self._load("sequential")
-
-    def _load(self, access: str, *, shrink: int = 1) -> pyvips.Image:
-        """Open the file with libvips, before it is turned and converted to sRGB."""
-        if self._bmp or not FORMATS[self.format].loader:
-            array, profile, metadata = self._decoded
-            image = from_array(array)
-            blobs: dict[str, Any] = metadata | ({"icc-profile-data": profile} if profile else {})
-            for key, value in blobs.items():
-                image.set_type(pyvips.GValue.blob_type, key, value)
-            return image
-        # For data damaged in the middle, libjpeg only warns.
-        options: dict[str, Any] = {
-            "fail_on": "warning" if self.format == "jpeg" else "error",
-            "access": access,
-        }
-        if shrink > 1:
-            options["shrink"] = shrink
-        if self.format == "tiff" and not self._first_page:
-            options["n"] = -1
-        loader = FORMATS[self.format].loader
-        if isinstance(self._source, bytes):
-            return getattr(pyvips.Image, f"{loader}_buffer")(self._source, **options)
-        os.lseek(self._source.fileno(), 0, os.SEEK_SET)
-        source = pyvips.Source.new_from_descriptor(self._source.fileno())
-        return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+        return image if image is not None else self._load()
 
     def _load_shrunk(self, factor: int) -> pyvips.Image:
         """Open the first page, a JPEG at ``1 / factor`` of its size."""
         if factor > 1 and self.format == "jpeg":
-            return self._load("sequential", shrink=factor)
+            return self._load(shrink=factor)
         image = self._take_unread()
         return (
             image if self.pages == 1 else image.crop(0, 0, image.width, image.height // self.pages)
         )
-
-    @cached_property
-    def _decoded(self) -> tuple[np.ndarray, bytes, dict[str, bytes]]:
-        """Pixels, profile and metadata of a format that libvips does not read."""
-        encoded = self._source if isinstance(self._source, bytes) else _read_at(self._source, 0, -1)
-        if self._bmp:
-            return codecs.decode_bmp(encoded, self.name, self._check_pixels), b"", {}
-        return codecs.decode(encoded, self.name, self.format, self._check_pixels)
 
     def _check_header(self, header: pyvips.Image) -> None:
         """Refuse pictures whose pixels could only be misread."""
@@ -300,15 +264,6 @@ class ImageFile:
     def _check_pixels(self, width: int, height: int) -> None:
         check_pixels(width, height, self.name, self._max_pixels)
 
-    def _read_tiff_tags(self) -> tuple[str, bytes]:
-        """Read the compression and the EXIF block of a TIFF, unknown to libvips."""
-        if self.format != "tiff":
-            return "deflate", b""
-        tags = tiff.read_tags(lambda offset, length: _read_at(self._source, offset, length))
-        (code,) = tags.get(tiff.COMPRESSION, (3, b"\1\0"))[1:]
-        number = int.from_bytes(code, "little") if isinstance(code, bytes) else 0
-        return _TIFF_COMPRESSIONS.get(number, "deflate"), tiff.make_exif_block(tags)
-
     def _orient(self) -> pyvips.Image:
         """Open all pages, each turned upright, in sRGB."""
         if self._orientation <= 1:
@@ -317,6 +272,7 @@ class ImageFile:
         if self.pixel_count < _COPIED_PIXELS:
             image = self._take_unread().copy_memory()
         else:
+            self._loader.verify()
             image = self._load("random")
         height = image.height // self.pages
         pages = [
@@ -355,12 +311,16 @@ class ImageFile:
         chosen: dict[str, Any] = {"embedded": True} if self._profile else {"input_profile": "cmyk"}
         return image.icc_transform("srgb", intent="relative", depth=depth, **chosen)
 
-    def _check_range(self, pixels: np.ndarray) -> np.ndarray:
+    def _check_pixels_of(self, array: np.ndarray) -> np.ndarray:
+        """Return the pixels of decoded samples, without alpha. Refuses floats outside
+        0..1."""
+        pixels = array[..., :3] if self.has_color else array[..., 0]
         if self.dtype == np.float32 and not (pixels.min() >= 0 and pixels.max() <= 1):
             raise ImageError(
                 f"{self.name} has floating-point values outside 0..1 or not finite; scale it, "
                 "or convert it to 16 bits"
             )
+        self.bilevel = self.bilevel and _is_bilevel(pixels)
         return pixels
 
 
@@ -371,9 +331,8 @@ def _turn(image: pyvips.Image, orientation: int) -> pyvips.Image:
     return set_field(image, pyvips.GValue.gint_type, "orientation", orientation).autorot()
 
 
-def _read_at(source: bytes | BinaryIO, offset: int, length: int) -> bytes:
-    if isinstance(source, bytes):
-        return source[offset : offset + length] if length >= 0 else source[offset:]
-    if source.seekable():
-        source.seek(min(offset, 1 << 62))
-    return source.read(length) or b""  # None from a pipe that holds nothing yet
+def _is_bilevel(pixels: np.ndarray) -> bool:
+    """Return whether every pixel is black or white."""
+    white = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+    # Most pictures have other pixels among these few.
+    return all(bool(((part == 0) | (part == white)).all()) for part in (pixels[::16, ::16], pixels))

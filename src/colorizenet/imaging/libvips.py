@@ -14,7 +14,15 @@ import pyvips
 from colorizenet.errors import quote
 from colorizenet.parallel import limit_opencv_threads
 
-__all__ = ["from_array", "get_number", "limit_threads", "set_field", "shorten_error"]
+__all__ = [
+    "from_array",
+    "get_number",
+    "is_out_of_memory",
+    "limit_threads",
+    "select_channels",
+    "set_field",
+    "shorten_error",
+]
 
 pyvips.block_untrusted_set(True)
 # libvips logs warnings from its own threads. If Python ran its garbage collector inside
@@ -44,6 +52,21 @@ def set_field(image: pyvips.Image, kind: int, field: str, value: Any) -> pyvips.
     copied = image.copy()
     copied.set_type(kind, field, value)
     return copied
+
+
+def select_channels(image: pyvips.Image, channels: tuple[int, ...]) -> pyvips.Image:
+    """Return an image of some of the channels, in their order; of all if one is
+    missing."""
+    if max(channels) >= image.bands:
+        return image
+    first, *others = (image.extract_band(channel) for channel in channels)
+    following: Any = others
+    return first.bandjoin(following) if others else first
+
+
+def is_out_of_memory(error: pyvips.Error) -> bool:
+    """Return whether libvips failed because it got no memory."""
+    return "out of memory" in f"{error.message} {error.detail}".lower()
 
 
 def shorten_error(error: pyvips.Error) -> str:

@@ -18,10 +18,11 @@ import pyvips
 
 from colorizenet.errors import ImageError
 from colorizenet.imaging import tiff
+from colorizenet.imaging.chunks import iterate_chunks
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.profiles import is_srgb
 
-__all__ = ["check_pixels", "choose_shrink", "decode_plain", "is_bmp"]
+__all__ = ["check_pixels", "choose_shrink", "decode_plain"]
 
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
@@ -51,9 +52,8 @@ def decode_plain(
     JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as small as its short side allows.
     """
     format = detect_format(encoded[:64])
-    scan = {"jpeg": _scan_jpeg, "png": _scan_png, "webp": _scan_webp}.get(format or "")
-    if scan is None and is_bmp(encoded):
-        scan = _scan_bmp
+    scans = {"jpeg": _scan_jpeg, "png": _scan_png, "webp": _scan_webp, "bmp": _scan_bmp}
+    scan = scans.get(format or "")
     if scan is None:
         return None
     try:
@@ -87,11 +87,6 @@ def check_pixels(width: int, height: int, name: str, max_pixels: int) -> None:
             f"{name} has {width} x {height} pixels and the limit is {max_pixels:,}; "
             "raise the limit if you trust the file, or reduce the picture"
         )
-
-
-def is_bmp(encoded: bytes) -> bool:
-    """Return whether a file is BMP, which is read for training but never written."""
-    return encoded[:2] == b"BM" and int.from_bytes(encoded[14:18], "little") in range(12, 125)
 
 
 def _means_srgb(header: _Header) -> bool:
@@ -144,18 +139,13 @@ def _scan_png(encoded: bytes) -> _Header | None:
     if depth > 8 or 0 in (height, width):
         return None
     profile = b""
-    at = 8
-    while True:
-        length, kind = int.from_bytes(encoded[at : at + 4], "big"), encoded[at + 4 : at + 8]
-        if kind in (b"IDAT", b""):
-            break
-        content = encoded[at + 8 : at + 8 + length]
+    for kind, start, length in iterate_chunks(lambda at, length: encoded[at : at + length]):
+        content = encoded[start : start + length] if kind in (b"eXIf", b"iCCP") else b""
         if kind == b"acTL" or (kind == b"eXIf" and _is_turned(content)):
             return None
         if kind == b"iCCP":
-            start = content.index(b"\0") + 2  # after the name and the compression method
-            profile = zlib.decompressobj().decompress(content[start:], _LONGEST_PROFILE)
-        at += 12 + length
+            first = content.index(b"\0") + 2  # after the name and the compression method
+            profile = zlib.decompressobj().decompress(content[first:], _LONGEST_PROFILE)
     return _Header(height, width, 1 if color_type in (0, 4) else 3, profile)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
-from colorizenet.imaging.libvips import shorten_error
+import colorizenet.imaging.libvips  # noqa: F401 (switches off unsafe loaders)
 
 __all__ = ["find_profile", "is_srgb", "read_srgb_profile"]
 
@@ -24,10 +24,8 @@ def find_profile(image: pyvips.Image, name: str) -> tuple[bytes | None, str]:
         channels = 4 if image.interpretation == "cmyk" else image.bands - image.hasalpha()
         if is_srgb(bytes(found), channels):
             return None, ""
-    except pyvips.Error as error:
-        return None, (
-            f"{name} has a damaged color profile ({shorten_error(error)}); sRGB was assumed"
-        )
+    except pyvips.Error:
+        return None, f"{name} has a damaged color profile; sRGB was assumed"
     if image.format in ("float", "double"):
         return None, (
             f"{name} has a color profile, which is not applied to floating point; sRGB was assumed"

@@ -2,8 +2,9 @@
 
 Formats are recognized by content, and only those of ``FORMATS`` are decoded. libvips
 decodes most of them, with every loader switched off that its authors consider unsafe
-for untrusted files; OpenCV decodes PNM, and Pillow's plugins of the extra ``formats``
-HEIC and JPEG XL.
+for untrusted files; OpenCV decodes PNM, BMP and JPEG 2000. With the extra ``formats``,
+Pillow's plugins decode HEIC and JPEG XL, and tifffile the TIFF files that libvips
+cannot read.
 
 Conventions:
     Pictures come out upright (the EXIF orientation is applied) and in sRGB (an embedded
@@ -47,7 +48,7 @@ def open_image(
     """Read the header of a file, or of the bytes of one. Raises ``ImageError``.
 
     ``name`` stands for the file in messages, by default its path. With ``first_page``
-    the other pages of a TIFF are ignored, and BMP is read as well.
+    the other pages of a TIFF are ignored.
     """
     if isinstance(source, bytes):
         return ImageFile(source, name or _BYTES_NAME, max_pixels, first_page=first_page)
@@ -89,10 +90,10 @@ def read_rgb8(
     ``ImageError``.
 
     The reader of training and evaluation: gray is expanded, alpha is ignored, 16 bits
-    are cut to 8, of several pages the first is read, and BMP is read as well. With
-    ``min_side`` a JPEG is decoded at 1/2, 1/4 or 1/8 of its size, as small as its short
-    side allows; it may still be much larger. As fast as OpenCV for small 8-bit JPEG,
-    PNG and WebP files in sRGB.
+    are cut to 8, and of several pages the first is read. With ``min_side`` a JPEG is
+    decoded at 1/2, 1/4 or 1/8 of its size, as small as its short side allows; it may
+    still be much larger. As fast as OpenCV for small 8-bit JPEG, PNG and WebP files in
+    sRGB.
     """
     if isinstance(source, bytes):
         encoded, name = source, name or _BYTES_NAME

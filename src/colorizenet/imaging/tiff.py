@@ -3,31 +3,38 @@
 libvips decodes and encodes the pixels of TIFF, but neither reports the compression of a
 file nor carries its EXIF. Tags are held as ``{number: (type, value)}``, where the value
 is bytes in little-endian order, or another such directory. Reading never fails: what is
-malformed is left out, because only libvips decides whether a file is readable.
+malformed is left out, because only libvips decides whether a file is readable. Reading
+is bounded: each directory is read once, and a ``Budget`` limits entries and bytes.
 
 References:
     TIFF 6.0 (Adobe, 1992); BigTIFF (libtiff); Exif 2.32 (CIPA DC-008).
 """
 
 import struct
-from collections.abc import Callable
-from typing import BinaryIO, cast
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 __all__ = [
     "ASCII",
+    "BYTE",
     "COMPRESSION",
     "EXIF",
     "LONG",
     "ORIENTATION",
     "PIXEL_HEIGHT",
     "PIXEL_WIDTH",
+    "RESOLUTION_TAGS",
+    "SHORT",
+    "Budget",
     "Directory",
     "ReadAt",
     "add_tags",
     "make_exif_block",
     "make_header",
+    "read_bytes",
     "read_exif_block",
     "read_tags",
 ]
@@ -37,16 +44,16 @@ Directory = dict[int, tuple[int, "bytes | Directory"]]
 ReadAt = Callable[[int, int], bytes]
 """Offset and length -> bytes, fewer at the end of the file."""
 
-ASCII, LONG = 2, 4
+BYTE, ASCII, SHORT, LONG = 1, 2, 3, 4
 """Types of values."""
 COMPRESSION, ORIENTATION = 259, 274
 EXIF, PIXEL_WIDTH, PIXEL_HEIGHT = 34665, 40962, 40963
+RESOLUTION_TAGS = (282, 283, 296)
+"""XResolution, YResolution and ResolutionUnit."""
 _WIDTH, _HEIGHT, _STRIPS, _ROWS, _LENGTHS = 256, 257, 273, 278, 279
 _GPS, _INTEROPERABILITY = 34853, 40965
-_POINTERS = (EXIF, _GPS, _INTEROPERABILITY)
-_DESCRIPTIVE = (269, 270, 271, 272, 285, 305, 306, 315, 316, 33432, EXIF, _GPS)
-"""The tags that describe a photo, not its storage: document, description, make, model,
-page, software, date, artist, computer, copyright, EXIF and GPS."""
+_SUBDIRECTORIES = {0: (EXIF, _GPS), EXIF: (_INTEROPERABILITY,)}
+"""The tags that point to a directory, by the tag of the directory that holds them."""
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8} | {
     13: 4,
     16: 8,
@@ -54,43 +61,82 @@ _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12
     18: 8,
 }
 """Bytes that are swapped together, by type; a rational (5 and 10) is two of them."""
-_LONGEST = 1 << 20
-"""Longer values, in bytes, are left out: no person wrote them."""
 
 
-def read_tags(read_at: ReadAt, *, longest: int = _LONGEST) -> Directory:
+@dataclass
+class Budget:
+    """How much may still be read: an EXIF block of a JPEG cannot hold more."""
+
+    entries: int = 1000
+    """Entries of all directories together."""
+    size: int = 1 << 16
+    """Bytes of all values together."""
+    left_out: int = 0
+    """Number of tags that did not fit."""
+    visited: set[int] = field(default_factory=set)
+    """Offsets of the directories that have been read."""
+
+
+class _Entry(NamedTuple):
+    tag: int
+    kind: int
+    count: int
+    value: bytes
+    """The last field of the entry: the value itself, or its offset."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the value."""
+        return self.count * _UNITS.get(self.kind, 1) * (2 if self.kind in (5, 10) else 1)
+
+
+def read_tags(
+    read_at: ReadAt, *, budget: Budget | None = None, skipped: Collection[int] = ()
+) -> Directory:
     """Read the tags of the first page of a TIFF file.
 
-    Tags that lie outside the file or have more than ``longest`` bytes are left out.
+    Tags that lie outside the file, exceed the budget or are ``skipped`` are left out.
     """
-    start = read_at(0, 16)
-    order = {b"II": "<", b"MM": ">"}.get(start[:2])
-    if order is None or len(start) < 8:
+    layout = _read_layout(read_at)
+    if layout is None:
         return {}
-    big = struct.unpack(order + "H", start[2:4])[0] == 43
-    if big and len(start) < 16:
-        return {}
-    (offset,) = struct.unpack(order + ("Q" if big else "I"), start[8:16] if big else start[4:8])
-    return _read_directory(read_at, offset, order, big, longest, depth=0)
+    order, big, offset = layout
+    return _read_directory(read_at, offset, order, big, budget or Budget(), set(skipped), 0)
 
 
-def read_exif_block(block: bytes) -> Directory:
+def read_bytes(read_at: ReadAt, tags: Collection[int], longest: int) -> dict[int, bytes]:
+    """Read values of the first page as they are in the file, without swapping bytes.
+
+    Values of more than ``longest`` bytes are returned empty.
+    """
+    layout = _read_layout(read_at)
+    if layout is None:
+        return {}
+    order, big, start = layout
+    found: dict[int, bytes] = {}
+    for entry in _iterate_entries(read_at, start, order, big, 4096):
+        if entry.tag in tags and entry.tag not in found and entry.kind in _UNITS:
+            short = entry.size <= longest
+            found[entry.tag] = _read_value(read_at, entry, order, big) if short else b""
+    return found
+
+
+def read_exif_block(block: bytes, *, budget: Budget | None = None) -> Directory:
     """Read the tags of an EXIF block, with or without its ``Exif\\0\\0``."""
     content = block.removeprefix(b"Exif\0\0")
-    return read_tags(lambda offset, length: content[offset : offset + length])
+    return read_tags(lambda offset, length: content[offset : offset + length], budget=budget)
 
 
 def make_exif_block(tags: Directory) -> bytes:
-    """Make an EXIF block of the descriptive tags; empty where there are none."""
-    chosen = {tag: value for tag, value in tags.items() if tag in _DESCRIPTIVE}
-    return b"Exif\0\0II*\0\x08\0\0\0" + _serialize(chosen, 8, big=False) if chosen else b""
+    """Make an EXIF block, without ``Exif\\0\\0``; empty where there are no tags."""
+    return b"II*\0\x08\0\0\0" + _serialize(tags, 8, big=False) if tags else b""
 
 
-def add_tags(file: BinaryIO, tags: Directory) -> None:
-    """Add the descriptive tags to the first page of a little-endian TIFF file.
+def add_tags(file: BinaryIO, tags: Directory, *, removed: Collection[int] = ()) -> None:
+    """Add tags to the first page of a little-endian TIFF file.
 
     A new directory is written at the end of the file, which must be open for reading
-    and writing.
+    and writing. Entries ``removed`` are taken out of every page.
     """
 
     def read_at(offset: int, length: int) -> bytes:
@@ -99,19 +145,31 @@ def add_tags(file: BinaryIO, tags: Directory) -> None:
 
     big = read_at(0, 4) == b"II+\0"
     pointer, width, form = (8, 8, "<Q") if big else (4, 4, "<I")
-    (start,) = struct.unpack(form, read_at(pointer, width))
     count_bytes, entry_bytes, count_form = (8, 20, "<Q") if big else (2, 12, "<H")
-    (count,) = struct.unpack(count_form, read_at(start, count_bytes))
-    first = start + count_bytes
-    following = read_at(first + count * entry_bytes, width)
+
+    def read_directory(start: int) -> tuple[dict[int, bytes], bytes]:
+        (count,) = struct.unpack(count_form, read_at(start, count_bytes))
+        first = start + count_bytes
+        table = read_at(first, count * entry_bytes)
+        following = read_at(first + count * entry_bytes, width)
+        entries = [table[at : at + entry_bytes] for at in range(0, len(table), entry_bytes)]
+        return {struct.unpack("<H", entry[:2])[0]: entry for entry in entries}, following
+
     # Values inside the directory move with it; values elsewhere stay where they are.
-    entries = [read_at(first + i * entry_bytes, entry_bytes) for i in range(count)]
-    existing = {struct.unpack("<H", entry[:2])[0]: entry for entry in entries}
-    added = {tag: value for tag, value in tags.items() if tag in _DESCRIPTIVE}
+    (start,) = struct.unpack(form, read_at(pointer, width))
+    existing, following = read_directory(start)
+    existing = {tag: entry for tag, entry in existing.items() if tag not in removed}
+    (page,) = struct.unpack(form, following)
+    while page and removed:
+        entries, behind = read_directory(page)
+        remaining = [entry for tag, entry in entries.items() if tag not in removed]
+        file.seek(page)
+        file.write(struct.pack(count_form, len(remaining)) + b"".join(remaining) + behind)
+        (page,) = struct.unpack(form, behind)
     end = file.seek(0, 2)
     end += end % 2
     file.write(bytes(end - file.tell()))
-    file.write(_serialize(added, end, big=big, existing=existing, following=following))
+    file.write(_serialize(tags, end, big=big, existing=existing, following=following))
     file.seek(pointer)
     file.write(struct.pack(form, end))
 
@@ -143,36 +201,79 @@ def make_header(pixel: Directory, shape: tuple[int, int], rows: int, *, big: boo
     return serialize(len(serialize(0)))  # the length does not depend on the offsets
 
 
-def _read_directory(
-    read_at: ReadAt, start: int, order: str, big: bool, longest: int, *, depth: int
-) -> Directory:
-    count_bytes, entry_bytes, field = (8, 20, 8) if big else (2, 12, 4)
+def _read_layout(read_at: ReadAt) -> tuple[str, bool, int] | None:
+    """Read the byte order, whether it is a BigTIFF, and the first offset."""
+    start = read_at(0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    if order is None or len(start) < 8:
+        return None
+    big = struct.unpack(order + "H", start[2:4])[0] == 43
+    if big and len(start) < 16:
+        return None
+    (offset,) = struct.unpack(order + ("Q" if big else "I"), start[8:16] if big else start[4:8])
+    return order, big, offset
+
+
+def _iterate_entries(
+    read_at: ReadAt, start: int, order: str, big: bool, most: int
+) -> Iterator[_Entry]:
+    """Yield the entries of a directory, at most ``most``."""
+    count_bytes, entry_bytes, width = (8, 20, 8) if big else (2, 12, 4)
     head = read_at(start, count_bytes)
-    if len(head) < count_bytes or depth > 2:
-        return {}
+    if len(head) < count_bytes:
+        return
     (count,) = struct.unpack(order + ("Q" if big else "H"), head)
-    table = read_at(start + count_bytes, min(count, 4096) * entry_bytes)
-    tags: Directory = {}
+    table = read_at(start + count_bytes, min(count, most) * entry_bytes)
+    form = order + ("HHQ" if big else "HHI")
     for at in range(0, len(table) - entry_bytes + 1, entry_bytes):
-        tag, kind = struct.unpack(order + "HH", table[at : at + 4])
-        (length,) = struct.unpack(order + ("Q" if big else "I"), table[at + 4 : at + 4 + field])
-        value = table[at + 4 + field : at + entry_bytes]
-        unit = _UNITS.get(kind)
-        if unit is None:
+        tag, kind, length = struct.unpack(form, table[at : at + 4 + width])
+        yield _Entry(tag, kind, length, table[at + 4 + width : at + entry_bytes])
+
+
+def _read_value(read_at: ReadAt, entry: _Entry, order: str, big: bool) -> bytes:
+    """Read a value as it is in the file; fewer bytes at the end of the file."""
+    if entry.size <= len(entry.value):
+        return entry.value[: entry.size]
+    (offset,) = struct.unpack(order + ("Q" if big else "I"), entry.value)
+    return read_at(offset, entry.size)
+
+
+def _read_directory(
+    read_at: ReadAt,
+    start: int,
+    order: str,
+    big: bool,
+    budget: Budget,
+    skipped: set[int],
+    parent: int,
+) -> Directory:
+    if start in budget.visited:
+        return {}
+    budget.visited.add(start)
+    tags: Directory = {}
+    for entry in _iterate_entries(read_at, start, order, big, 4096):
+        tag, kind = entry.tag, entry.kind
+        if kind not in _UNITS or tag in skipped or tag in tags:
             continue
-        size = length * unit * (2 if kind in (5, 10) else 1)
-        if tag in _POINTERS and kind in (4, 13, 16, 18) and length == 1:
-            (below,) = struct.unpack(order + {4: "I", 8: "Q"}[unit], value[:unit])
-            below_tags = _read_directory(read_at, below, order, big, longest, depth=depth + 1)
-            tags[tag] = (LONG, below_tags)
+        below = tag in _SUBDIRECTORIES.get(parent, ())
+        size = 0 if below else entry.size
+        if budget.entries < 1 or size > budget.size:
+            budget.left_out += 1
             continue
-        if size > longest:
+        budget.entries -= 1
+        budget.size -= size
+        if below:
+            if kind in (4, 13, 16, 18) and entry.count == 1:
+                unit = _UNITS[kind]
+                (offset,) = struct.unpack(order + {4: "I", 8: "Q"}[unit], entry.value[:unit])
+                inner = _read_directory(read_at, offset, order, big, budget, set(), tag)
+                if inner:
+                    tags[tag] = (LONG, inner)
             continue
-        if size > field:
-            (offset,) = struct.unpack(order + ("Q" if big else "I"), value)
-            value = read_at(offset, size)
-        if len(value) >= size:
-            swapped = np.frombuffer(value[:size], f"{order}u{unit}").astype(f"<u{unit}")
+        value = _read_value(read_at, entry, order, big)
+        if len(value) == size:
+            unit = _UNITS[kind]
+            swapped = np.frombuffer(value, f"{order}u{unit}").astype(f"<u{unit}")
             tags[tag] = (kind, swapped.tobytes())
     return tags
 
@@ -193,8 +294,8 @@ def _serialize(
     """
     existing = {tag: entry for tag, entry in (existing or {}).items() if tag not in tags}
     numbers = sorted([*tags, *existing])
-    count_bytes, entry_bytes, field = (8, 20, 8) if big else (2, 12, 4)
-    behind = start + count_bytes + entry_bytes * len(numbers) + field
+    count_bytes, entry_bytes, width = (8, 20, 8) if big else (2, 12, 4)
+    behind = start + count_bytes + entry_bytes * len(numbers) + width
     table, rest = bytearray(), bytearray()
     for tag in numbers:
         if tag in existing:
@@ -208,11 +309,11 @@ def _serialize(
             rest += _serialize(value, at, big=big)
         else:
             length, content = len(value) // (_UNITS[kind] * (2 if kind in (5, 10) else 1)), value
-            if len(value) > field:
+            if len(value) > width:
                 content = struct.pack("<Q" if big else "<I", at)
                 rest += value
         rest += bytes(len(rest) % 2)
         entry = struct.pack("<HHQ" if big else "<HHI", tag, kind, length)
-        table += entry + content.ljust(field, b"\0")
+        table += entry + content.ljust(width, b"\0")
     count = struct.pack("<Q" if big else "<H", len(numbers))
-    return count + bytes(table) + following.ljust(field, b"\0") + bytes(rest)
+    return count + bytes(table) + following.ljust(width, b"\0") + bytes(rest)

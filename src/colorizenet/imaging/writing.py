@@ -13,16 +13,17 @@ import pyvips
 
 from colorizenet.errors import ImageError, quote
 from colorizenet.files import write_atomically
-from colorizenet.imaging import codecs, tiff
+from colorizenet.imaging import codecs
+from colorizenet.imaging.embedding import Blocks, embed_blocks
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.imagefile import ImageFile
 from colorizenet.imaging.libvips import from_array, shorten_error
 from colorizenet.imaging.metadata import (
-    attach_metadata,
-    build_exif_tags,
+    build_blocks,
     make_blank,
     make_tiff_header,
+    prepare_image,
 )
 from colorizenet.imaging.profiles import read_srgb_profile
 from colorizenet.imaging.rows import open_rows
@@ -69,7 +70,7 @@ def choose_format(picture: ImageFile | Image, wanted: str | None = None) -> Form
     large = height * width > _PNG_PIXELS
     lossless = "tiff" if picture.pages > 1 or dtype.kind == "f" or large else "png"
     if not format.written:
-        return FormatChoice(lossless, f"{chosen} cannot hold it in color")
+        return FormatChoice(lossless, f"results are not written as {chosen}")
     if dtype.kind == "f" and chosen != "tiff":
         return FormatChoice("tiff", f"{chosen} holds no floating point")
     if picture.pages > 1 and chosen != "tiff":
@@ -105,19 +106,17 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
     if image.alpha is not None:
         pixels = np.concatenate([pixels, image.alpha[..., None]], axis=-1)
     try:
-        prepared = attach_metadata(from_array(pixels), image, note=image.note)
+        blocks = build_blocks(image, chosen, note=image.note)
         if not FORMATS[chosen].saver:
-            metadata = _collect_blobs(prepared)
+            metadata = _collect_blobs(blocks)
             return codecs.encode(pixels, chosen, quality or FORMATS[chosen].quality, metadata)
+        prepared = prepare_image(from_array(pixels), image, chosen, blocks)
         save = getattr(prepared, f"{FORMATS[chosen].saver}_buffer")
-        encoded = save(**choose_options(prepared, image.compression, chosen, quality))
+        encoded = save(**choose_options(prepared, image, chosen, quality))
     except pyvips.Error as error:
         raise _make_error(image.pixels.shape, chosen, shorten_error(error)) from error
-    tags = build_exif_tags(prepared) if chosen == "tiff" else {}  # libvips writes the others
-    if not tags:
-        return encoded
     file = io.BytesIO(encoded)
-    tiff.add_tags(file, tags)
+    embed_blocks(file, chosen, blocks)
     return file.getvalue()
 
 
@@ -143,27 +142,28 @@ def encode_strips(
     shape = height, width = picture.shape[0] * picture.pages, picture.shape[1]
     channels = 4 if picture.has_alpha else 3
 
-    def choose(image: pyvips.Image, compression: str) -> dict[str, Any]:
-        return choose_options(image, compression, format, quality) | (options or {})
+    blocks = build_blocks(picture, format, note=note)
+
+    def choose(image: pyvips.Image) -> dict[str, Any]:
+        return choose_options(image, picture, format, quality) | (options or {})
 
     try:
         if format == "tiff" and picture.compression == "none" and picture.pages == 1:
             # libvips would only copy the rows, several times.
             blank = make_blank(width, height, channels, picture.dtype)
-            prepared = attach_metadata(blank, picture, note=note)
-            file.write(make_tiff_header(prepared, rows, **choose(prepared, "none")))
+            prepared = prepare_image(blank, picture, format, blocks)
+            file.write(make_tiff_header(prepared, rows, **choose(prepared)))
             for strip in strips:
                 file.write(np.ascontiguousarray(strip).data)
         else:
             with open_rows(strips, shape, channels, picture.dtype) as image:
-                prepared = attach_metadata(image, picture, note=note)
+                prepared = prepare_image(image, picture, format, blocks)
                 target = pyvips.Target.new_to_descriptor(file.fileno())
                 save = getattr(prepared, f"{FORMATS[format].saver}_target")
-                save(target, **choose(prepared, picture.compression))
+                save(target, **choose(prepared))
     except pyvips.Error as error:
         raise _make_error(shape, format, shorten_error(error)) from error
-    if format == "tiff":
-        tiff.add_tags(file, build_exif_tags(prepared))
+    embed_blocks(file, format, blocks)
 
 
 def encode_training_jpeg(rgb: np.ndarray, *, quality: int) -> bytes:
@@ -208,15 +208,26 @@ def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | No
 
 
 def choose_options(
-    image: pyvips.Image, compression: str, format: str, quality: int | None
+    image: pyvips.Image, picture: Image | ImageFile, format: str, quality: int | None
 ) -> dict[str, Any]:
-    """Choose the options with which libvips writes a picture."""
+    """Choose the options with which libvips writes an image, made from a picture.
+
+    A JPEG from a JPEG gets at least the quality and the chroma resolution of the
+    source, unless ``quality`` is given.
+    """
     pixels = image.width * image.height
-    options: dict[str, Any] = {"profile": "srgb"} if image.bands >= 3 else {}
+    metadata, compression = picture.metadata, picture.compression
+    # The other metadata are embedded later, because libvips would change them.
+    keep = [kind for kind in ("exif", "xmp") if image.get_typeof(f"{kind}-data")]
+    options: dict[str, Any] = {"keep": "|".join(["icc", *keep])}
+    if image.bands >= 3:
+        options["profile"] = "srgb"
     if FORMATS[format].quality:
         options["Q"] = quality or FORMATS[format].quality
     if format == "jpeg":
-        options["subsample_mode"] = "on" if pixels >= _HALF_CHROMA_PIXELS else "off"
+        options["Q"] = quality or max(options["Q"], metadata.jpeg_quality)
+        half = pixels >= _HALF_CHROMA_PIXELS and not metadata.jpeg_full_chroma
+        options["subsample_mode"] = "on" if half else "off"
         # Optimized tables make a file 3 % smaller, and need as long as the rest of
         # writing a thumbnail.
         options["optimize_coding"] = _THUMBNAIL_PIXELS < pixels <= _WHOLE_PIXELS
@@ -243,13 +254,12 @@ def _describe(picture: ImageFile | Image) -> tuple[int, int, np.dtype, bool]:
     return height // picture.pages, width, picture.pixels.dtype, picture.alpha is not None
 
 
-def _collect_blobs(image: pyvips.Image) -> dict[str, bytes]:
+def _collect_blobs(blocks: Blocks) -> dict[str, bytes]:
     """Collect the metadata that HEIC and JPEG XL hold."""
-    xmp: Any = image.get("xmp-data") if image.get_typeof("xmp-data") else b""
     blobs = {
         "icc_profile": read_srgb_profile(),
-        "exif": tiff.make_exif_block(build_exif_tags(image)),
-        "xmp": bytes(xmp),
+        "exif": b"Exif\0\0" + blocks.exif if blocks.exif else b"",
+        "xmp": blocks.xmp,
     }
     return {name: blob for name, blob in blobs.items() if blob}
 

@@ -22,10 +22,12 @@ class Access:
     """What a client must send, as a bearer token or as the password of any user; None:
     nothing."""
     hosts: frozenset[str] | None = None
-    """Names by which clients may address this server; None allows any.
+    """Names by which clients may address this server, besides IP addresses; None allows
+    any.
 
     Protects a server without a token against DNS rebinding, where a foreign web page
-    makes its own host name resolve to this machine.
+    makes its own host name resolve to this machine. That needs a name, so an IP address
+    is always allowed.
     """
     origins: frozenset[str] = frozenset()
     """Origins of other sites whose pages may use the API (CORS)."""
@@ -34,11 +36,13 @@ class Access:
         """Raise ``RequestError`` where a request is not allowed. Header names are lower
         case."""
         host = headers.get("host", "")
-        if self.hosts is not None and _parse_host(f"//{host}") not in self.hosts:
+        name = _parse_host(f"//{host}")
+        if self.hosts is not None and name not in self.hosts and not _is_address(name):
             raise RequestError(
                 421,
                 f"{quote(host)} is not a name of this server; "
-                f"use {' or '.join(sorted(self.hosts))}",
+                f"use {' or '.join(sorted(self.hosts))}, or its IP address; "
+                "its operator can add names with --server-name",
             )
         origin = headers.get("origin")
         foreign = (
@@ -72,10 +76,20 @@ def is_loopback(host: str) -> bool:
 
 
 def _parse_host(address: str) -> str | None:
+    """The host name in an address, in lower case, without the dot of the root."""
     try:
-        return urlsplit(address).hostname
+        parts = urlsplit(address)
+        plain = parts.hostname if parts.username is None and not parts.path else None
     except ValueError:  # for example [
         return None
+    return plain and plain.removesuffix(".")
+
+
+def _is_address(name: str | None) -> bool:
+    try:
+        return bool(name and ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _parse_token(authorization: str) -> str:

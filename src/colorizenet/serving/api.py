@@ -19,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from colorizenet import __version__
 from colorizenet.errors import quote
 from colorizenet.serving.access import Access
-from colorizenet.serving.connections import read_photo, run_while_connected
+from colorizenet.serving.connections import PhotoResponse, read_photo, run_while_connected
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue
 from colorizenet.serving.schemas import (
@@ -148,8 +148,11 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
             photo = await run_while_connected(request, work)
         stages = {"receive": received, **photo.seconds}
         timing = ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in stages.items())
-        return Response(
-            photo.encoded, media_type=f"image/{photo.format}", headers={"Server-Timing": timing}
+        return PhotoResponse(
+            photo.encoded,
+            count=queue.count_result(len(photo.encoded)),
+            media_type=f"image/{photo.format}",
+            headers={"Server-Timing": timing},
         )
 
 
@@ -162,6 +165,7 @@ def _add_information_routes(api: FastAPI, queue: JobQueue, health: Callable[[], 
     async def models() -> list[ModelInfo]:
         return describe_models(queue)
 
+    @api.head("/healthz", include_in_schema=False)  # some load balancers send HEAD
     @api.get("/healthz", summary="Whether the server is ready", responses={503: {"model": Health}})
     async def healthz(response: Response) -> Health:
         state = health()

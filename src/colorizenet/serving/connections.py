@@ -6,6 +6,7 @@ import math
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -13,19 +14,37 @@ import uvicorn
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
-from starlette.types import ASGIApp
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import Limits
 
-__all__ = ["MAX_HEADER_BYTES", "Server", "listen", "read_photo", "run_while_connected"]
+__all__ = [
+    "MAX_HEADER_BYTES",
+    "PhotoResponse",
+    "Server",
+    "limit_body_time",
+    "listen",
+    "read_photo",
+    "run_while_connected",
+]
 
 MAX_HEADER_BYTES = 32_768
 """Size of the headers of one request."""
 _SHUTDOWN_GRACE = 0.3
 """Seconds for a request that is on its way when the server stops."""
+
+_PART_BYTES = 1 << 18
+"""Bytes of a result that are handed to the connection at once."""
+_PROGRESS_BYTES = 4096
+"""Bytes of a response that a client must read in each ``Limits.idle_timeout``."""
+_UNSENT_OPTION = {"linux": 25, "darwin": 0x201}.get(sys.platform)
+"""TCP_NOTSENT_LOWAT, which limits what the system holds that cannot be sent yet.
+
+Without it that is megabytes, and the progress of a slow client remains unseen."""
 
 T = TypeVar("T")
 
@@ -39,38 +58,54 @@ async def read_photo(request: Request, limits: Limits, count: Callable[[int], No
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise limits.file_too_large
     form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-    chunks = _read_chunks(request, limits, count)
+    chunks = _read_chunks(request, count)
     try:
-        async with asyncio.timeout(limits.timeout):
-            encoded = (
-                await _read_form(request, chunks)
-                if form
-                else b"".join([chunk async for chunk in chunks])
-            )
+        encoded = (
+            await _read_form(request, chunks)
+            if form
+            else b"".join([chunk async for chunk in chunks])
+        )
     except MultiPartException as error:
         raise RequestError(
             400,
             f"the form is malformed ({quote(error.message)}); "
             "send one file named `file`, and the settings in the URL",
         ) from error
-    except TimeoutError:
-        raise RequestError(
-            408, "the photo arrived too slowly or incompletely; send it again"
-        ) from None
     if not encoded:
         raise RequestError(400, "the request contains no photo; send the bytes of one as its body")
     return encoded
 
 
-async def _read_chunks(
-    request: Request, limits: Limits, count: Callable[[int], None]
-) -> AsyncGenerator[bytes]:
-    stream = request.stream()
-    while True:
-        async with asyncio.timeout(min(limits.idle_timeout, limits.timeout)):
-            chunk = await anext(stream, None)
-        if chunk is None:
-            return
+def limit_body_time(receive: Receive, limits: Limits) -> Receive:
+    """``receive`` of a request with limits on the time that its body may take.
+
+    Raises ``RequestError`` where the next part does not arrive within
+    ``limits.idle_timeout``, or the whole not within ``limits.timeout``.
+    """
+    complete = False
+    end: float | None = None
+
+    async def receive_in_time() -> Message:
+        nonlocal complete, end
+        if complete:  # what follows is the disconnection
+            return await receive()
+        now = asyncio.get_running_loop().time()
+        end = end or now + limits.timeout
+        try:
+            async with asyncio.timeout(min(limits.idle_timeout, end - now)):
+                message = await receive()
+        except TimeoutError:
+            raise RequestError(
+                408, "the photo arrived too slowly or incompletely; send it again"
+            ) from None
+        complete = not message.get("more_body", False)
+        return message
+
+    return receive_in_time
+
+
+async def _read_chunks(request: Request, count: Callable[[int], None]) -> AsyncGenerator[bytes]:
+    async for chunk in request.stream():
         count(len(chunk))
         yield chunk
 
@@ -113,21 +148,63 @@ async def run_while_connected(request: Request, work: Coroutine[Any, Any, T]) ->
         working.cancel()
 
 
-class _TimeoutProtocol(H11Protocol):
-    """HTTP/1.1 with time limits for headers, for the next request, and for reading a
-    response.
+class PhotoResponse(Response):
+    """A response that is sent in parts, each when the client has read most of those
+    before it.
 
-    uvicorn itself waits for these forever. A request that has begun has limits of its
-    own.
+    So ``count`` is left when the client has received the result, and not when the
+    server has copied it to the connection.
     """
 
-    def __init__(self, *arguments: Any, idle_timeout: float, **more: Any) -> None:
+    def __init__(self, content: bytes, *, count: AbstractContextManager[None], **more: Any) -> None:
+        super().__init__(content, **more)
+        self._count = count
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        start = {"type": "http.response.start", "status": self.status_code}
+        with self._count:
+            await send(start | {"headers": self.raw_headers})
+            for at in range(0, len(self.body), _PART_BYTES):
+                part = self.body[at : at + _PART_BYTES]
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+
+
+class _TimeoutProtocol(H11Protocol):
+    """HTTP/1.1 with time limits for headers, for the next request, and for reading a
+    response, and with a limit on connections.
+
+    uvicorn itself waits for these forever. The body of a request, and the work on it,
+    have limits of their own. A client that reads slowly is not disconnected as long as
+    it reads at least ``_PROGRESS_BYTES`` in each ``idle_timeout``.
+    """
+
+    def __init__(self, *arguments: Any, limits: Limits, **more: Any) -> None:
         super().__init__(*arguments, **more)
-        self._idle_timeout = idle_timeout
+        self._limits = limits
+        self._unsent = 0
+
+    @property
+    def idle(self) -> bool:
+        """Whether the connection waits for a request, and has sent all responses."""
+        waiting = self.cycle is None or self.cycle.response_complete
+        return waiting and not self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timer = self.loop.call_later(self._idle_timeout, self._abort)
+        if _UNSENT_OPTION is not None:
+            connected = transport.get_extra_info("socket")
+            connected.setsockopt(socket.IPPROTO_TCP, _UNSENT_OPTION, _PART_BYTES // 8)
+        self._restart_timer()
+        open_ones = [
+            each
+            for each in self.connections
+            if isinstance(each, _TimeoutProtocol) and not each.transport.is_closing()
+        ]
+        if len(open_ones) > self._limits.connections:
+            waiting = (each for each in open_ones if each is not self and each.idle)
+            oldest = min(waiting, key=lambda each: each._timer.when(), default=self)
+            oldest.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
@@ -137,15 +214,31 @@ class _TimeoutProtocol(H11Protocol):
         before = self.cycle
         super().data_received(data)
         if self.cycle is not before:  # a request has begun
-            self._timer.cancel()
+            self._restart_timer()
 
     def on_response_complete(self) -> None:
-        self._timer.cancel()
-        self._timer = self.loop.call_later(self._idle_timeout, self._abort)
+        self._restart_timer()
         super().on_response_complete()
 
-    def _abort(self) -> None:
-        self.transport.abort()
+    def _restart_timer(self, unsent: int = 0) -> None:
+        if hasattr(self, "_timer"):
+            self._timer.cancel()
+        self._unsent = unsent
+        self._timer = self.loop.call_later(self._limits.idle_timeout, self._check_progress)
+
+    def _check_progress(self) -> None:
+        """Disconnect a client that has read nothing, or sent nothing, for too long."""
+        unsent = self.transport.get_write_buffer_size()
+        working = self.cycle is not None and not self.cycle.response_complete
+        # While a response is being sent, what was read may have been replaced.
+        reading = unsent != self._unsent if working else unsent <= self._unsent - _PROGRESS_BYTES
+        first = self._unsent == 0
+        if (working and not unsent) or (unsent and (first or reading)):
+            self._restart_timer(unsent)
+        elif unsent or not self._unsent:
+            self.transport.abort()
+        else:  # the client has just read the last of a response
+            self._restart_timer()
 
     def shutdown(self) -> None:
         """Finish the current request. Without one, wait a moment for one that is on its
@@ -168,7 +261,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=cast(Any, partial(_TimeoutProtocol, idle_timeout=limits.idle_timeout)),
+                http=cast(Any, partial(_TimeoutProtocol, limits=limits)),
                 ws="none",
                 loop="asyncio",
                 lifespan="on",

@@ -1,6 +1,7 @@
 """The error that a client of the server gets as its response."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from colorizenet.errors import ColorizeNetError
 
@@ -28,3 +29,7 @@ class RequestError(ColorizeNetError):
         self.headers = dict(headers or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What pickle needs, because errors also come from other processes."""
+        return type(self), (self.status, self.detail), self.__dict__

@@ -12,19 +12,17 @@ import signal
 import uuid
 from collections.abc import Callable, Mapping
 
-import cv2
-import pyvips
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from colorizenet.colorizer import Colorizer
 from colorizenet.errors import quote
 from colorizenet.serving.access import Access
 from colorizenet.serving.api import INTERNAL_ERROR, create_api
-from colorizenet.serving.connections import MAX_HEADER_BYTES, Server, listen
+from colorizenet.serving.connections import MAX_HEADER_BYTES, Server, limit_body_time, listen
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue, Limits
 from colorizenet.serving.schemas import Health, problem_response
+from colorizenet.serving.worker import Loader
 
 __all__ = ["App", "create_server", "serve"]
 
@@ -107,6 +105,7 @@ class App:
         self._requests += 1
         try:
             self._check(scope)
+            receive = limit_body_time(receive, self.queue.limits)
             if path.startswith(_API_PATHS):
                 await self.api(scope, receive, respond)
             else:
@@ -152,7 +151,8 @@ class App:
 
     def _check(self, scope: Scope) -> None:
         """Raise ``RequestError`` where the headers of a request are reason enough."""
-        if self._requests > _MAX_REQUESTS:
+        # A load balancer would take a server without an answer for dead.
+        if self._requests > _MAX_REQUESTS and scope["path"] != "/healthz":
             raise self.queue.overloaded(
                 f"the server is answering {_MAX_REQUESTS} requests, which is its limit"
             )
@@ -198,7 +198,7 @@ def create_server(app: App) -> Server:
 
 
 def serve(
-    models: Mapping[str, Colorizer],
+    loaders: Mapping[str, Loader],
     *,
     limits: Limits,
     access: Access,
@@ -209,19 +209,17 @@ def serve(
 ) -> None:
     """Serve until SIGTERM or SIGINT; requests that have arrived by then are finished.
 
-    ``announce`` is called with the URL as soon as clients can connect.
+    ``loaders`` load the models that clients may choose from, by name. ``announce`` is
+    called with the URL as soon as clients can connect.
     """
-    listening = listen(host, port)
-    pyvips.cache_set_max(0)  # libvips would keep clients' photos in memory
-    cv2.setNumThreads(1)  # the queue runs one thread per photo
-    for name in ("uvicorn.error", "pyvips"):
-        # Their warnings are about malformed requests and files, which concern the
-        # sender only.
-        logging.getLogger(name).setLevel(logging.ERROR)
-    app = App(JobQueue(models, limits), access=access, with_page=with_page)
-    address = f"[{host}]" if ":" in host else host
-    announce(f"http://{address}:{listening.getsockname()[1]}")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again after an orderly shutdown; exit with status 0.
-        signal.signal(number, lambda *_: None)
-    create_server(app).run(sockets=[listening])
+    with listen(host, port) as listening:
+        # Its warnings are about malformed requests, which concern the sender only.
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        app = App(JobQueue(loaders, limits), access=access, with_page=with_page)
+        address = f"[{host}]" if ":" in host else host
+        announce(f"http://{address}:{listening.getsockname()[1]}")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            # uvicorn raises the signal again after an orderly shutdown; exit with
+            # status 0.
+            signal.signal(number, lambda *_: None)
+        create_server(app).run(sockets=[listening])

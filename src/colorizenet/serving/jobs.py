@@ -1,152 +1,153 @@
-"""A queue that colorizes the photos of many clients with a bounded number of threads.
+"""A queue that colorizes the photos of many clients with a bounded number of processes.
 
-Each photo is one job: one thread decodes, colorizes and encodes it. Large photos may
-use all threads but one, so that small photos never wait behind large ones only. This
-module knows nothing of HTTP but the status codes of ``RequestError``.
+Each photo is one job: one process reads its header, which decides how much work and
+memory it needs, and then one process decodes, colorizes and encodes it. Large photos
+may use all processes but one, so that small photos never wait behind large ones only.
+This module knows nothing of HTTP but the status codes of ``RequestError``.
 """
 
 import asyncio
 import math
-import os
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
-import cv2
-import numpy as np
-from anyio import CapacityLimiter
+from anyio import CapacityLimiter, WouldBlock
 
-from colorizenet.colorizer import Colorizer
-from colorizenet.errors import ConfigError, ImageError
-from colorizenet.imaging.formats import FORMATS, detect_format
-from colorizenet.imaging.image import Image
-from colorizenet.imaging.reading import ImageFile, open_image
-from colorizenet.imaging.writing import choose_format, encode_image
-from colorizenet.options import Options, Output
+from colorizenet.modelfile import ModelCard
 from colorizenet.serving.errors import RequestError
-from colorizenet.serving.metrics import STAGES, ServerMetrics
+from colorizenet.serving.limits import PHOTO_BYTES, Limits, estimate_memory
+from colorizenet.serving.memory import MemoryBudget
+from colorizenet.serving.metrics import ServerMetrics
+from colorizenet.serving.processes import ProcessPool, WorkerProcess
+from colorizenet.serving.worker import (
+    ColorizedPhoto,
+    ColorizeMessage,
+    ColorizeRequest,
+    Loader,
+    OpenMessage,
+    PhotoHeader,
+    readable_formats,
+)
 
-__all__ = ["ColorizeRequest", "ColorizedPhoto", "JobQueue", "Limits", "readable_formats"]
+__all__ = [
+    "ColorizeRequest",
+    "ColorizedPhoto",
+    "JobQueue",
+    "Limits",
+    "ModelDescription",
+    "readable_formats",
+]
 
 _BUFFER_FACTOR = 4
-"""Photos in memory may have this many times ``Limits.max_bytes`` together."""
+"""Photos and results in memory may have this many times ``Limits.max_bytes``
+together."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a client may demand of the server."""
+_USUAL_COUNT = 3
+"""Photos of a model that must have been finished before one can take too long."""
+_USUAL_FACTOR = 30
+"""A photo takes too long after so many times what its size usually takes, ..."""
+_LEAST_SECONDS = 3.0
+"""... and after so many seconds."""
+_NETWORK_WEIGHT = 8
+"""A pixel of the network input takes about as long as so many of the photo."""
 
-    max_bytes: int = 100_000_000
-    """Size of the largest file that is accepted."""
-    max_pixels: int = 100_000_000
-    """Number of pixels of the largest photo that is decoded, according to its
-    header."""
-    concurrency: int = field(default_factory=lambda: (os.cpu_count() or 1) + 1)
-    """Photos colorized at once, each by one thread; at least 2."""
-    queue: int = 32
-    """Photos that may wait for a thread. Small and large photos are counted
-    separately."""
-    timeout: float = 120.0
-    """Seconds that a photo may take to arrive, and then again to be colorized."""
-    idle_timeout: float = 15.0
-    """Seconds for the headers of a request, and between two parts of its body."""
-    large_pixels: int = 8_000_000
-    """A photo with more pixels than this is large, and leaves one thread to small
-    ones."""
-    page_seconds: float = 3600.0
-    """Seconds for which the page keeps uploads and results on the disk."""
-    page_files: int = 20
-    """Disk space for the page's uploads and results, in multiples of ``max_bytes``."""
-
-    def __post_init__(self) -> None:
-        if self.concurrency < 2:
-            raise ConfigError(
-                f"concurrency is {self.concurrency}; give at least 2, "
-                "one thread for large photos and one for small ones"
-            )
-
-    @property
-    def file_too_large(self) -> RequestError:
-        """The error for a file of more than ``max_bytes``."""
-        return RequestError(
-            413,
-            f"the file is larger than the limit of {self.max_bytes:,} bytes; use a smaller file",
-        )
+_ENCODING_WEIGHTS = {"avif": 40, "webp": 5}
+"""A pixel in these formats takes about as long as so many of JPEG."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ColorizeRequest:
-    """How one photo is to be colorized and written, and by which model."""
+class ModelDescription(NamedTuple):
+    """What clients learn about a model."""
 
-    options: Options = Options()
-    output: Output = Output()
-    model: str | None = None
-    """A key of ``JobQueue.models``; None is the default model."""
+    card: ModelCard
+    sha256: str
+    """SHA-256 of the model file."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class ColorizedPhoto:
-    """A finished photo and how long its stages took."""
+class Demand(NamedTuple):
+    """What a photo needs."""
 
-    encoded: bytes
-    """The bytes of the result's file."""
-    format: str
-    """Format of the result, a key of ``FORMATS``."""
-    width: int
-    height: int
-    bits: int
-    """Bits per channel: 8, 16 or 32."""
-    seconds: Mapping[str, float]
-    """Duration of the stages queue, decode, color and encode."""
-    preview_before: bytes = b""
-    """A small JPEG or WebP of the original; empty unless previews were requested."""
-    preview_after: bytes = b""
-    """A small JPEG or WebP of the result; empty unless previews were requested."""
+    large: bool
+    """Whether it must leave one process to small photos."""
+    memory: int
+    """Bytes beyond ``PHOTO_BYTES``."""
+    cost: float
+    """Work, in pixels: of the photo, and those of the network input with a weight."""
+
+
+class UsualDuration:
+    """How long photos take with one model, to recognize one that takes far too long.
+
+    A small file can be made to take minutes, and would keep others from being
+    colorized until the time limit of the server, which large photos need.
+    """
+
+    def __init__(self) -> None:
+        self._rate, self._count = 0.0, 0
+
+    def add(self, cost: float, seconds: float) -> None:
+        """Take a photo into account."""
+        self._count += 1
+        weight = max(0.05, 1 / self._count)
+        self._rate += weight * (seconds / cost - self._rate)
+
+    def limit(self, cost: float) -> float:
+        """Seconds after which a photo is not a usual one; infinite at first."""
+        if self._count < _USUAL_COUNT:
+            return math.inf
+        return max(_LEAST_SECONDS, _USUAL_FACTOR * self._rate * cost)
 
 
 class JobQueue:
-    """The models of a server, the threads that run them, and the queue for the
-    threads."""
+    """The models of a server, the processes that run them, and the queue for the
+    processes."""
 
-    models: Mapping[str, Colorizer]
+    models: Mapping[str, ModelDescription]
     """The models a client may choose from, by name."""
     limits: Limits
     default_model: str
     """The first name of ``models``."""
     metrics: ServerMetrics
 
-    def __init__(self, models: Mapping[str, Colorizer], limits: Limits) -> None:
-        self.models, self.limits = models, limits
-        self.default_model = next(iter(models))
-        self._threads = ThreadPoolExecutor(limits.concurrency, "colorize")
+    def __init__(self, loaders: Mapping[str, Loader], limits: Limits) -> None:
+        self.limits = limits
+        self.default_model = next(iter(loaders))
+        self.models = {}
+        for name, load in loaders.items():
+            loaded = load()  # raises errors that only this process can report
+            self.models[name] = ModelDescription(loaded.card, loaded.sha256)
+        self._pool = ProcessPool(loaders, limits.processes)
         self._running = CapacityLimiter(limits.concurrency)
         self._small = CapacityLimiter(limits.concurrency)
         self._large = CapacityLimiter(limits.concurrency - 1)
+        self._memory = MemoryBudget(limits.shared_memory)
         self._buffered_bytes = 0
+        self._durations = {name: UsualDuration() for name in loaders}
         self._mean_seconds = 0.5  # of a photo, updated with each one
         self.metrics = ServerMetrics(
             {
-                "queue_length": ("Photos waiting for a thread", lambda: self.waiting),
+                "queue_length": ("Photos waiting for a process", lambda: self.waiting),
                 "in_progress": (
                     "Photos being colorized",
                     lambda: self._running.borrowed_tokens,
                 ),
                 "buffered_bytes": (
-                    "Bytes of photos received and not yet answered",
+                    "Bytes of photos and results in memory",
                     lambda: self._buffered_bytes,
                 ),
-            }
+            },
+            process_ids=lambda: self._pool.process_ids,
         )
 
     @property
     def waiting(self) -> int:
-        """Number of photos that wait for a thread."""
+        """Number of photos that wait for a process or for memory."""
         limiters = (self._small, self._large, self._running)
-        return sum(limiter.statistics().tasks_waiting for limiter in limiters)
+        waiting = sum(limiter.statistics().tasks_waiting for limiter in limiters)
+        return waiting + self._memory.waiting
 
     @contextmanager
     def count_bytes(self) -> Iterator[Callable[[int], None]]:
@@ -171,6 +172,19 @@ class JobQueue:
         finally:
             self._buffered_bytes -= received
 
+    @contextmanager
+    def count_result(self, number: int) -> Iterator[None]:
+        """Count the bytes of a result until the client has received them.
+
+        They count together with those of the photos that arrive, so clients that do not
+        read their results cannot fill the memory.
+        """
+        self._buffered_bytes += number
+        try:
+            yield
+        finally:
+            self._buffered_bytes -= number
+
     async def colorize(
         self, encoded: bytes, request: ColorizeRequest, *, preview: int | None = None
     ) -> ColorizedPhoto:
@@ -178,7 +192,7 @@ class JobQueue:
         possible.
 
         ``preview``: also make small copies of the original and the result, with sides
-        of at most this many pixels. A cancelled call stops before the next stage.
+        of at most this many pixels. A cancelled call stops within about a second.
         """
         outcome = "failed"
         try:
@@ -187,7 +201,8 @@ class JobQueue:
             outcome = "colorized"
             return photo
         except RequestError as error:
-            outcome = "overloaded" if error.status == 503 else "rejected"
+            if error.status != 500:
+                outcome = "overloaded" if error.status == 503 else "rejected"
             raise
         except TimeoutError:
             outcome = "timeout"
@@ -205,121 +220,158 @@ class JobQueue:
     ) -> ColorizedPhoto:
         if not encoded:
             raise RequestError(400, "this file is empty; choose another photo")
-        file = await asyncio.to_thread(self._read_header, encoded)
-        kind = self._large if file.pixel_count > self.limits.large_pixels else self._small
-        started = time.perf_counter()
+        started = time.monotonic()
         job = object()
-        await self._acquire_thread(job, kind)
-        queued = time.perf_counter() - started
-        cancelled = threading.Event()
-        loop = asyncio.get_running_loop()
-        future = self._threads.submit(self._run, file, request, preview, cancelled)
-        # A thread cannot be stopped: it may run long after its job was cancelled.
-        future.add_done_callback(
-            lambda _: loop.call_soon_threadsafe(self._release_thread, job, kind)
-        )
-        try:
-            photo = await asyncio.wrap_future(future)
-        except asyncio.CancelledError:
-            cancelled.set()
-            raise
-        self._mean_seconds += 0.1 * (sum(photo.seconds.values()) - self._mean_seconds)
-        self.metrics.pixels.inc(file.pixel_count)
-        seconds = {"queue": queued, **photo.seconds}
-        for stage, duration in seconds.items():
+        photo = None
+        async with self._pool.take() as process:
+            header = await self._read_header(process, encoded)
+            demand = self._judge(header, request)
+            if self._acquire_at_once(job, demand):
+                # The process that has read the header goes on with the photo.
+                try:
+                    photo = await self._work(process, request, preview, demand, started)
+                finally:
+                    self._release(job, demand)
+        if photo is None:
+            await self._acquire(job, demand)
+            try:
+                async with self._pool.take() as process:
+                    await self._read_header(process, encoded)
+                    photo = await self._work(process, request, preview, demand, started)
+            finally:
+                self._release(job, demand)
+        self.metrics.pixels.inc(header.pixel_count)
+        for stage, duration in photo.seconds.items():
             self.metrics.record_stage(stage, duration)
-        return replace(photo, seconds=seconds)
+        return photo
 
-    async def _acquire_thread(self, job: object, kind: CapacityLimiter) -> None:
-        """Wait until one more photo of its kind may run, then until a thread is
-        free."""
+    async def _read_header(self, process: WorkerProcess, encoded: bytes) -> PhotoHeader:
+        limit = self.limits.header_timeout
+        try:
+            return await self._pool.ask(process, OpenMessage(encoded, self._allow(0)), limit)
+        except TimeoutError:
+            raise RequestError(
+                422,
+                f"the header of the photo takes more than {limit:g} s to be read; "
+                "write it again with another program",
+            ) from None
+
+    async def _work(
+        self,
+        process: WorkerProcess,
+        request: ColorizeRequest,
+        preview: int | None,
+        demand: Demand,
+        started: float,
+    ) -> ColorizedPhoto:
+        """Colorize the photo that a process has opened. ``started``: when it
+        arrived."""
+        queued = time.monotonic() - started
+        message = ColorizeMessage(request, self.default_model, preview, self._allow(demand.memory))
+        left = max(0.0, self.limits.timeout - queued)
+        model = request.model or self.default_model
+        usual = self._durations[model].limit(demand.cost)
+        try:
+            photo: ColorizedPhoto = await self._pool.ask(process, message, min(left, usual))
+        except TimeoutError:
+            if usual >= left:
+                raise
+            raise self.overloaded(
+                f"the photo was not finished within {usual:.1f} s, many times what photos of its "
+                "size take"
+            ) from None
+        seconds = sum(photo.seconds.values())
+        self._durations[model].add(demand.cost, seconds)
+        self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
+        return replace(photo, seconds={"queue": queued, **photo.seconds})
+
+    def _allow(self, more: int) -> int | None:
+        """Bytes that a process may take for a photo."""
+        return None if self._memory.total is None else PHOTO_BYTES + more
+
+    def _judge(self, header: PhotoHeader, request: ColorizeRequest) -> Demand:
+        """What a photo needs, by its header. Raises ``RequestError`` if that is too
+        much."""
+        limits, (height, width) = self.limits, header.shape
+        if header.pages > limits.max_pages:
+            raise RequestError(
+                413,
+                f"the photo has {header.pages} pages and the limit is {limits.max_pages}; "
+                "send its pages one by one",
+            )
+        if header.pixel_count > limits.max_pixels:
+            pages = f"{header.pages} pages of " if header.pages > 1 else ""
+            raise RequestError(
+                413,
+                f"the photo has {pages}{width} x {height} pixels and the limit is "
+                f"{limits.max_pixels:,}; use a smaller photo",
+            )
+        card = self.models[request.model or self.default_model].card
+        options = request.options
+        network = header.network_pixels(options.size or card.size, card.size_multiple)
+        memory = estimate_memory(header, network, tta=options.tta)
+        more = max(0, memory - PHOTO_BYTES)
+        if self._memory.total is not None and more > self._memory.total:
+            raise RequestError(
+                413,
+                f"the photo needs up to {memory / 1e9:.1f} GB of memory with these settings and "
+                f"the limit is {(self._memory.total + PHOTO_BYTES) / 1e9:.1f} GB; "
+                "use a smaller photo or size",
+            )
+        runs = header.pages * network * (6 if options.tta else 1)
+        large = (
+            more > 0
+            or header.pixel_count > limits.large_pixels
+            or runs > limits.large_network_pixels
+        )
+        format = request.output.format or header.format
+        per_pixel = header.item_bytes * _ENCODING_WEIGHTS.get(format, 1)
+        return Demand(large, more, per_pixel * header.pixel_count + _NETWORK_WEIGHT * runs)
+
+    def _acquire_at_once(self, job: object, demand: Demand) -> bool:
+        """Reserve what a photo needs if that is free; otherwise reserve nothing."""
+        kind = self._large if demand.large else self._small
+        try:
+            kind.acquire_on_behalf_of_nowait(job)
+        except WouldBlock:
+            return False
+        try:
+            self._running.acquire_on_behalf_of_nowait(job)
+        except WouldBlock:
+            kind.release_on_behalf_of(job)
+            return False
+        if not self._memory.take_at_once(demand.memory):
+            self._running.release_on_behalf_of(job)
+            kind.release_on_behalf_of(job)
+            return False
+        return True
+
+    async def _acquire(self, job: object, demand: Demand) -> None:
+        """Wait until one more photo of its kind may run, then for memory, then until a
+        process is free."""
+        kind = self._large if demand.large else self._small
         waiting = kind.statistics().tasks_waiting
-        full = self._running.available_tokens == 0 or kind.available_tokens == 0
-        if full and waiting >= self.limits.queue:
+        if waiting >= self.limits.queue:
             raise self.overloaded(
                 f"the queue is full: {waiting} photos are waiting and the limit is "
                 f"{self.limits.queue}"
             )
         await kind.acquire_on_behalf_of(job)
         try:
-            await self._running.acquire_on_behalf_of(job)
+            await self._memory.take(demand.memory)
+            try:
+                await self._running.acquire_on_behalf_of(job)
+            except asyncio.CancelledError:
+                self._memory.give_back(demand.memory)
+                raise
         except asyncio.CancelledError:
             kind.release_on_behalf_of(job)
             raise
 
-    def _release_thread(self, job: object, kind: CapacityLimiter) -> None:
+    def _release(self, job: object, demand: Demand) -> None:
         self._running.release_on_behalf_of(job)
-        kind.release_on_behalf_of(job)
-
-    def _read_header(self, encoded: bytes) -> ImageFile:
-        """Open a file, and reject by its header alone what is not to be decoded."""
-        found = detect_format(encoded)
-        if found not in readable_formats():
-            names = [name.upper() for name in readable_formats()]
-            raise RequestError(
-                415,
-                f"the file is not a photo in a supported format; expected "
-                f"{', '.join(names[:-1])} or {names[-1]}; convert it first",
-            )
-        try:
-            file = open_image(encoded, max_pixels=sys.maxsize)
-        except ImageError as error:
-            raise RequestError(422, str(error)) from error
-        if file.pixel_count > self.limits.max_pixels:
-            height, width = file.shape
-            pages = f"{file.pages} pages of " if file.pages > 1 else ""
-            raise RequestError(
-                413,
-                f"the photo has {pages}{width} x {height} pixels and the limit is "
-                f"{self.limits.max_pixels:,}; use a smaller photo",
-            )
-        return file
-
-    def _run(
-        self,
-        file: ImageFile,
-        request: ColorizeRequest,
-        preview: int | None,
-        cancelled: threading.Event,
-    ) -> ColorizedPhoto:
-        """Decode, colorize and encode one photo, in one of the threads."""
-        times = [time.perf_counter()]
-
-        def end_stage() -> None:
-            times.append(time.perf_counter())
-            if cancelled.is_set():
-                raise RequestError(503, "the client has disconnected")
-
-        output = request.output
-        try:
-            image = file.read()
-            end_stage()
-            colorizer = self.models[request.model or self.default_model]
-            colorized = colorizer(image, request.options)
-            if not output.provenance:
-                colorized = replace(colorized, note="")
-            end_stage()
-            format = output.format or choose_format(colorized).format
-            encoded = encode_image(colorized, format, quality=output.quality)
-            before, after = (
-                _encode_preview(each, preview) if preview else b"" for each in (image, colorized)
-            )
-            end_stage()
-        except (ImageError, ConfigError) as error:
-            raise RequestError(422, str(error)) from error
-        except MemoryError as error:
-            raise self.overloaded("the photo needs more memory than is free") from error
-        height, width = image.pixels.shape[:2]
-        return ColorizedPhoto(
-            encoded=encoded,
-            format=format,
-            width=width,
-            height=height,
-            bits=8 * image.pixels.dtype.itemsize,
-            seconds=dict(zip(STAGES[2:], np.diff(times).tolist(), strict=True)),
-            preview_before=before,
-            preview_after=after,
-        )
+        self._memory.give_back(demand.memory)
+        (self._large if demand.large else self._small).release_on_behalf_of(job)
 
     def overloaded(self, reason: str) -> RequestError:
         """The error for a request that may succeed later, with the time after which to
@@ -329,27 +381,5 @@ class JobQueue:
         return RequestError(503, f"{reason}; try again in {wait} s", retry_after=wait)
 
     def close(self) -> None:
-        """Wait until the threads have finished what they began."""
-        self._threads.shutdown()
-
-
-def readable_formats() -> list[str]:
-    """The formats that the server reads: those whose size libvips reads from the
-    header."""
-    return [name for name, kind in FORMATS.items() if kind.loader]
-
-
-def _encode_preview(image: Image, side: int) -> bytes:
-    """A small copy that any browser shows: JPEG, or WebP where there is
-    transparency."""
-    height, width = image.pixels.shape[:2]
-    scale = min(1.0, side / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-
-    def shrink(plane: np.ndarray) -> np.ndarray:
-        largest = {"uint8": 255, "uint16": 65535}.get(plane.dtype.name, 1)
-        bytes_ = plane if largest == 255 else (plane * (255 / largest)).astype(np.uint8)
-        return cv2.resize(bytes_, size, interpolation=cv2.INTER_AREA)
-
-    small = Image(shrink(image.pixels), None if image.alpha is None else shrink(image.alpha))
-    return encode_image(small, "jpeg" if small.alpha is None else "webp", quality=88)
+        """End all processes."""
+        self._pool.close()

@@ -1,6 +1,8 @@
 """What the server counts and measures, for Prometheus."""
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -23,8 +25,14 @@ class ServerMetrics:
     pixels: Counter
     """Pixels of colorized photos."""
 
-    def __init__(self, gauges: Mapping[str, tuple[str, Callable[[], float]]]) -> None:
-        """``gauges``: a description and a function that reads the value, by name."""
+    def __init__(
+        self,
+        gauges: Mapping[str, tuple[str, Callable[[], float]]],
+        *,
+        process_ids: Callable[[], Sequence[int]],
+    ) -> None:
+        """``gauges``: a description and a function that reads the value, by name.
+        ``process_ids``: reads the ids of the processes that colorize."""
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
 
@@ -49,6 +57,11 @@ class ServerMetrics:
             self._stages.labels(stage)
         for key, (description, read) in gauges.items():
             Gauge(name(key), description, registry=self._registry).set_function(read)
+        Gauge(
+            name("workers_resident_memory_bytes"),
+            "Resident memory of the processes that colorize, all together",
+            registry=self._registry,
+        ).set_function(lambda: sum(map(_read_resident_bytes, process_ids())))
 
     def record_stage(self, stage: str, seconds: float) -> None:
         """Add the duration of one stage of a request to the histogram."""
@@ -57,3 +70,12 @@ class ServerMetrics:
     def render(self) -> bytes:
         """All values in Prometheus' text format 0.0.4."""
         return prometheus_client.generate_latest(self._registry)
+
+
+def _read_resident_bytes(process_id: int) -> int:
+    """Resident memory of a process, or 0 where the system does not say."""
+    try:
+        pages = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -98,10 +98,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         401: "The server requires a token.",
         403: "The web page that sent the request is not allowed to.",
         408: "The body arrived too slowly.",
-        413: "Too many bytes, or too many pixels.",
+        413: "Too many bytes, pixels or pages, or too much memory needed.",
         415: "Not a photo in a supported format.",
         421: "The host name is not one of this server.",
         422: "A setting is wrong, or the photo is damaged or cannot be written as requested.",
+        500: "The server failed, or the process that worked on the photo crashed.",
         503: "The server is overloaded: retry after `Retry-After` seconds.",
     }.items()
 }

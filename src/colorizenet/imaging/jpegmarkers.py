@@ -1,0 +1,145 @@
+"""The segments of a JPEG, and the repair of faults that every viewer overlooks.
+
+libjpeg warns of harmless oddities as it warns of damaged pixels. Pixels must not be
+damaged, so warnings are errors, and the harmless ones are removed here before decoding.
+
+References:
+    ITU T.81 (JPEG); JFIF 1.02; CIPA DC-007 (Multi-Picture Format).
+"""
+
+import re
+import struct
+from collections.abc import Callable, Iterator
+
+__all__ = ["count_pictures", "has_end", "repair_jpeg", "split_end"]
+
+ReadAt = Callable[[int, int], bytes]
+"""Offset and length -> bytes; a negative length reads to the end of the file."""
+
+_SCAN = 0xDA
+_SEQUENTIAL = (0xC0, 0xC1)
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a length."""
+_LONGEST_GAP = 1 << 16
+_WHOLE_SCAN = b"\0\x3f\0"
+"""The parameters of every scan of a sequential JPEG."""
+
+
+def count_pictures(read_at: ReadAt) -> int:
+    """Count the pictures of a file by its Multi-Picture index; 1 where it has none."""
+    for marker, at, length, _ in _walk(read_at):
+        content = read_at(at + 4, min(length - 2, 4096)) if marker == 0xE2 else b""
+        if content.startswith(b"MPF\0"):
+            return _read_picture_count(content[4:])
+    return 1
+
+
+def repair_jpeg(read_at: ReadAt) -> bytes | None:
+    """Return the file with harmless faults of its header removed; None if it has none.
+
+    Such faults are bytes between segments, the numbers of a scan that only progressive
+    JPEGs have, versions of JFIF other than 1, and unknown numbers for the color
+    transform of Adobe.
+    """
+    faults: list[tuple[int, int, bytes]] = []
+    frame, channels, scan = 0, 0, 0
+    for marker, at, length, gap in _walk(read_at):
+        if gap:
+            faults.append((at - gap, at, b""))
+        start = at + 4
+        if marker in _FRAMES:
+            frame, channels = marker, read_at(start + 5, 1)[0] if length > 7 else 0
+        elif marker == 0xE0 and read_at(start, 5) == b"JFIF\0":
+            if read_at(start + 5, 1) != b"\1":
+                faults.append((start + 5, start + 7, b"\1\2"))
+        elif marker == 0xEE and length >= 14 and read_at(start, 5) == b"Adobe":
+            if read_at(start + 11, 1) > b"\2":
+                faults.append((start + 11, start + 12, b"\2" if channels == 4 else b"\1"))
+        elif marker == _SCAN:
+            scan = at
+            end = at + 2 + length
+            if frame in _SEQUENTIAL and length > 6 and read_at(end - 3, 3) != _WHOLE_SCAN:
+                faults.append((end - 3, end, _WHOLE_SCAN))
+    if not faults or not scan:
+        return None
+    encoded = read_at(0, -1)
+    parts, done = [], 0
+    for start, end, replacement in faults:
+        parts += [encoded[done:start], replacement]
+        done = end
+    repaired = b"".join([*parts, encoded[done:]])
+    return _repair_scans(repaired) if frame in _SEQUENTIAL else repaired
+
+
+def split_end(encoded: bytes) -> bytes | None:
+    """Return a file without the zeros before its end marker; None if it has none."""
+    end = encoded.rfind(b"\xff\xd9")
+    pixels = encoded[:end].rstrip(b"\0")
+    if end < 0 or end - len(pixels) < 2:
+        return None
+    # The first zero belongs to a byte FF of the pixels.
+    return pixels + (b"\0" if pixels.endswith(b"\xff") else b"") + encoded[end:]
+
+
+def has_end(encoded: bytes) -> bool:
+    """Return whether a file has an end marker."""
+    return encoded.rfind(b"\xff\xd9") >= 0
+
+
+def _walk(read_at: ReadAt) -> Iterator[tuple[int, int, int, int]]:
+    """Yield the segments up to the first scan: marker, offset, length, bytes before
+    it."""
+    at = 2
+    while True:
+        head = read_at(at, 4)
+        if len(head) < 4:
+            return
+        gap = 0
+        if head[0] != 0xFF:
+            junk = read_at(at, _LONGEST_GAP)
+            found = re.search(rb"\xff[\xc0-\xcf\xda-\xdf\xe0-\xef\xfe]", junk)
+            if found is None:
+                return
+            gap = found.start()
+            at += gap
+            head = read_at(at, 4)
+        marker = head[1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker in _ALONE:
+            at += 2
+            continue
+        length = int.from_bytes(head[2:4], "big")
+        if marker == 0xD9 or length < 2:
+            return
+        yield marker, at, length, gap
+        if marker == _SCAN:
+            return
+        at += 2 + length
+
+
+def _repair_scans(encoded: bytes) -> bytes:
+    """Correct the numbers of every scan of a sequential JPEG."""
+
+    def correct(found: re.Match[bytes]) -> bytes:
+        content = found[0]
+        return content[:-3] + _WHOLE_SCAN
+
+    # A marker FF DA cannot occur among pixels, whose FF is followed by 00.
+    pattern = rb"\xff\xda\x00(?:\x08\x01.{5}|\x0c\x03.{9})"
+    return re.sub(pattern, correct, encoded, flags=re.DOTALL)
+
+
+def _read_picture_count(block: bytes) -> int:
+    order = {b"II": "<", b"MM": ">"}.get(block[:2])
+    if order is None or len(block) < 10:
+        return 1
+    (offset,) = struct.unpack(order + "I", block[4:8])
+    table = block[offset : offset + 2 + 12 * 16]
+    count = struct.unpack(order + "H", table[:2])[0] if len(table) >= 2 else 0
+    for at in range(2, min(2 + 12 * count, len(table) - 11), 12):
+        if struct.unpack(order + "H", table[at : at + 2])[0] == 0xB001:
+            return max(1, struct.unpack(order + "I", table[at + 8 : at + 12])[0])
+    return 1

@@ -1,0 +1,307 @@
+"""Open a picture file with the library that reads it, as a libvips image.
+
+libvips reads most files. What it reads wrongly, or not at all, is recognized by the
+header: a TIFF goes to tifffile, and a JPEG with harmless faults is repaired.
+"""
+
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, BinaryIO
+
+import pyvips
+
+from colorizenet.errors import ImageError
+from colorizenet.imaging import codecs, jpegmarkers, tiff
+from colorizenet.imaging.chunks import count_png_frames
+from colorizenet.imaging.codecs import Decoded
+from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.libvips import from_array, get_number, is_out_of_memory
+from colorizenet.imaging.tiffcodec import decode_tiff, find_damaged_segment
+from colorizenet.imaging.tifflayout import MAX_PAGES, read_layout
+
+__all__ = ["Loader", "read_at"]
+
+_TIFF_COMPRESSIONS = {1: "none", 5: "lzw", 7: "jpeg", 32773: "packbits"}
+"""Values of the TIFF tag Compression; others become deflate."""
+_JPEG = 7
+_DEFLATE = (8, 32946)
+_TAIL = 1 << 12
+_HEADER = 1 << 16
+
+
+class Loader:
+    """Opens a file of a known format, as often as it is needed.
+
+    The image is as the file has it: not turned, not converted to sRGB.
+    """
+
+    pages: int
+    """How many pages of equal size and kind a TIFF has; 1 for other formats."""
+    frames: int = 1
+    """The number of pictures in a file of which only one is read."""
+    compression: str = "deflate"
+    """How a TIFF is compressed, as libvips names it."""
+
+    def __init__(
+        self,
+        source: bytes | BinaryIO,
+        name: str,
+        format: str,
+        check_pixels: codecs.CheckPixels,
+        *,
+        first_page: bool,
+    ) -> None:
+        self._source, self._name, self._format = source, name, format
+        self._check_pixels, self._first_page = check_pixels, first_page
+        self._layout = read_layout(self._read_at) if format == "tiff" else None
+        self._tags: tiff.Directory = {}
+        self._verified = False
+        self.pages = 1
+        if format == "tiff":
+            self._read_tiff_tags()
+        elif format == "jpeg":
+            self._source = self._repair_jpeg()
+            self.frames = jpegmarkers.count_pictures(self._read_at)
+        elif format == "png":
+            self.frames = count_png_frames(self._read_at)
+        elif format in ("avif", "heic"):
+            self.frames = _count_samples(self._read_at(0, _HEADER))
+
+    @property
+    def warnings(self) -> list[str]:
+        """What of the file is not read, each a sentence for a person."""
+        layout = self._layout
+        if layout is not None and layout.total > layout.count and not self._first_page:
+            chosen = "the first" if layout.first == 0 else f"number {layout.first + 1}"
+            if layout.count > 1:
+                chosen = f"{layout.count} from {chosen} on"
+            return [
+                f"{self._name} has {layout.total} pages of different sizes or kinds, "
+                f"and only {chosen} is colorized"
+            ]
+        if self.frames > 1:
+            kind = "frames" if self._format != "jpeg" else "pictures"
+            reason = " (such as a gain map or a second view)" if self._format == "jpeg" else ""
+            return [
+                f"{self._name} has {self.frames} {kind}{reason}, and only the first of them "
+                "is colorized"
+            ]
+        return []
+
+    def open(self, access: str = "sequential", *, shrink: int = 1) -> pyvips.Image:
+        """Open the chosen pages, a JPEG at ``1 / shrink`` of its size."""
+        if not self._is_for_libvips:
+            return self._wrap(self._decoded)
+        try:
+            image = self._open_with_libvips(access, shrink)
+        except pyvips.Error as error:
+            if self._format == "tiff" and not is_out_of_memory(error):
+                return self._wrap(self._decode_unusual_tiff(error))
+            raise
+        if self._format in ("gif", "webp", "avif"):
+            self.frames = max(self.frames, get_number(image, "n-pages"))
+        return image
+
+    def verify(self) -> None:
+        """Raise ``pyvips.Error`` or ``ImageError`` for damage that libvips does not
+        report.
+
+        For the strips and tiles of a TIFF it ignores the warnings of libjpeg and the
+        checksums of deflate.
+        """
+        if self._verified or self._layout is None or not self._is_for_libvips:
+            return
+        self._verified = True
+        for page in self._layout.pages[self._layout.first :][: self.pages]:
+            if page.compression == _JPEG:
+                tables = page.jpeg_tables.removesuffix(b"\xff\xd9")
+                for offset, length in page.segments:
+                    segment = self._read_at(offset, length)
+                    whole = tables + segment[2:] if tables else segment
+                    pyvips.Image.jpegload_buffer(whole, fail_on="warning").avg()
+            elif page.compression in _DEFLATE:
+                for offset, length in page.segments:
+                    if not _has_right_checksum(self._read_at(offset, length)):
+                        raise codecs.make_error(self._name)
+
+    @contextmanager
+    def explain_errors(self) -> Iterator[None]:
+        """Raise errors of libvips as ``ImageError`` or ``MemoryError``.
+
+        The text of libvips is left out: all threads share one buffer of errors, so it
+        may be about another file.
+        """
+        try:
+            yield
+        except pyvips.Error as error:
+            if is_out_of_memory(error):
+                raise MemoryError from error
+            reason = " (the file ends before its pixels do)" if self._is_cut_short() else ""
+            raise codecs.make_error(self._name, reason) from error
+        except UnicodeDecodeError as error:
+            # Names of metadata come from the file, and may not be valid text.
+            raise codecs.make_error(self._name, " (its metadata is not valid text)") from error
+
+    @property
+    def _is_for_libvips(self) -> bool:
+        if not FORMATS[self._format].loader:
+            return False
+        return self._layout is None or not self._layout.page.obstacle
+
+    @cached_property
+    def _decoded(self) -> Decoded:
+        """The pixels of a file that libvips does not read."""
+        if self._layout is not None:
+            page = self._layout.page
+            self._check_pixels(page.width, page.height * self.pages)
+            return decode_tiff(self._source, self._name, self._layout, self._tags, self._size)
+        decoded = codecs.decode(self._read_at, self._name, self._format, self._check_pixels)
+        self.frames = max(self.frames, decoded.frames)
+        return decoded
+
+    @cached_property
+    def _size(self) -> int:
+        """The length of the file in bytes."""
+        if isinstance(self._source, bytes):
+            return len(self._source)
+        return os.fstat(self._source.fileno()).st_size
+
+    def _read_at(self, offset: int, length: int) -> bytes:
+        return read_at(self._source, offset, length)
+
+    def _read_tiff_tags(self) -> None:
+        layout = self._layout
+        if layout is None:
+            return
+        if layout.total > MAX_PAGES:
+            raise ImageError(
+                f"{self._name} has more than {MAX_PAGES} pages, which is the limit; "
+                "split it into several files"
+            )
+        if layout.page.raw:
+            raise ImageError(
+                f"{self._name} is a raw photo of a camera, which is not read; "
+                "develop it to TIFF or JPEG first"
+            )
+        self.pages = 1 if self._first_page else layout.count
+        self._tags = tiff.read_tags(self._read_at)
+        self.compression = _TIFF_COMPRESSIONS.get(layout.page.compression, "deflate")
+
+    def _repair_jpeg(self) -> bytes | BinaryIO:
+        """Return the file, or the bytes of one without harmless faults."""
+        repaired = jpegmarkers.repair_jpeg(self._read_at)
+        source = self._source if repaired is None else repaired
+        # Zeros before the end may be pixels, so they are removed only where that helps.
+        tail = read_at(source, max(0, _length_of(source) - _TAIL), _TAIL)
+        if jpegmarkers.split_end(tail) is None:
+            return source
+        encoded = read_at(source, 0, -1)
+        shorter = jpegmarkers.split_end(encoded)
+        if shorter is None or _is_sound(encoded) or not _is_sound(shorter):
+            return source
+        return shorter
+
+    def _open_with_libvips(self, access: str, shrink: int) -> pyvips.Image:
+        # Only for a warning does libvips refuse tiles of a TIFF that cannot be decoded,
+        # and pixels of a JPEG that are damaged in the middle.
+        tiled = self._layout is not None and self._layout.page.tiled
+        strict = self._format in ("jpeg", "gif") or tiled
+        options: dict[str, Any] = {"fail_on": "warning" if strict else "error", "access": access}
+        if shrink > 1:
+            options["shrink"] = shrink
+        if self._layout is not None:
+            options |= {"page": self._layout.first, "n": self.pages}
+        loader = FORMATS[self._format].loader
+        if isinstance(self._source, bytes):
+            return getattr(pyvips.Image, f"{loader}_buffer")(self._source, **options)
+        os.lseek(self._source.fileno(), 0, os.SEEK_SET)
+        source = pyvips.Source.new_from_descriptor(self._source.fileno())
+        return getattr(pyvips.Image, f"{loader}_source")(source, **options)
+
+    def _decode_unusual_tiff(self, error: pyvips.Error) -> Decoded:
+        """Decode a TIFF that libvips refuses although its tags are usual."""
+        layout = self._layout
+        if layout is None or find_damaged_segment(layout, self._size) is not None:
+            raise error
+        return self._decoded
+
+    def _wrap(self, decoded: Decoded) -> pyvips.Image:
+        """Make a libvips image of decoded pixels."""
+        image = from_array(decoded.pixels).copy()
+        profile = {"icc-profile-data": decoded.profile} if decoded.profile else {}
+        blobs: dict[str, Any] = decoded.metadata | profile
+        for key, value in blobs.items():
+            image.set_type(pyvips.GValue.blob_type, key, value)
+        if decoded.orientation in range(2, 9):
+            image.set_type(pyvips.GValue.gint_type, "orientation", decoded.orientation)
+        if decoded.resolution:
+            xres, yres = decoded.resolution
+            image = image.copy(xres=xres, yres=yres)
+        return image
+
+    def _is_cut_short(self) -> bool:
+        """Whether the file certainly ends before its pixels do."""
+        if self._layout is not None:
+            segments = self._layout.page.segments
+            return any(offset + length > self._size for offset, length in segments)
+        return self._format == "jpeg" and not jpegmarkers.has_end(self._read_at(0, -1))
+
+
+def read_at(source: bytes | BinaryIO, offset: int, length: int) -> bytes:
+    """Read from an offset; a negative length reads to the end of the file.
+
+    The position in the file, which libvips moves too, is neither used nor changed.
+    """
+    if isinstance(source, bytes):
+        return source[offset : offset + length] if length >= 0 else source[offset:]
+    if not source.seekable():
+        return source.read(length) or b""  # None from a pipe that holds nothing yet
+    offset = min(offset, 1 << 62)
+    if not hasattr(os, "pread"):  # Windows
+        source.seek(offset)
+        return source.read(length)
+    end = os.fstat(source.fileno()).st_size if length < 0 else offset + length
+    parts: list[bytes] = []
+    while offset < end:
+        part = os.pread(source.fileno(), min(end - offset, 1 << 30), offset)
+        if not part:
+            break
+        parts.append(part)
+        offset += len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _length_of(source: bytes | BinaryIO) -> int:
+    return len(source) if isinstance(source, bytes) else os.fstat(source.fileno()).st_size
+
+
+def _count_samples(start: bytes) -> int:
+    """Count the frames of an AVIF or HEIC sequence by its sample size box; or 1."""
+    at = start.find(b"stsz\0\0\0\0")
+    return max(1, int.from_bytes(start[at + 12 : at + 16], "big")) if at > 0 else 1
+
+
+def _is_sound(encoded: bytes) -> bool:
+    """Whether libjpeg decodes a file without a warning."""
+    try:
+        pyvips.Image.jpegload_buffer(encoded, fail_on="warning").avg()
+    except pyvips.Error:
+        return False
+    return True
+
+
+def _has_right_checksum(segment: bytes) -> bool:
+    """Whether zlib decompresses some bytes without an error.
+
+    A missing end is not one: libtiff needs none.
+    """
+    decoder = zlib.decompressobj()
+    try:
+        for start in range(0, len(segment), _TAIL):
+            decoder.decompress(segment[start : start + _TAIL])
+    except zlib.error:
+        return False
+    return True

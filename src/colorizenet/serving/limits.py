@@ -1,0 +1,117 @@
+"""What a client may demand of the server, and how much memory that takes."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from colorizenet.errors import ConfigError
+from colorizenet.serving.errors import RequestError
+from colorizenet.serving.worker import PhotoHeader
+
+__all__ = ["PHOTO_BYTES", "PROCESS_BYTES", "Limits", "estimate_memory"]
+
+_IDLE_BYTES = 200_000_000
+"""What a process takes while it waits: libraries and models."""
+PHOTO_BYTES = 400_000_000
+"""What each process may always take for a photo. One of 8 megapixels takes less."""
+PROCESS_BYTES = _IDLE_BYTES + PHOTO_BYTES
+"""What a process takes at most for a photo that does not need more."""
+_BYTES_PER_NETWORK_PIXEL = 640
+
+
+def _half_of_memory() -> int:
+    """Half of the memory of this machine or container, in bytes."""
+    available = [8_000_000_000]
+    if hasattr(os, "sysconf"):  # not on Windows
+        available = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            text = Path(path).read_text(encoding="ascii").strip()
+        except OSError:
+            continue
+        available += [int(text)] if text.isdecimal() else []
+    return min(available) // 2
+
+
+def estimate_memory(header: PhotoHeader, network_pixels: int, *, tta: bool) -> int:
+    """Bytes that a photo takes at most, by its header. ``network_pixels`` is the size
+    of the network input of one page; pages pass the network one after another."""
+    larger = 25 / 16 if tta else 1  # each side is a quarter longer
+    photo = header.pixel_count * (3 * header.bytes_per_pixel + 12 * header.item_bytes)
+    return round(photo + _BYTES_PER_NETWORK_PIXEL * larger * network_pixels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a client may demand of the server."""
+
+    max_bytes: int = 100_000_000
+    """Size of the largest file that is accepted."""
+    max_pixels: int = 100_000_000
+    """Number of pixels of the largest photo that is decoded, according to its
+    header."""
+    max_pages: int = 20
+    """Number of pages of a TIFF that is accepted."""
+    concurrency: int = field(default_factory=lambda: (os.cpu_count() or 1) + 1)
+    """Photos colorized at once, each by one process; at least 2."""
+    queue: int = 32
+    """Photos that may wait for a process. Small and large photos are counted
+    separately."""
+    memory: int | None = None
+    """Bytes that all processes may take together; 0: any number. A photo that needs
+    more than is left waits. None: half of the memory of this machine, or what the
+    processes need to do anything."""
+    timeout: float = 120.0
+    """Seconds that a photo may take to arrive, and then again to be colorized."""
+    idle_timeout: float = 15.0
+    """Seconds for the headers of a request, between two parts of its body, and in which
+    a client must read some of its response."""
+    connections: int = 1024
+    """Connections at once. At the limit, one that waits for a request is closed."""
+    header_timeout: float = 3.0
+    """Seconds that the header of a photo may take to be read."""
+    large_pixels: int = 8_000_000
+    """A photo with more pixels than this is large, and leaves one process to small
+    ones."""
+    large_network_pixels: int = 1_000_000
+    """A photo is also large if its network inputs, of all pages, have more pixels."""
+    page_seconds: float = 3600.0
+    """Seconds for which the page keeps uploads and results on the disk."""
+    page_files: int = 20
+    """Disk space for the page's uploads and results, in multiples of ``max_bytes``."""
+
+    def __post_init__(self) -> None:
+        if self.concurrency < 2:
+            raise ConfigError(
+                f"concurrency is {self.concurrency}; give at least 2, "
+                "one process for large photos and one for small ones"
+            )
+        least = self.processes * PROCESS_BYTES
+        if self.memory and self.memory < least:
+            raise ConfigError(
+                f"the limit on memory is {self.memory:,} bytes and {self.processes} processes "
+                f"need {least:,}; give more memory or a lower concurrency"
+            )
+
+    @property
+    def processes(self) -> int:
+        """Number of processes: one more than photos in work, which reads the headers of
+        those that wait."""
+        return self.concurrency + 1
+
+    @property
+    def shared_memory(self) -> int | None:
+        """Bytes that photos may take beyond ``PHOTO_BYTES`` each, all together; None:
+        any number."""
+        if self.memory == 0:
+            return None
+        least = self.processes * PROCESS_BYTES
+        return (self.memory or max(_half_of_memory(), least)) - least
+
+    @property
+    def file_too_large(self) -> RequestError:
+        """The error for a file of more than ``max_bytes``."""
+        return RequestError(
+            413,
+            f"the file is larger than the limit of {self.max_bytes:,} bytes; use a smaller file",
+        )
