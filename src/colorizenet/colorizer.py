@@ -259,12 +259,7 @@ class Colorizer:
             ]
             ab = _average_answers(answers)
         ab = ab * np.float32(self.card.ab_scale * self.card.strength)
-        # NaN is in no range, either.
-        if not (ab.min() >= -_LARGEST_CHROMA and ab.max() <= _LARGEST_CHROMA):
-            raise ModelFileError(
-                f"the model {quote(self.card.name)} gave values that are not finite or beyond "
-                f"{_LARGEST_CHROMA:g}; export it again"
-            )
+        self._check_colors(ab, _LARGEST_CHROMA)
         return ab
 
     def _make_inputs(self, pixels: np.ndarray, options: Options) -> dict[str, np.ndarray]:
@@ -305,7 +300,15 @@ class Colorizer:
                 f"the model {quote(self.card.name)} gave values of shape {ab.shape}; "
                 "expected (1, 2, h, w); export it again"
             )
+        self._check_colors(ab, 100 * _LARGEST_CHROMA)  # what follows must not overflow
         return np.moveaxis(ab[0], 0, -1)
+
+    def _check_colors(self, ab: np.ndarray, largest: float) -> None:
+        if not (ab.min() >= -largest and ab.max() <= largest):  # NaN is in no range, either
+            raise ModelFileError(
+                f"the model {quote(self.card.name)} gave values that are not finite or beyond "
+                f"{largest:g}; export it again"
+            )
 
     def _run_options(self, batch: dict[str, np.ndarray]) -> Any:
         """Options for ``session.run``, or None.

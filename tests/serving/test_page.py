@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
-import pyvips
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-from colorizenet.imaging.image import Image
+from colorizenet.imaging import tiff
+from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
 from colorizenet.serving.settings import offered_choices
@@ -135,7 +135,7 @@ def colorfulness(encoded: bytes) -> float:
 def test_a_photo_is_uploaded_colorized_and_downloaded(visit, tmp_path, gray):
     """The download is the whole file, with 16 bits and metadata, not the preview."""
     deep = np.repeat(np.repeat(gray.astype(np.uint16) * 257, 2, axis=0), 2, axis=1)
-    carried = {"image-description": (pyvips.GValue.gstr_type, "Dorothea Lange")}
+    carried = Metadata(exif=tiff.make_exif_block({315: (tiff.ASCII, b"Dorothea Lange\0")}))
     sent = tmp_path / "grandmother's cat & dog <1921>.tif"
     sent.write_bytes(encode_image(Image(deep, metadata=carried), "tiff"))
     page = visit()

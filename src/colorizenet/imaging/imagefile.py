@@ -114,7 +114,7 @@ class ImageFile:
         self.metadata = extracted.metadata
         self._orientation = extracted.orientation or get_number(header, "orientation")
         turned = self._orientation in (5, 6, 7, 8)
-        stated = extracted.resolution
+        stated = extracted.resolution or self._loader.resolution
         self.resolution = (stated[1], stated[0]) if stated and turned else stated
         converted = self._to_srgb(header)
         self.has_alpha = converted.bands in (2, 4)

@@ -44,6 +44,8 @@ class Loader:
     """The number of pictures in a file of which only one is read."""
     compression: str = "deflate"
     """How a TIFF is compressed, as libvips names it."""
+    resolution: tuple[float, float] | None = None
+    """Pixels per millimeter of a file that libvips does not read; None if unstated."""
 
     def __init__(
         self,
@@ -237,9 +239,7 @@ class Loader:
             image.set_type(pyvips.GValue.blob_type, key, value)
         if decoded.orientation in range(2, 9):
             image.set_type(pyvips.GValue.gint_type, "orientation", decoded.orientation)
-        if decoded.resolution:
-            xres, yres = decoded.resolution
-            image = image.copy(xres=xres, yres=yres)
+        self.resolution = decoded.resolution
         return image
 
     def _is_cut_short(self) -> bool:
