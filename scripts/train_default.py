@@ -31,9 +31,10 @@ from typing import Any
 
 from colorizenet.errors import ColorizeNetError
 from colorizenet.files import write_atomically
+from colorizenet.training.checkpoints import read_checkpoint
 from colorizenet.training.config import RunConfig, read_json, to_dict
 from colorizenet.training.export import export_run
-from colorizenet.training.fit import fit, read_checkpoint
+from colorizenet.training.fit import fit
 from colorizenet.training.recipes import RECIPES
 
 

@@ -15,9 +15,10 @@ from torch import nn
 from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError
 from colorizenet.modelfile import LIGHTNESS, Input, ModelCard, load_model
+from colorizenet.training.checkpoints import network_weights
 from colorizenet.training.config import read_json, to_json
 from colorizenet.training.export import average_weights, export_network, export_run
-from colorizenet.training.fit import build_task, network_weights
+from colorizenet.training.fit import build_task
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 
 REPOSITORY = Path(__file__).parents[2]

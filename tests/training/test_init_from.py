@@ -5,15 +5,19 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 import torch
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, ModelFileError
+from colorizenet.modelfile import load_model, model_path
 from colorizenet.training.config import RunConfig
 from colorizenet.training.export import export_run
-from colorizenet.training.fit import fit
+from colorizenet.training.fit import build_task, fit
+from colorizenet.training.networks.onnx_weights import measure_batch_norm, read_model_weights
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.recipes import encoder_queries
 from colorizenet.training.tasks import OptimConfig, Pix2PixConfig
 
 
@@ -131,3 +135,66 @@ def test_a_network_with_further_inputs_starts_from_one_without(regression, first
     after = task.network.state_dict()["down.0.0.weight"]
     assert torch.equal(after[:, :1], before)
     assert after.shape[1] == 4 and (after[:, 1:] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["default", "small"])
+def test_a_model_of_the_package_gives_its_recipe_the_same_network(name):
+    network = build_task(encoder_queries(), pretrained=False).network
+    weights = read_model_weights(model_path(name), network)
+    assert weights.keys() == network.state_dict().keys()
+    network.load_state_dict(weights)
+    generator = torch.Generator().manual_seed(0)
+    planes = torch.rand(2, 1, 96, 160, generator=generator)
+    [expected] = load_model(name).session.run(None, {"lightness": planes.numpy()})
+    assert np.abs(np.asarray(expected)).max() > 0.02
+
+    def compare(*, atol: float = 1e-4) -> None:
+        with torch.no_grad():
+            torch.testing.assert_close(network(planes), torch.tensor(expected), atol=atol, rtol=0)
+
+    network.eval()
+    compare()
+    measure_batch_norm(network, [torch.rand(8, 1, 96, 96, generator=generator) for _ in range(4)])
+    compare()
+    # With the statistics of the pictures, training starts near the model's output.
+    measure_batch_norm(network, [planes])
+    network.train()
+    compare(atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def model(first, tmp_path_factory):
+    """The file of a model."""
+    file = tmp_path_factory.mktemp("model") / "model.onnx"
+    export_run(first, file)
+    return file
+
+
+def test_a_run_starts_from_a_model_file_and_records_its_card(model, regression, tmp_path):
+    frozen = OptimConfig(lr=0.0, encoder_lr=0.0, weight_decay=0.0, warmup=0)
+    config = dataclasses.replace(regression, init_from=str(model), optim=frozen, ema=0.0)
+    task = fit(config, tmp_path / "run", recipe="unet")
+    network = build_task(config, pretrained=False).network
+    network.load_state_dict(read_model_weights(model, network))
+    weights, expected = task.network.state_dict(), network.state_dict()
+    convolutions = [name for name, value in expected.items() if value.ndim == 4]
+    assert all(torch.equal(weights[name], expected[name]) for name in convolutions)
+    # The statistics were measured, and scale and shift make up for it.
+    assert not torch.equal(weights["down.0.1.weight"], expected["down.0.1.weight"])
+
+    card = export_run(tmp_path / "run", tmp_path / "again.onnx")
+    assert card.init_from["card"]["recipe"] == "unet"
+    assert card.init_from["sha256"] == load_model(model).sha256
+    assert str(tmp_path) not in card.to_json()
+
+
+def test_a_model_of_another_network_or_a_damaged_file_is_an_error(model, regression, tmp_path):
+    config = dataclasses.replace(regression, init_from=str(model))
+    wider = dataclasses.replace(config, network=UNetConfig(widths=(8, 8, 16)))
+    with pytest.raises(ConfigError, match="has another network") as caught:
+        fit(wider, tmp_path / "other")
+    assert len(str(caught.value)) < 300
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(model.read_bytes()[:5000])
+    with pytest.raises(ModelFileError, match=r"damaged\.onnx"):
+        fit(dataclasses.replace(regression, init_from=str(damaged)), tmp_path / "third")

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from colorizenet import cli
+from colorizenet.training.checkpoints import read_checkpoint
 from colorizenet.training.config import RunConfig, differences, read_json, to_json, to_run_config
-from colorizenet.training.fit import read_checkpoint
 from colorizenet.training.recipes import RECIPES
 
 OVERRIDES = {

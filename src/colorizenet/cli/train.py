@@ -199,8 +199,8 @@ def _messages_above(progress: Any) -> Iterator[None]:
 
 def _explain(folder: Path, recipe: str, logger: str) -> str:
     """One line: what is saved, and the command to go on."""
+    from colorizenet.training.checkpoints import read_checkpoint
     from colorizenet.training.config import read_json
-    from colorizenet.training.fit import read_checkpoint
 
     try:
         seen = read_checkpoint(folder / "last.ckpt")["pictures_seen"]

@@ -42,8 +42,9 @@ class RunConfig:
     inputs: tuple[str, ...] = ("lightness",)
     """Inputs of the network, lightness first."""
     init_from: str = ""
-    """Run whose best weights the network starts from: its folder, or one of its
-    checkpoints such as runs/first/last.ckpt. Empty for random or pretrained weights."""
+    """What the network starts from: a model of the package such as default, an .onnx
+    file, a run's folder (its best weights), or one of its checkpoints such as
+    runs/first/last.ckpt. Empty for random or pretrained weights."""
     pictures: int = 100_000
     """Length of the run in pictures."""
     batch_size: int = 32

@@ -21,9 +21,10 @@ from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError, quote
 from colorizenet.files import write_atomically
 from colorizenet.modelfile import METADATA_KEY, Input, ModelCard
+from colorizenet.training.checkpoints import describe_run, network_weights, read_checkpoint
 from colorizenet.training.config import RunConfig, differences, read_json
 from colorizenet.training.data.conditions import input_channels
-from colorizenet.training.fit import build_task, describe_run, network_weights, read_checkpoint
+from colorizenet.training.fit import build_task
 from colorizenet.training.networks.pretrained import complete_weights
 from colorizenet.training.recipes import RECIPES
 from colorizenet.training.tasks.base import Task
@@ -289,7 +290,12 @@ def _make_card(
 
 
 def _summarize_run(description: Mapping[str, Any]) -> dict[str, Any]:
-    """What a card records of another run and those it started from, without paths."""
+    """What a card records of another run and those it started from, without paths.
+
+    A run that started from a model file records that model's card.
+    """
+    if "card" in description:
+        return dict(description)
     settings = description["settings"]
     names = ("recipe", "pictures_seen", "data", "commit", "versions")
     summary: dict[str, Any] = {name: description[name] for name in names}

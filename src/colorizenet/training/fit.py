@@ -44,20 +44,21 @@ from colorizenet.training.callbacks import (
     Report,
     WeightEMA,
 )
+from colorizenet.training.checkpoints import (
+    load_initial_weights,
+    read_checkpoint,
+    read_json_file,
+)
 from colorizenet.training.config import RunConfig, differences, read_json, to_dict, to_json
 from colorizenet.training.data.conditions import input_channels
 from colorizenet.training.data.loader import Photographs
 from colorizenet.training.loggers import LoggerName, make_logger
-from colorizenet.training.networks.pretrained import complete_weights
 from colorizenet.training.tasks.base import Task
 
 __all__ = [
     "build_task",
     "choose_precision",
-    "describe_run",
     "fit",
-    "network_weights",
-    "read_checkpoint",
 ]
 
 _FIXED = ("inputs", "network.", "task.", "loss.", "ema", "init_from")
@@ -122,7 +123,7 @@ def fit(
     task = build_task(config, pretrained=not (resume or config.init_from))
     started_from = None
     if config.init_from and not resume:
-        started_from = _load_initial_weights(Path(config.init_from), task)
+        started_from = load_initial_weights(config.init_from, task, data)
     chosen_logger = make_logger(logger, folder, settings=to_dict(config))
     _describe(config, folder, recipe, data, started_from)
 
@@ -169,62 +170,6 @@ def choose_precision(precision: str) -> str:
     return "bf16-mixed" if fast else "32-true"
 
 
-def network_weights(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The weights of the exported network in a checkpoint, by name."""
-    return {
-        name.removeprefix("network."): value
-        for name, value in checkpoint["state_dict"].items()
-        if name.startswith("network.")
-    }
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint without unpickling objects, which could run code."""
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        # Foreign border: a missing file, a truncated archive and a refused pickle have
-        # errors without a common base.
-        raise ConfigError(
-            f"{quote(path)} cannot be read as a checkpoint ({quote(error)}); "
-            "give the folder of a run"
-        ) from error
-
-
-def describe_run(folder: Path, checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """What to record about a run whose checkpoint is used elsewhere.
-
-    Its provenance, its settings, and the number of pictures that the checkpoint has
-    seen.
-    """
-    settings = _read_json(folder / "config.json")
-    return _read_json(folder / "provenance.json") | {
-        "settings": settings,
-        "pictures_seen": checkpoint["pictures_seen"],
-    }
-
-
-def _load_initial_weights(source: Path, task: Task) -> dict[str, Any]:
-    """Load the weights of a run (its best) or of a checkpoint; describe the run.
-
-    The network may have color queries and inputs that the run does not have; at first
-    they change nothing.
-    """
-    is_file = source.suffix == ".ckpt"
-    folder, file = (source.parent, source) if is_file else (source, source / "best.ckpt")
-    checkpoint = read_checkpoint(file)
-    try:
-        task.network.load_state_dict(
-            complete_weights(network_weights(checkpoint), task.network.state_dict())
-        )
-    except RuntimeError as error:
-        raise ConfigError(
-            f"{quote(source)} has another network than this run ({quote(error)}); "
-            "use the same network settings and inputs, or leave out init_from"
-        ) from error
-    return describe_run(folder, checkpoint)
-
-
 def _check_resumable(config: RunConfig, folder: Path) -> RunConfig:
     """The settings to resume a run with. ConfigError where it cannot be resumed."""
     last = folder / "last.ckpt"
@@ -265,18 +210,9 @@ def _describe(
     provenance = {"recipe": recipe} | _collect_provenance(data)
     if config.init_from:
         # When a run is resumed, the record of its initial weights stays as it was.
-        provenance["init_from"] = started_from or _read_json(file)["init_from"]
+        provenance["init_from"] = started_from or read_json_file(file)["init_from"]
     write_atomically(folder / "config.json", to_json(config).encode())
     write_atomically(file, json.dumps(provenance, indent=2).encode())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{quote(path)} cannot be read ({quote(error)}); give a complete run folder"
-        ) from error
 
 
 def _callbacks(
