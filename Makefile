@@ -6,7 +6,7 @@ OUT ?= colorized
 BIN := .venv/bin
 
 .DELETE_ON_ERROR:
-.PHONY: colorize serve test lint check docs model-table clean
+.PHONY: colorize serve test lint check audit docs model-table clean
 
 # Installs the core only, without torch. Results of your own photos are kept; those of the samples
 # are redone each time.
@@ -44,6 +44,10 @@ lint: .venv/dev.installed
 	$(BIN)/pyright
 
 check: lint test
+
+# Known vulnerabilities of the installed packages.
+audit: .venv/dev.installed
+	$(BIN)/python scripts/audit.py
 
 clean:
 	rm -rf .venv build dist

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import skimage.data
+from hypothesis import settings
 from onnx import TensorProto, helper
 
 from colorizenet.modelfile import METADATA_KEY, ModelCard
@@ -19,6 +20,10 @@ Write = Callable[..., Path]
 
 # Programs in the background ignore Ctrl-C, and so do the programs that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# No test may fail because the machine is busy.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 

@@ -269,6 +269,31 @@ def test_the_journal_key_has_every_choice(worker):
     assert replace(worker, output=Output(quality=50)).journal_key != worker.journal_key
 
 
+@pytest.mark.parametrize("stream_above", [1, 1 << 40])
+def test_only_photos_whose_hints_have_changed_are_redone(
+    tmp_path, save_photo, worker, stream_above
+):
+    sources = [save_photo(tmp_path / "in" / f"{name}.jpg") for name in "ab"]
+    jobs = plan_jobs([tmp_path / "in"], tmp_path / "out")
+    red = Hint(x=0.5, y=0.5, rgb=(200, 30, 30), radius=0.1)
+
+    def run(*hints: Hint) -> list[bool]:
+        own = {sources[0]: hints} if hints else {}
+        each = replace(worker, hints=own, stream_above=stream_above, journal=tmp_path / "out")
+        return [not done.skipped for done in run_threads(jobs, each)]
+
+    assert run() == [True, True]
+    plain = jobs[0].target.read_bytes()
+    assert run(red) == [True, False] and run(red) == [False, False]
+    hinted = jobs[0].target.read_bytes()
+    assert b"colors reconstructed, 1 user hint" in hinted
+    assert run(replace(red, x=0.4)) == [True, False]
+    assert run(red) == [True, False] and jobs[0].target.read_bytes() == hinted
+    assert run() == [True, False] and jobs[0].target.read_bytes() == plain
+    two = (red, replace(red, x=0.4))
+    assert run(*two) == [True, False] and run(*two[::-1]) == [False, False]
+
+
 def test_color_photos_are_left_out_or_named_in_a_warning(tmp_path, color_photograph, gray, worker):
     folder = tmp_path / "in"
     folder.mkdir()
@@ -304,6 +329,13 @@ def test_what_a_format_does_not_hold_is_a_warning_or_an_error(tmp_path, gray, wo
     done = worker(Job(tmp_path / "iptc.tif", (tmp_path / "x.webp",), "webp"))
     assert done.error is None and len(done.warnings) == 1
     assert "IPTC" in done.warnings[0] and "webp" in done.warnings[0]
+    both = Metadata(exif=tiff.make_exif_block({40091: (tiff.BYTE, bytes(70_000))}))
+    both = replace(both, texts=((b"tEXt", b"Title\0Mill"),))
+    write_image(tmp_path / "long.png", Image(gray, metadata=both))
+    done = worker(Job(tmp_path / "long.png", (tmp_path / "y.jpg",), "jpeg"))
+    assert done.error is None and len(done.warnings) == 2
+    assert "long.png has text, which jpeg does not hold and is left out" in done.warnings[0]
+    assert "more EXIF than jpeg holds, and its longest tag is left out" in done.warnings[1]
 
 
 def rerun(jobs, out, worker, **settings) -> list[str]:

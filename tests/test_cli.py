@@ -18,10 +18,12 @@ import pyvips
 from colorizenet import __version__
 from colorizenet.cli import app, main
 from colorizenet.errors import ImageError
-from colorizenet.imaging.image import Image
+from colorizenet.hintfiles import write_hints
+from colorizenet.imaging import tiff
+from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image, write_image
-from colorizenet.options import Options, Output, choices
+from colorizenet.options import Hint, Options, Output, choices
 
 
 def colorizenet(
@@ -180,7 +182,12 @@ def test_options_change_the_result(tmp_path, gray):
         (["colorize", "a.jpg", "--model", "missing.onnx"], "model missing.onnx cannot be read"),
         (["colorize", "a.jpg", "--device", "abacus"], "cannot run on abacus"),
         (["colorize", "a.jpg", "--quality", "0"], "quality"),
-        (["colorize", "a.jpg", "--hints", "x"], "--hints"),
+        (["colorize", "a.jpg", "--hints", "x"], "the hints x cannot be read"),
+        (["colorize", "a.jpg", "--hints", "."], "--hints . has no file for any photo"),
+        (["colorize", "a.jpg", "b.jpg", "--hints", "x"], "--hints x is not a folder"),
+        (["colorize", "a.jpg", "b.jpg", "--hint", "0,0,neutral"], "--hint is for one photo"),
+        (["colorize", "a.jpg", "--hint", "0,2,neutral"], "y of a hint is 2.0"),
+        (["colorize", "-", "--hints", "."], "--hints . is a folder"),
         (["colorize", "a.jpg", "--seed", "1"], "--seed"),
         (["colorize", "a.jpg", "-q", "-v"], "exclude each other"),
         (["colorize", "*.jpg"], "no file matches *.jpg"),
@@ -207,6 +214,35 @@ def test_a_wrong_command_line_is_one_line_and_status_2(
     assert exit.value.code == 2 and printed.out == ""
     assert expected in read_line(printed.err.encode())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_hints_come_from_flags_files_and_folders(tmp_path, gray):
+    photo = Image(gray[:64, :64])
+    for name in ("in/a.png", "in/deep/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / name, photo)
+    hints = (Hint(x=0.5, y=0.5, rgb=(200, 30, 30), radius=0.2),)
+    (tmp_path / "notes" / "deep").mkdir(parents=True)
+    file = tmp_path / "notes" / "deep" / "b.hints.json"
+    write_hints(file, hints)
+
+    def colorize(*arguments: object) -> None:
+        done = colorizenet("colorize", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+
+    colorize("in", "--hints", "notes", "-o", "folder")
+    colorize("in/deep/b.png", "--hints", file, "-o", "file")
+    colorize("in/deep/b.png", "--hint", "0.5,0.5,#c81e1e,0.2", "-o", "flag")
+    colorize("in/deep/b.png", "-o", "without")
+    expected = (tmp_path / "folder/deep/b.png").read_bytes()
+    assert (tmp_path / "file/b.png").read_bytes() == expected
+    assert (tmp_path / "flag/b.png").read_bytes() == expected
+    assert (tmp_path / "without/b.png").read_bytes() != expected
+    plain = read_image(tmp_path / "without/b.png").pixels
+    assert np.array_equal(read_image(tmp_path / "folder/a.png").pixels, plain)
+    stream = encode_image(photo, "png")
+    streamed = colorizenet("colorize", "-", "--hints", file, stdin=stream).stdout
+    assert np.array_equal(read_image(streamed).pixels, read_image(expected).pixels)
 
 
 def test_files_and_folders_that_are_left_out_are_named_at_the_end(tmp_path, gray):
@@ -411,13 +447,13 @@ def test_the_flags_of_colorize_are_the_choices_of_options_and_output():
     parameters = inspect.signature(command).parameters
     for choice in [*choices(Options), *choices(Output)]:
         assert (choice.name in parameters) == (choice.needs is None), choice.name
-        if choice.needs is None:
+        if choice.simple:
             assert parameters[choice.name].default == choice.default
     text = " ".join(colorizenet("colorize", "--help").stdout.decode().replace("│", " ").split())
     for choice in [*choices(Options), *choices(Output)]:
         flag = f"--{choice.name.replace('_', '-')} "
         assert (flag in text) == (choice.needs is None), flag
-        if choice.needs is None:
+        if choice.simple:
             assert choice.help.split(".")[0].split(" ")[-1] in text
 
 
@@ -495,6 +531,21 @@ def test_stdin_is_written_in_the_format_of_the_extension(tmp_path, gray):
         "colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(gray), "png")
     )
     assert done.returncode == 0 and read_image(tmp_path / "x.webp").format == "webp"
+
+
+def test_what_a_photo_on_stdin_loses_is_named(gray):
+    lost = Metadata(
+        exif=tiff.make_exif_block({40091: (tiff.BYTE, bytes(70_000))}),
+        texts=((b"tEXt", b"Title\0Mill"),),
+    )
+    encoded = encode_image(Image(gray, metadata=lost), "png")
+    done = colorizenet("colorize", "-", "--format", "jpeg", stdin=encoded)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 0 and len(lines) == 2
+    assert "the picture has text, which jpeg does not hold and is left out" in lines[0]
+    assert "more EXIF than jpeg holds, and its longest tag is left out" in lines[1]
+    quiet = colorizenet("colorize", "-", "--format", "jpeg", "--quiet", stdin=encoded)
+    assert quiet.stderr == b"" and quiet.stdout == done.stdout
 
 
 def test_results_go_to_their_file_while_progress_is_on_a_terminal(tmp_path, folder):

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 from colorizenet import color
 from colorizenet.colorizer import Chroma, Colorizer
 from colorizenet.errors import ConfigError, DeviceError, ImageError, ModelFileError
+from colorizenet.evaluation import metrics
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.resampling import network_shape
@@ -282,7 +283,7 @@ def test_applying_a_prediction_equals_a_call(colorizer, gray, tta):
         [chroma] = colorizer.predict(picture, options)
         applied, called = colorizer.apply(picture, chroma, options), colorizer(picture, options)
         if isinstance(picture, Image):
-            assert applied.note == called.note == colorizer.provenance_note
+            assert applied.note == called.note == colorizer.provenance_note()
             applied, called = applied.pixels, called.pixels
         assert np.array_equal(applied, called)
 
@@ -349,9 +350,7 @@ RED = Hint(x=0.25, y=0.5, rgb=(200, 30, 30), radius=0.2)
 
 
 def test_a_setting_whose_input_the_model_lacks_is_an_error(colorizer, gray):
-    with pytest.raises(ConfigError, match="the model default takes no hints, which hints needs"):
-        colorizer(gray, hints=(RED,))
-    with pytest.raises(ConfigError, match="takes no noise, which seed needs"):
+    with pytest.raises(ConfigError, match="the model default takes no noise, which seed needs"):
         colorizer(gray, seed=1)
     with pytest.raises(ConfigError, match="takes no noise, which count needs"):
         colorizer.predict(gray, count=2)
@@ -408,3 +407,89 @@ def test_several_answers_use_consecutive_seeds(make_sum_model, gray):
     singles = [colorizer.predict(gray, Options(seed=seed))[0] for seed in (5, 6, 7)]
     assert all(np.array_equal(x.ab, y.ab) for x, y in zip(three, singles, strict=True))
     assert not np.array_equal(three[0].ab, three[1].ab)
+
+
+def add_border(gray: np.ndarray, level: int) -> np.ndarray:
+    """A gray picture with a border of 30 to 100 pixels and the noise of a scanner."""
+    bordered = np.pad(gray, ((30, 60), (100, 40)), constant_values=level).astype(np.float32)
+    noise = np.random.default_rng(0).normal(0, 1.5, bordered.shape)
+    noise[30:-60, 100:-40] = 0
+    return np.rint(bordered + noise).clip(0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_border_has_no_color_and_does_not_change_those_of_the_photo(colorizer, gray, level):
+    bordered = add_border(gray, level)
+    result = colorizer(bordered)
+    inside = result[30:-60, 100:-40]
+    shift = metrics.ciede2000(np.ascontiguousarray(inside), colorizer(gray))
+    [chroma] = colorizer.predict(colorizer.reduce(bordered, crop_borders=False))
+    with_border = colorizer.apply(bordered, chroma)[30:-60, 100:-40]
+    assert shift < 1.5
+    assert 1.5 * shift < metrics.ciede2000(np.ascontiguousarray(with_border), colorizer(gray))
+    outside = np.ones(bordered.shape, bool)
+    outside[28:-58, 98:-38] = False
+    assert np.ptp(result[outside].astype(int), axis=1).max() == 0, "gray"
+    assert np.abs(color.lightness(result) - color.lightness(bordered)).max() <= 0.6
+
+
+def test_the_network_input_without_the_border_has_the_size_of_the_card(colorizer, gray):
+    reduced = colorizer.reduce(add_border(gray, 0), Options(size=128))
+    [page] = reduced.pages
+    assert page.shape == network_shape(gray.shape, 128, colorizer.card.size_multiple)
+    wide = np.pad(gray, ((0, 0), (150, 150)), constant_values=255)
+    assert colorizer.reduce(wide, Options(size=128)).pages[0].shape == page.shape
+    whole = colorizer.reduce(wide, Options(size=128), crop_borders=False)
+    assert whole.borders == () and whole.pages[0].shape[1] > page.shape[1]
+
+
+def test_a_photo_without_a_border_is_reduced_as_if_none_were_looked_for(colorizer, samples):
+    for path in samples[:3]:
+        found, plain = colorizer.reduce(path), colorizer.reduce(path, crop_borders=False)
+        assert found.borders == () and np.array_equal(found.pages[0], plain.pages[0])
+
+
+@pytest.mark.parametrize("pages", [1, 3])
+def test_borders_are_left_out_in_strips_and_for_each_page(colorizer, gray, tmp_path, pages):
+    """The first page has a black border, the second one a white one, the third none."""
+    bordered = add_border(gray, 0)
+    height, width = bordered.shape
+    plain = np.tile(gray, (2, 2))[:height, :width]
+    pixels = np.concatenate([bordered, np.flip(add_border(gray, 255)), plain][:pages])
+    picture = Image(pixels, format="tiff", pages=pages)
+    [chroma] = colorizer.predict(picture)
+    assert [border is not None for border in chroma.borders] == [True, True, False][:pages]
+    expected = colorizer.apply(picture, chroma).pixels
+    write_image(tmp_path / "a.tif", picture)
+    with open_image(tmp_path / "a.tif") as file:
+        [from_file] = colorizer.predict(file)
+        assert [b and b.inner_box(bordered.shape) for b in from_file.borders] == [
+            b and b.inner_box(bordered.shape) for b in chroma.borders
+        ]
+        assert np.abs(from_file.ab - chroma.ab).max() < 3, "equal up to the rounding of strips"
+        strips = list(colorizer.apply_strips(file, chroma, rows=50))
+    difference = np.abs(np.concatenate(strips).astype(int) - expected)
+    assert difference.max() <= 1
+    outside = np.concatenate([expected[:28], expected[height - 58 : height]])
+    assert np.ptp(outside.astype(int), axis=2).max() == 0
+    if pages == 3:
+        alone = colorizer(np.ascontiguousarray(np.flip(add_border(gray, 255))))
+        second = expected[height : 2 * height]
+        assert metrics.ciede2000(np.ascontiguousarray(second), alone) < 1
+
+
+def test_hints_keep_their_places_in_a_photo_with_a_border(make_sum_model, gray):
+    """The hint is in the upper left corner of the photo, and as wide as without the
+    border."""
+    hinted = Colorizer(make_sum_model("hints", 3))
+    bordered = add_border(gray, 0)
+    height, width = bordered.shape
+    hint = Hint(x=120 / width, y=50 / height, rgb=(200, 30, 30), radius=15 / min(bordered.shape))
+    [chroma] = hinted.predict(bordered, Options(hints=(hint,)))
+    assert chroma.borders
+    assert hinted.predict(gray)[0].ab.shape == chroma.ab.shape
+    result = hinted(bordered, hints=(hint,), size=256)
+    chosen = np.ptp(result.astype(int), axis=2) > 20
+    down, across = np.nonzero(chosen)
+    assert down.mean() == pytest.approx(50, abs=4) and across.mean() == pytest.approx(120, abs=4)
+    assert np.ptp(down) == pytest.approx(30, abs=10)

@@ -82,7 +82,9 @@ def test_the_readme_describes_how_recipes_prepare_pictures():
     sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
     smaller = [name for name, size in sizes.items() if size != sizes["unet"]]
     assert f"Batches hold {sizes['unet']} pictures ({larger.batch_size} in `unet256`" in text
-    assert sorted(smaller) == ["pix2pix", "tiny", "unet256"]
+    assert sorted(smaller) == ["frechet", "pix2pix", "projected_gan", "tiny", "unet256"]
+    [line] = [line for line in text.split(" - ") if line.startswith("Batches hold")]
+    assert all(f"`{name}`" in line for name in smaller)
     assert {sizes[name] for name in smaller} == {larger.batch_size}
 
 
@@ -107,3 +109,18 @@ def test_photos_without_splits_are_split_80_10_10(tmp_path):
         (tmp_path / f"{number}.jpg").touch()
     splits = split_photos(tmp_path)
     assert [round(len(splits[name]) / 200) for name in ("train", "val", "test")] == [8, 1, 1]
+
+
+def test_an_audit_names_each_vulnerability_and_says_what_was_not_audited(import_script):
+    audit = import_script("audit")
+    unknown = {"name": "mine", "skip_reason": "not on PyPI"}
+    sound = {"name": "numpy", "version": "2.0", "vulns": []}
+    holes = [{"id": "CVE-1", "fix_versions": ["2.1"]}, {"id": "CVE-2", "fix_versions": []}]
+    assert audit.summarize([unknown])[0].startswith("Nothing was audited")
+    assert audit.summarize([unknown, sound])[1] == []
+    summary, found = audit.summarize([unknown, sound, {**sound, "vulns": holes}])
+    assert summary == "2 of 3 installed packages were audited; known vulnerabilities: 2."
+    assert found == [
+        "numpy 2.0 has CVE-1, fixed in 2.1",
+        "numpy 2.0 has CVE-2, fixed in no release",
+    ]

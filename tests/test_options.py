@@ -97,6 +97,8 @@ def test_output_values_out_of_range_are_an_error_that_names_them(output, expecte
     [
         {"x": -0.1},
         {"x": 1.1},
+        {"x": 10**400},
+        {"x": math.inf},
         {"y": math.nan},
         {"y": None},
         {"radius": 0.6},
@@ -130,14 +132,20 @@ def test_choices_describe_every_field_for_a_user():
             assert choice.default == getattr(kind(), choice.name)
     by_name = {each.name: each for each in choices(Options)}
     assert (by_name["strength"].minimum, by_name["strength"].maximum) == (0, 2)
-    assert by_name["hints"].needs == "hints" and by_name["seed"].needs == "noise"
-    assert by_name["strength"].needs is None
+    assert by_name["hints"].composite and not by_name["hints"].simple
+    assert by_name["seed"].needs == "noise" and not by_name["seed"].simple
+    assert by_name["strength"].simple
 
 
 def test_only_changed_settings_need_an_input():
-    assert Options(strength=2, tta=True).needed_inputs() == {}
-    assert Options(hints=(Hint(x=0, y=0, rgb=None),)).needed_inputs() == {"hints": "hints"}
+    hints = (Hint(x=0, y=0, rgb=None),)
+    assert Options(strength=2, tta=True, hints=hints).needed_inputs() == {}
     assert Options(seed=1).needed_inputs() == {"noise": "seed"}
+
+
+def test_options_with_the_same_hints_in_another_order_are_equal():
+    hints = [Hint(x=x, y=0.5, rgb=rgb) for x, rgb in ((0.7, RED), (0.2, None), (0.2, RED))]
+    assert Options(hints=tuple(hints)) == Options(hints=tuple(hints[::-1]))
 
 
 def test_without_hints_all_planes_are_zero():

@@ -46,8 +46,10 @@ def test_the_public_names_are_these():
         "Report",
         "evaluate",
         "lab_to_rgb",
+        "read_hints",
         "read_image",
         "rgb_to_lab",
+        "write_hints",
         "write_image",
     ]
 

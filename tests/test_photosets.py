@@ -1,5 +1,6 @@
 """Listing, splitting, downloading and decoding sets of photos."""
 
+import hashlib
 import os
 import shutil
 import ssl
@@ -422,6 +423,23 @@ def test_a_download_that_was_cut_short_is_repeated_the_next_time(
     assert finished_downloads(tmp_path / "downloads") == []
     server.headers.clear()
     assert names(list_photos(address, downloads=tmp_path / "downloads")) == {"train-0.tar/a.png"}
+
+
+def test_a_shard_must_have_the_checksum_in_its_address(tmp_path, server, shard):
+    address, server.files_by_path["/train-0.tar"] = f"{server.address}/train-0.tar", shard
+    right, wrong = hashlib.sha256(shard).hexdigest(), hashlib.sha256(b"").hexdigest()
+    with pytest.raises(DataError, match=f"has the SHA-256 {right}") as error:
+        list_photos(f"{address}#sha256={wrong}", downloads=tmp_path / "downloads")
+    one_line(error)
+    assert finished_downloads(tmp_path / "downloads") == []
+    with pytest.raises(DataError, match="expected sha256= and 64 hexadecimal digits"):
+        list_photos(f"{address}#sha1={right[:40]}", downloads=tmp_path / "downloads")
+    pattern = f"{server.address}/{{train-0.tar#sha256={right.upper()},val-0.tar}}"
+    server.files_by_path["/val-0.tar"] = shard
+    found = list_photos(pattern, downloads=tmp_path / "downloads")
+    assert names(found) == {"train-0.tar/a.png", "val-0.tar/a.png"}
+    with pytest.raises(DataError, match=f"has the SHA-256 {right}"):  # that is kept as well
+        list_photos(f"{address}#sha256={wrong}", downloads=tmp_path / "downloads")
 
 
 def test_an_error_page_is_not_kept_as_a_shard(tmp_path, server, shard):

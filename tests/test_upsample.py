@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from colorizenet import color
 from colorizenet.evaluation import metrics
+from colorizenet.imaging.borders import Border, Side
 from colorizenet.upsample import EdgeUpsampler, compute_slope, make_cubic_rows
 
 sides = st.integers(1, 40)
@@ -71,6 +72,53 @@ def test_strips_have_no_seams():
         strips = [upsampler.rows(l_star[top : top + 7], top) for top in tops]
         assert np.allclose(np.concatenate(strips), whole, atol=1e-3)
         assert np.allclose(upsampler.rows(l_star, 0), whole, atol=1e-3)
+
+
+def test_strips_of_a_photo_with_a_border_have_no_seams():
+    random = np.random.default_rng(2)
+    ab = random.normal(0, 20, (10, 14, 2)).astype(np.float32)
+    l_small = random.uniform(0, 100, (10, 14)).astype(np.float32)
+    l_star = random.uniform(0, 100, (83, 101)).astype(np.float32)
+    border = Border(
+        top=Side(0.2, 0.1, 0.01, 0.14, 0.26, 30.0), right=Side(0.1, 0.0, 0.02, 0.08, 0.12, 50.0)
+    )
+    at_once, in_strips = (
+        EdgeUpsampler(ab, l_small, l_star.shape, border=border, whole_pixels=pixels)
+        for pixels in (1 << 18, 0)
+    )
+    whole = at_once.rows(l_star, 0)
+    for upsampler in (at_once, in_strips):
+        tops = range(0, 83, 7)
+        strips = [upsampler.rows(l_star[top : top + 7], top) for top in tops]
+        assert np.allclose(np.concatenate(strips), whole, atol=2e-3)
+
+
+def test_a_border_has_no_chroma_and_the_photo_inside_is_upsampled_as_if_alone():
+    random = np.random.default_rng(4)
+    ab = random.normal(0, 20, (10, 14, 2)).astype(np.float32)
+    l_small = random.uniform(40, 60, (10, 14)).astype(np.float32)
+    l_star = np.pad(random.uniform(40, 60, (60, 84)).astype(np.float32), 20)
+    sides = [Side(20 / side, 0, 1 / side, 19 / side, 20 / side, 0.0) for side in l_star.shape]
+    border = Border(sides[0], sides[0], sides[1], sides[1])
+    up = EdgeUpsampler(ab, l_small, l_star.shape, border=border).rows(l_star, 0)
+    alone = EdgeUpsampler(ab, l_small, (60, 84)).rows(l_star[20:-20, 20:-20], 0)
+    assert np.allclose(up[20:-20, 20:-20], alone, atol=1e-4)
+    up[20:-20, 20:-20] = 0
+    assert not up.any()
+
+
+def test_next_to_a_turned_edge_pixels_of_the_photo_keep_their_chroma():
+    """The edge goes from column 10 at the top to column 30 at the bottom."""
+    ab = np.full((8, 8, 2), 25, np.float32)
+    down, across = np.mgrid[:100, :100] + 0.5
+    photo = across > 10 + down / 5
+    l_star = np.where(photo, 60, 90).astype(np.float32)
+    border = Border(left=Side(0.2, 0.2, 0.01, 0.09, 0.31, 90.0))
+    up = EdgeUpsampler(ab, np.full((8, 8), 60, np.float32), (100, 100), border=border)
+    assert np.array_equal(up.rows(l_star, 0)[..., 0] > 20, photo)
+    same = up.rows(np.full((100, 100), 90, np.float32), 0)[..., 0]
+    assert not same[across < 9 + down / 5].any(), "border, whatever its lightness"
+    assert (same[across > 12 + down / 5] > 20).all(), "photo, even of the lightness of the border"
 
 
 def test_the_slope_of_chroma_proportional_to_lightness():

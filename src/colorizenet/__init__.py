@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from colorizenet.evaluation.protocol import evaluate
     from colorizenet.evaluation.report import Report
+    from colorizenet.hintfiles import read_hints, write_hints
     from colorizenet.imaging.image import Image
     from colorizenet.imaging.reading import read_image
     from colorizenet.imaging.writing import write_image
@@ -49,6 +50,7 @@ _MODULES = {
     ),
     "evaluation.protocol": ("evaluate",),
     "evaluation.report": ("Report",),
+    "hintfiles": ("read_hints", "write_hints"),
     "imaging.image": ("Image",),
     "imaging.reading": ("read_image",),
     "imaging.writing": ("write_image",),
@@ -74,8 +76,10 @@ __all__ = [
     "Report",
     "evaluate",
     "lab_to_rgb",
+    "read_hints",
     "read_image",
     "rgb_to_lab",
+    "write_hints",
     "write_image",
 ]
 

@@ -9,9 +9,9 @@ import dataclasses
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -26,12 +26,12 @@ from colorizenet.errors import ColorizeNetError, ImageError, quote
 from colorizenet.files import open_atomically, sync_folder
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
-from colorizenet.imaging.metadata import name_dropped_metadata
 from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image
 from colorizenet.imaging.toning import is_colored
+from colorizenet.imaging.warnings import list_losses
 from colorizenet.imaging.writing import choose_format, encode_image, encode_strips
 from colorizenet.journal import Journal
-from colorizenet.options import Options, Output
+from colorizenet.options import Hint, Options, Output
 from colorizenet.parallel import limit_opencv_threads, map_ordered
 from colorizenet.planning import Job
 
@@ -87,6 +87,8 @@ class Worker:
     threads: int = 1
     """CPU threads for each photo."""
     options: Options = Options()
+    hints: Mapping[Path, tuple[Hint, ...]] = field(default_factory=dict)
+    """Hints of single photos by their source, in addition to those of ``options``."""
     output: Output = Output()
     """Quality and provenance of the results. Their format is that of the job."""
     max_pixels: int = MAX_PIXELS
@@ -141,7 +143,8 @@ class Worker:
             return all(target.exists() for target in job.targets)
         with _LOADING:
             journal = self._loaded_journal
-        return all(journal.is_finished(job.source, target) for target in job.targets)
+        own = self._describe_hints(job)
+        return all(journal.is_finished(job.source, target, own) for target in job.targets)
 
     @property
     def colorizer(self) -> Colorizer:
@@ -151,7 +154,7 @@ class Worker:
 
     @property
     def journal_key(self) -> str:
-        """Everything but the source that the results depend on, as JSON."""
+        """Everything that all results depend on, as JSON."""
         return json.dumps(
             {
                 "version": __version__,
@@ -161,6 +164,16 @@ class Worker:
             },
             default=float,  # numbers of NumPy
         )
+
+    def _describe_hints(self, job: Job) -> str:
+        """The hints of this photo alone, for the journal; empty if there are none."""
+        own = self.hints.get(job.source, ())
+        objects = [dataclasses.asdict(hint) for hint in Options(hints=own).hints]
+        return json.dumps(objects, default=float) if own else ""
+
+    def _make_options(self, job: Job) -> Options:
+        """The options of one photo."""
+        return replace(self.options, hints=self.options.hints + self.hints.get(job.source, ()))
 
     @cached_property
     def _loaded_colorizer(self) -> Colorizer:
@@ -183,51 +196,47 @@ class Worker:
         whole_only = not FORMATS[format].saver  # libvips does not write it
         streamed = file.pixel_count > self.stream_above and not whole_only
         picture = file if streamed else file.read()
-        reduced = self.colorizer.reduce(picture, self.options)
-        if any(is_colored(page) for page in reduced.pages):
-            if self.skip_color:
-                return Done(job, skipped="in color", warnings=tuple(warnings))
-            warnings.append(
-                f"{quote(job.source)} is already in color, and its colors are replaced; "
-                "--skip-color leaves such photos out"
-            )
-        if file.bilevel:
-            warnings.append(
-                f"{quote(job.source)} has only black and white pixels, which take no color; "
-                "scan it in gray"
-            )
-        dropped = name_dropped_metadata(file.metadata, format)
-        if dropped:
-            warnings.append(
-                f"{quote(job.source)} has {dropped}, which {format} does not hold and is left out"
-            )
-        answers = self.colorizer.predict(reduced, self.options, count=len(job.targets))
+        options = self._make_options(job)
+        note = self.colorizer.provenance_note(options) if self.output.provenance else ""
+        reduced = self.colorizer.reduce(picture, options)
+        colored = any(is_colored(page) for page in reduced.pages)
+        if colored and self.skip_color:
+            return Done(job, skipped="in color", warnings=tuple(warnings))
+        advice = "--skip-color leaves such photos out"
+        warnings += list_losses(file, format, colored=colored, note=note, advice=advice)
+        answers = self.colorizer.predict(reduced, options, count=len(job.targets))
         for target, chroma in zip(job.targets, answers, strict=True):
-            self._write(job, target, picture, chroma, format)
+            self._write(job, target, picture, chroma, format, options, note)
         height, width = file.shape
         return Done(job, width=width, height=height * file.pages, warnings=tuple(warnings))
 
     def _write(
-        self, job: Job, target: Path, picture: ImageFile | Image, chroma: Chroma, format: str
+        self,
+        job: Job,
+        target: Path,
+        picture: ImageFile | Image,
+        chroma: Chroma,
+        format: str,
+        options: Options,
+        note: str,
     ) -> None:
-        note = self.colorizer.provenance_note if self.output.provenance else ""
         quality = self.output.quality
 
         def record(temporary: Path) -> None:
             if self.journal is not None:
                 with _LOADING:
                     journal = self._loaded_journal
-                journal.record(job.source, target, temporary)
+                journal.record(job.source, target, temporary, self._describe_hints(job))
 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open_atomically(target, record, durable=False) as file:
                 if isinstance(picture, ImageFile):
                     rows = max(1, self.strip_pixels // picture.shape[1])
-                    strips = self.colorizer.apply_strips(picture, chroma, self.options, rows=rows)
+                    strips = self.colorizer.apply_strips(picture, chroma, options, rows=rows)
                     encode_strips(file, picture, strips, rows, format, quality=quality, note=note)
                 else:
-                    image = self.colorizer.apply(picture, chroma, self.options)
+                    image = self.colorizer.apply(picture, chroma, options)
                     file.write(encode_image(replace(image, note=note), format, quality=quality))
         except OSError as error:
             raise ImageError(

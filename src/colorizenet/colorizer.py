@@ -16,14 +16,16 @@ import numpy as np
 
 from colorizenet import __version__, color
 from colorizenet.errors import ConfigError, ModelFileError, quote
+from colorizenet.hints import HintedUpsampler, make_upsamplers
+from colorizenet.imaging.borders import Border, find_border, locate_photo, place_photo
 from colorizenet.imaging.conversion import Source, convert_like, open_picture, split_pages
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile
-from colorizenet.imaging.resampling import network_shape, reduce_strips, resize
+from colorizenet.imaging.resampling import network_shape, reduce_pages, resize
 from colorizenet.modelfile import LIGHTNESS, Input, ModelCard, load_model
 from colorizenet.options import RENDERERS, Options, Renderer, render_input
 from colorizenet.parallel import map_ordered
-from colorizenet.upsample import EdgeUpsampler
+from colorizenet.upsample import Chroma, EdgeUpsampler
 
 __all__ = ["Chroma", "Colorizer", "Reduced", "Source"]
 
@@ -39,30 +41,14 @@ within 110."""
 
 
 @dataclass(frozen=True)
-class Chroma:
-    """A network's answer for one picture, before ``Options.strength``.
-
-    For a picture of several pages, both arrays have the pages as their first axis.
-    """
-
-    ab: np.ndarray
-    """a* and b*, ``(h, w, 2)`` float32."""
-    l_star: np.ndarray
-    """L* of the picture at the same size, ``(h, w)`` float32; guides the upsampling."""
-
-    def pages(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """``(ab, l_star)`` of each page."""
-        if self.ab.ndim == 3:
-            return [(self.ab, self.l_star)]
-        return list(zip(self.ab, self.l_star, strict=True))
-
-
-@dataclass(frozen=True)
 class Reduced:
     """A picture at the size of the network input. Made by ``Colorizer.reduce``."""
 
     pages: tuple[np.ndarray, ...]
-    """Each page, ``(h, w)`` or ``(h, w, 3)``, with the dtype of the picture."""
+    """Each page without its border, ``(h, w)`` or ``(h, w, 3)``, with the dtype of the
+    picture."""
+    borders: tuple[Border | None, ...] = ()
+    """The border of each page; empty if there is none."""
 
 
 class Colorizer:
@@ -118,21 +104,29 @@ class Colorizer:
         [chroma] = self.predict(opened, options)
         return convert_like(self.apply(opened, chroma, options), picture)
 
-    def reduce(self, picture: Source | ImageFile, options: Options = Options()) -> Reduced:
+    def reduce(
+        self,
+        picture: Source | ImageFile,
+        options: Options = Options(),
+        *,
+        crop_borders: bool = True,
+    ) -> Reduced:
         """Reduce a picture to the size of the network input.
 
-        An ``ImageFile`` is reduced strip by strip, so it is never in memory as a whole.
+        Uniform borders, as scans have, are left out, unless ``crop_borders`` is False.
+        An ``ImageFile`` is reduced strip by strip, so it is never in memory as a whole;
+        one with a border is decoded once more.
         """
-        short = options.size or self.card.size
         if isinstance(picture, ImageFile):
-            shape = network_shape(picture.shape, short, self.card.size_multiple)
-            return Reduced(tuple(self._reduce_file(picture, shape)))
-        return Reduced(
-            tuple(
-                resize(page, *network_shape(page.shape[:2], short, self.card.size_multiple))
-                for page in split_pages(open_picture(picture))
-            )
-        )
+            pages, shape, count = picture, picture.shape, picture.pages
+        else:
+            pages = split_pages(open_picture(picture))
+            shape, count = pages[0].shape[:2], len(pages)
+        reduced = self._reduce_pages(pages, (None,) * count, options)
+        borders = tuple(find_border(page, shape) for page in reduced) if crop_borders else ()
+        if not any(borders):
+            return Reduced(reduced)
+        return Reduced(self._reduce_pages(pages, borders, options), borders)
 
     def predict(
         self,
@@ -167,19 +161,21 @@ class Colorizer:
         """Merge small chroma with the lightness of a picture, at the picture's own
         size.
 
-        Upsamples the chroma along edges, scales it by ``options.strength``, and fades
-        colors that sRGB cannot hold. Does not run the network.
+        Upsamples the chroma along edges, scales it by ``options.strength``, follows
+        ``options.hints``, and fades colors that sRGB cannot hold. Does not run the
+        network, so an answer of a model without the input hints serves for any hints.
         """
         opened = open_picture(picture)
         pages = split_pages(opened)
+        upsamplers = self._make_upsamplers(chroma, pages[0].shape[:2], options)
         colored = [
-            self._merge_page(page, ab * np.float32(options.strength), l_star)
-            for page, (ab, l_star) in zip(pages, chroma.pages(), strict=True)
+            self._merge_page(page, upsampler)
+            for page, upsampler in zip(pages, upsamplers, strict=True)
         ]
         if isinstance(opened, np.ndarray):
             return colored[0]
         whole = colored[0] if len(colored) == 1 else np.concatenate(colored)
-        result = replace(opened.with_pixels(whole), note=self.provenance_note)
+        result = replace(opened.with_pixels(whole), note=self.provenance_note(options))
         return convert_like(result, picture)
 
     def apply_strips(
@@ -191,10 +187,7 @@ class Colorizer:
         Yields strips of ``rows`` rows (fewer at the end of a page): ``(n, W, 3)``, or
         ``(n, W, 4)`` with alpha. Decodes the file once more.
         """
-        upsamplers = [
-            EdgeUpsampler(ab * np.float32(options.strength), l_star, file.shape)
-            for ab, l_star in chroma.pages()
-        ]
+        upsamplers = self._make_upsamplers(chroma, file.shape, options)
 
         def merge(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> np.ndarray:
             page, top, pixels, alpha = strip
@@ -208,20 +201,36 @@ class Colorizer:
         with ThreadPoolExecutor(self._threads) as pool:
             yield from map_ordered(pool, merge, file.read_strips(rows), 2 * self._threads)
 
-    @property
-    def provenance_note(self) -> str:
+    def provenance_note(self, options: Options = Options()) -> str:
         """The note about the colors that is written into a result."""
-        return f"ColorizeNet {__version__}: colors reconstructed"
+        count = len(options.hints)
+        hints = f", {count} user hint{'' if count == 1 else 's'}" if count else ""
+        return f"ColorizeNet {__version__}: colors reconstructed{hints}"
+
+    def _make_upsamplers(
+        self, chroma: Chroma, shape: tuple[int, int], options: Options
+    ) -> list[EdgeUpsampler | HintedUpsampler]:
+        return make_upsamplers(chroma, shape, options, spread=not self.card.takes("hints"))
 
     def _predict_once(self, reduced: Reduced, options: Options) -> Chroma:
-        ab = [self._run(page, options) for page in reduced.pages]
-        l_star = [
-            color.lightness(resize(page, *answer.shape[:2]))
-            for page, answer in zip(reduced.pages, ab, strict=True)
+        borders = reduced.borders or (None,) * len(reduced.pages)
+        others = replace(options, hints=())  # hints are for the first page
+        ab = [
+            self._run(page, border, others if number else options)
+            for number, (page, border) in enumerate(zip(reduced.pages, borders, strict=True))
         ]
+        # Pages with different borders have network inputs of different sizes.
+        height, width = np.max([answer.shape[:2] for answer in ab], axis=0).tolist()
+        ab = [
+            answer
+            if answer.shape[:2] == (height, width)
+            else cv2.resize(answer, (width, height), interpolation=cv2.INTER_CUBIC)
+            for answer in ab
+        ]
+        l_star = [color.lightness(resize(page, height, width)) for page in reduced.pages]
         if len(ab) == 1:
-            return Chroma(ab[0], l_star[0])
-        return Chroma(np.stack(ab), np.stack(l_star))
+            return Chroma(ab[0], l_star[0], reduced.borders)
+        return Chroma(np.stack(ab), np.stack(l_star), reduced.borders)
 
     def _check_inputs(self, options: Options, count: int) -> None:
         if count < 1:
@@ -234,23 +243,28 @@ class Colorizer:
                     f"leave out {setting}, or choose a model that lists {name} among its inputs"
                 )
 
-    def _reduce_file(self, file: ImageFile, shape: tuple[int, int]) -> list[np.ndarray]:
-        """Each page of a file at network size."""
-        height, width = file.shape
-        if shape[0] <= height and shape[1] <= width:
-            with ThreadPoolExecutor(self._threads) as pool:
-                return reduce_strips(file, shape, pool, 2 * self._threads)
-        image = file.read()
-        return [resize(page, *shape) for page in np.split(image.pixels, image.pages)]
+    def _reduce_pages(
+        self,
+        pages: list[np.ndarray] | ImageFile,
+        borders: tuple[Border | None, ...],
+        options: Options,
+    ) -> tuple[np.ndarray, ...]:
+        """Each page without its border, at the size of the network input."""
+        short, multiple = options.size or self.card.size, self.card.size_multiple
+        shape = pages.shape if isinstance(pages, ImageFile) else pages[0].shape[:2]
+        boxes = [locate_photo(border, shape) for border in borders]
+        shapes = [network_shape(box.shape, short, multiple) for box in boxes]
+        return tuple(reduce_pages(pages, boxes, shapes, self._threads))
 
-    def _run(self, pixels: np.ndarray, options: Options) -> np.ndarray:
-        """a* and b* for one picture at network size: ``(h, w, 2)`` float32."""
-        inputs = self._make_inputs(pixels, options)
+    def _run(self, pixels: np.ndarray, border: Border | None, options: Options) -> np.ndarray:
+        """a* and b* for one picture at network size, from which ``border`` is left out:
+        ``(h, w, 2)`` float32."""
+        inputs = self._make_inputs(pixels, border, options)
         ab = self._run_session(inputs)
         if options.tta:
             multiple = self.card.size_multiple
             shape = [n + max(multiple, n // 4 // multiple * multiple) for n in pixels.shape[:2]]
-            larger = self._make_inputs(resize(pixels, *shape), options)
+            larger = self._make_inputs(resize(pixels, *shape), border, options)
             answers = [
                 ab,
                 self._run_session(_mirror(inputs))[:, ::-1],
@@ -262,24 +276,30 @@ class Colorizer:
         self._check_colors(ab, _LARGEST_CHROMA)
         return ab
 
-    def _make_inputs(self, pixels: np.ndarray, options: Options) -> dict[str, np.ndarray]:
+    def _make_inputs(
+        self, pixels: np.ndarray, border: Border | None, options: Options
+    ) -> dict[str, np.ndarray]:
         """The inputs for a picture of network size: ``(channels, h, w)`` float32."""
         lightness = color.lightness(pixels)[None] * np.float32(1 / self.card.l_scale)
         return {
             each.name: lightness
             if each.name == LIGHTNESS.name
-            else self._render(each, options, pixels.shape[:2])
+            else self._render(each, options, pixels.shape[:2], border)
             for each in self.card.inputs
         }
 
-    def _render(self, wanted: Input, options: Options, shape: tuple[int, int]) -> np.ndarray:
+    def _render(
+        self, wanted: Input, options: Options, shape: tuple[int, int], border: Border | None
+    ) -> np.ndarray:
         """A further network input: ``(channels, h, w)`` float32."""
-        plane = render_input(wanted.name, options, shape, self._renderers)
-        if plane.shape != (wanted.channels, *shape):
+        whole, box = place_photo(border, shape)
+        plane = render_input(wanted.name, options, whole, self._renderers)
+        if plane.shape != (wanted.channels, *whole):
             raise ModelFileError(
                 f"the model {self.card.name} takes {wanted.name} with {wanted.channels} channels "
                 f"and this version makes {len(plane)}; upgrade colorizenet, or choose another model"
             )
+        plane = plane[:, box.top : box.bottom, box.left : box.right]
         return plane.astype(np.float32, copy=False)
 
     def _run_session(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -319,9 +339,10 @@ class Colorizer:
         height, width = batch[LIGHTNESS.name].shape[2:]
         return self._returning if height * width > _KEPT_PIXELS else None
 
-    def _merge_page(self, pixels: np.ndarray, ab: np.ndarray, l_star: np.ndarray) -> np.ndarray:
+    def _merge_page(
+        self, pixels: np.ndarray, upsampler: EdgeUpsampler | HintedUpsampler
+    ) -> np.ndarray:
         height, width = pixels.shape[:2]
-        upsampler = EdgeUpsampler(ab, l_star, (height, width))
         result = np.empty((height, width, 3), pixels.dtype)
         rows = max(1, _STRIP_PIXELS // width)
 
@@ -339,7 +360,9 @@ class Colorizer:
         return result
 
 
-def _merge(upsampler: EdgeUpsampler, pixels: np.ndarray, top: int, result: np.ndarray) -> None:
+def _merge(
+    upsampler: EdgeUpsampler | HintedUpsampler, pixels: np.ndarray, top: int, result: np.ndarray
+) -> None:
     """Colorize some rows of a picture, the first of which is number ``top``."""
     rows = max(1, _STRIP_PIXELS // pixels.shape[1])
     for start in range(0, len(pixels), rows):

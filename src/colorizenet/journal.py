@@ -57,9 +57,10 @@ class Journal:
                     record = json.loads(line)
                     self._records[record["result"]] = record
 
-    def is_finished(self, source: Path, target: Path) -> bool:
+    def is_finished(self, source: Path, target: Path, own: str = "") -> bool:
         """Whether the result exists and need not be made again.
 
+        ``own`` names settings of this photo alone, as ``key`` does those of all photos.
         True also for files that this tool did not write and for results that were
         changed since: those are never replaced.
         """
@@ -76,14 +77,17 @@ class Journal:
             found = _fingerprint(source)
         except OSError:
             return True  # the source is gone, so the result cannot be made again
-        return record.get("key") == self._key and record.get("source") == found
+        return record.get("key") == self._key + own and record.get("source") == found
 
-    def record(self, source: Path, target: Path, temporary: Path) -> None:
-        """Describe ``temporary`` before its rename to ``target``. Raises OSError."""
+    def record(self, source: Path, target: Path, temporary: Path, own: str = "") -> None:
+        """Describe ``temporary`` before its rename to ``target``. Raises OSError.
+
+        ``own`` is as in ``is_finished``.
+        """
         record: dict[str, Any] = {
             "result": self._name(target),
             "stamp": _fingerprint(temporary),
-            "key": self._key,
+            "key": self._key + own,
         }
         with suppress(OSError):  # the source may have been removed since it was read
             record["source"] = _fingerprint(source)

@@ -6,7 +6,6 @@ journal of a batch derive their settings from ``choices(Options)`` and
 """
 
 import dataclasses
-import math
 import numbers
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 __all__ = [
+    "DEFAULT_RADIUS",
     "MAX_HINTS",
     "RENDERERS",
     "Choice",
@@ -33,6 +33,8 @@ __all__ = [
 
 MAX_HINTS = 128
 """Number of hints that one picture may have."""
+DEFAULT_RADIUS = 0.0125
+"""Radius of a hint as a fraction of the short side of the picture."""
 
 
 class Choice(NamedTuple):
@@ -50,6 +52,14 @@ class Choice(NamedTuple):
     """Network input that the setting needs; None where every model has it."""
     values: tuple[str, ...] | None
     """The values that are allowed; None where the type and the range say it."""
+    composite: bool
+    """Whether the value has parts, for which each interface has a form of its own."""
+
+    @property
+    def simple(self) -> bool:
+        """Whether the setting is one value that every model has: a flag, a query
+        parameter, a control."""
+        return self.needs is None and not self.composite
 
 
 def _setting(
@@ -60,6 +70,7 @@ def _setting(
     maximum: float | None = None,
     needs: str | None = None,
     values: tuple[str, ...] | None = None,
+    composite: bool = False,
 ) -> Any:
     """A field of ``Options`` or ``Output``, with what a ``Choice`` of it says."""
     metadata = {
@@ -68,6 +79,7 @@ def _setting(
         "maximum": maximum,
         "needs": needs,
         "values": values,
+        "composite": composite,
     }
     return field(default=default, metadata=metadata)
 
@@ -82,7 +94,7 @@ class Hint:
     """Position as a fraction of the height of the upright picture, from 0 to 1."""
     rgb: tuple[int, int, int] | None
     """sRGB color, 0 to 255. Its lightness is ignored. None keeps the place neutral."""
-    radius: float = 0.0125
+    radius: float = DEFAULT_RADIUS
     """Radius of the place as a fraction of the short side, from 0 to 0.5."""
 
     def __post_init__(self) -> None:
@@ -129,7 +141,9 @@ class Options:
         "Test-time augmentation: average over four predictions, mirrored and at another size. "
         "Slower and steadier.",
     )
-    hints: tuple[Hint, ...] = _setting((), "Colors at given places.", needs="hints")
+    hints: tuple[Hint, ...] = _setting(
+        (), "Colors at given places. Their order does not matter.", composite=True
+    )
     seed: int = _setting(
         0, "Seed of the random draws.", minimum=0, maximum=2**63 - 1, needs="noise"
     )
@@ -140,6 +154,8 @@ class Options:
             raise ConfigError(f"hints are {quote(self.hints)}; give a tuple of Hint objects")
         if len(self.hints) > MAX_HINTS:
             raise ConfigError(f"there are {len(self.hints)} hints; give at most {MAX_HINTS}")
+        # Sorted, because sums of floats depend on their order.
+        object.__setattr__(self, "hints", tuple(sorted(self.hints, key=_sort_key)))
 
     def needed_inputs(self) -> dict[str, str]:
         """Network inputs that the non-default settings need: ``{input: setting}``."""
@@ -204,6 +220,10 @@ def render_input(
     return known[name](options, shape)
 
 
+def _sort_key(hint: Hint) -> tuple[float, float, float, tuple[int, ...]]:
+    return hint.x, hint.y, hint.radius, hint.rgb or ()
+
+
 def _check_values(settings: Any) -> None:
     """Raise ``ConfigError`` for a value of the wrong type or out of range."""
     for choice in choices(type(settings)):
@@ -234,8 +254,7 @@ def _is_number(value: object, low: float, high: float) -> bool:
     return (
         isinstance(value, numbers.Real)
         and not isinstance(value, bool)
-        and math.isfinite(value)
-        and low <= typing.cast(float, value) <= high  # exact also for large integers
+        and low <= typing.cast(float, value) <= high  # as NaN never is
     )
 
 
@@ -257,10 +276,7 @@ def _render_hints(options: Options, shape: tuple[int, int]) -> "np.ndarray":
     columns = (np.arange(width * samples, dtype=np.float32) + 0.5) / samples
     count = np.zeros((height * samples, width * samples), np.float32)
     total = np.zeros((2, *count.shape), np.float32)
-    # Sorted, because sums of floats depend on their order.
-    for hint in sorted(
-        options.hints, key=lambda hint: (hint.x, hint.y, hint.radius, str(hint.rgb))
-    ):
+    for hint in options.hints:
         radius = max(hint.radius * min(shape), 0.5)
         across = columns[None] - hint.x * width
         down = rows[:, None] - hint.y * height

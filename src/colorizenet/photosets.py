@@ -7,6 +7,7 @@ A source is one of
     shards/train-000.tar                  one uncompressed tar, in WebDataset form
     shards/train-{000..006}.tar           several, as a brace pattern
     https://host/train-{000..006}.tar     the same, downloaded once
+    https://host/train.tar#sha256=12ab…   the same, with the checksum that it must have
 
 Other schemes and pipes are rejected, and of a shard nothing but its photos is read.
 """
@@ -229,13 +230,20 @@ def _hash_split(name: str) -> Split:
 def _download_shard(address: str, downloads: Path) -> Path:
     """Download a shard to ``downloads``, unless it is already there.
 
-    The file appears only when it is complete. Other threads and processes wait for the
+    The file appears only when it is complete, and has the checksum that the address may
+    end in: ``#sha256=``, as pip has it. Other threads and processes wait for the
     first one that downloads it.
     """
     try:
         parts = urllib.parse.urlsplit(address)
     except ValueError as error:
         raise DataError(f"{quote(address)} is not an address ({quote(error)}); check it") from error
+    stated = re.fullmatch(r"sha256=([0-9a-f]{64})", parts.fragment.lower())
+    if parts.fragment and not stated:
+        raise DataError(
+            f"{quote(address)} ends in {quote(parts.fragment)}; "
+            "expected sha256= and 64 hexadecimal digits"
+        )
     name = parts.path.rpartition("/")[2]
     if not re.fullmatch(r"[\w%.-]+\.tar", name, re.IGNORECASE):
         raise DataError(
@@ -252,8 +260,23 @@ def _download_shard(address: str, downloads: Path) -> Path:
             partial = path.with_suffix(".part")
             _download(address, partial)
             _list_shard(partial, address=address)  # rejects error pages
+            if stated:
+                _check_sha256(partial, stated[1], address)
             partial.replace(path)
+        elif stated:  # it may have been downloaded without a checksum
+            _check_sha256(path, stated[1], address)
     return path
+
+
+def _check_sha256(path: Path, expected: str, address: str) -> None:
+    """Raise DataError for a file with another checksum than expected."""
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != expected:
+        raise DataError(
+            f"{quote(address)} has the SHA-256 {found}; delete {quote(path)}, or ask who "
+            "published it for the checksum"
+        )
 
 
 def _download(address: str, path: Path) -> None:

@@ -11,10 +11,15 @@ are computed in strips, so the chroma of a large photo never needs to be in memo
 once.
 """
 
+import math
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
-__all__ = ["EdgeUpsampler", "compute_slope", "make_cubic_rows"]
+from colorizenet.imaging.borders import TOLERANCE, Border, locate_photo
+
+__all__ = ["Chroma", "EdgeUpsampler", "compute_slope", "make_cubic_rows"]
 
 _CUBIC = -0.75  # OpenCV's coefficient, so that whole pictures and strips agree
 
@@ -29,8 +34,9 @@ class EdgeUpsampler:
     ``ab``: ``(h, w, 2)`` and ``l_small``: ``(h, w)``, its lightness, float32 in Lab
     units; ``shape``: ``(H, W)`` of the photo. ``gain`` 0 is plain cubic interpolation;
     the defaults were best on the chroma of real photos (``benchmarks/upsampling.py``).
-    Photos of up to ``whole_pixels`` pixels are upsampled at once, because their planes
-    fit the cache.
+    With a ``border``, ``ab`` and ``l_small`` are those of the photo inside it, and the
+    border has no chroma. Photos of up to ``whole_pixels`` pixels are upsampled at once,
+    because their planes fit the cache.
     """
 
     def __init__(
@@ -41,23 +47,28 @@ class EdgeUpsampler:
         *,
         gain: float = 0.7,
         ridge: float = 30.0,
+        border: Border | None = None,
         whole_pixels: int = 1 << 17,
     ) -> None:
         slope = compute_slope(ab, l_small, ridge=ridge) * np.float32(gain)
         planes = [*cv2.split(ab), *cv2.split(slope), l_small]
-        self.shape = shape
+        self.shape, self._border = shape, border
+        self._box = box = locate_photo(border, shape)
         self._small_height = len(l_small)
-        self._whole = shape[0] * shape[1] <= whole_pixels
-        height = shape[0] if self._whole else self._small_height
+        self._whole = box.shape[0] * box.shape[1] <= whole_pixels
+        height = box.shape[0] if self._whole else self._small_height
         wide = [
             cv2.resize(
                 np.ascontiguousarray(plane, np.float32),
-                (shape[1], height),
+                (box.shape[1], height),
                 interpolation=cv2.INTER_CUBIC,
             )
             for plane in planes
         ]
-        self._wide = np.stack(wide).reshape(5, height, shape[1])
+        self._wide = np.stack(wide).reshape(5, height, box.shape[1])
+        if border is not None:  # a border that is not quite straight needs colors farther out
+            beside = ((0, 0), (0, 0), (box.left, shape[1] - box.right))
+            self._wide = np.pad(self._wide, beside, mode="edge")
 
     def rows(self, l_star: np.ndarray, top: int) -> np.ndarray:
         """Compute the chroma of some rows from their lightness: ``(n, W) -> (n, W,
@@ -69,13 +80,18 @@ class EdgeUpsampler:
 
     def planes(self, l_star: np.ndarray, top: int) -> tuple[np.ndarray, np.ndarray]:
         """As ``rows``, with a* and b* in separate planes: ``(n, W) -> 2 x (n, W)``."""
+        # Rows of the photo inside the border; those above and below repeat its edge.
+        numbers = np.arange(top, top + len(l_star)) - self._box.top
+        numbers = numbers.clip(0, self._box.shape[0] - 1)
+        start, stop = int(numbers[0]), int(numbers[-1]) + 1
         if self._whole:
-            strip = self._wide[:, top : top + len(l_star)]
+            strip = self._wide[:, start:stop]
+            if stop - start < len(l_star):
+                strip = strip[:, numbers - start]
         else:
             strip = np.empty((5, *l_star.shape), np.float32)
-            first, weights = make_cubic_rows(
-                self._small_height, self.shape[0], top, top + len(l_star)
-            )
+            first, weights = make_cubic_rows(self._small_height, self._box.shape[0], start, stop)
+            weights = weights[numbers - start]
             small = self._wide[:, first : first + weights.shape[1]]
             rows = max(1, _MATMUL_TERMS // small[0].size)
             for start in range(0, len(weights), rows):
@@ -87,7 +103,91 @@ class EdgeUpsampler:
         chroma_a += a
         detail *= slope_b
         detail += b
+        if self._border is not None:
+            for part, weight in _weigh_border(self._border, self.shape, l_star, top):
+                chroma_a[part] *= weight
+                detail[part] *= weight
         return chroma_a, detail
+
+
+def _weigh_border(
+    border: Border, shape: tuple[int, int], l_star: np.ndarray, top: int
+) -> list[tuple[tuple[slice, slice], np.ndarray | int]]:
+    """By what the chroma of some rows is multiplied, part by part: 0 in a border.
+
+    ``l_star`` are the rows of a picture of ``shape``, the first of which is number
+    ``top``. Close to an edge, where border and photo may be mixed, only pixels of the
+    lightness of the border lose their chroma.
+    """
+    (height, width), end = shape, top + len(l_star)
+    rows, columns = slice(0, len(l_star)), slice(0, width)
+    out, photo = border.outer_box(shape), border.inner_box(shape)
+
+    def cut(first: int, last: int) -> slice:
+        """Those of some rows of the picture that are given."""
+        first, last = (min(max(row, top), end) - top for row in (first, last))
+        return slice(first, last)
+
+    down = (np.arange(top, end, dtype=np.float32)[:, None] + 0.5) / height
+    across = (np.arange(width, dtype=np.float32)[None] + 0.5) / width
+    parts: list[tuple[tuple[slice, slice], np.ndarray | int]] = [
+        ((cut(0, out.top), columns), 0),
+        ((cut(out.bottom, height), columns), 0),
+        ((rows, slice(0, out.left)), 0),
+        ((rows, slice(out.right, width)), 0),
+    ]
+    margins = [
+        math.ceil(side.margin * length)
+        for side, length in zip(border.sides, (height, height, width, width), strict=True)
+    ]
+    bands = (
+        (cut(out.top, photo.top + margins[0]), columns),
+        (cut(photo.bottom - margins[1], out.bottom), columns),
+        (rows, slice(out.left, photo.left + margins[2])),
+        (rows, slice(photo.right - margins[3], out.right)),
+    )
+    places = ((down, across), (1 - down, across), (across, down), (1 - across, down))
+    for side, band, (depth, along) in zip(border.sides, bands, places, strict=True):
+        depth, along = (np.broadcast_to(each, l_star.shape)[band] for each in (depth, along))
+        inside = depth - side.edge - side.rise * (along - np.float32(0.5))
+        difference = np.abs(l_star[band] - np.float32(side.l_star))
+        weight = np.clip(difference * np.float32(1 / TOLERANCE) - 1, 0, 1)
+        weight[inside < -side.margin] = 0
+        weight[inside > side.margin] = 1
+        parts.append((band, weight))
+    return parts
+
+
+@dataclass(frozen=True)
+class Chroma:
+    """A network's answer for one picture, before ``Options.strength``.
+
+    For a picture of several pages, both arrays have the pages as their first axis.
+    """
+
+    ab: np.ndarray
+    """a* and b*, ``(h, w, 2)`` float32."""
+    l_star: np.ndarray
+    """L* of the picture at the same size, ``(h, w)`` float32; guides the upsampling."""
+    borders: tuple[Border | None, ...] = ()
+    """The border of each page, which the arrays leave out; empty if there is none."""
+
+    def pages(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """``(ab, l_star)`` of each page."""
+        if self.ab.ndim == 3:
+            return [(self.ab, self.l_star)]
+        return list(zip(self.ab, self.l_star, strict=True))
+
+    def make_upsamplers(self, shape: tuple[int, int], strength: float) -> list[EdgeUpsampler]:
+        """The upsampler of each page of a picture whose pages have this height and
+        width."""
+        pages = self.pages()
+        return [
+            EdgeUpsampler(ab * np.float32(strength), l_star, shape, border=border)
+            for (ab, l_star), border in zip(
+                pages, self.borders or (None,) * len(pages), strict=True
+            )
+        ]
 
 
 def compute_slope(ab: np.ndarray, l_small: np.ndarray, *, ridge: float) -> np.ndarray:

@@ -9,6 +9,7 @@ from colorizenet.errors import DataError
 from colorizenet.evaluation.chromacache import ChromaCache
 from colorizenet.evaluation.matching import find_strength
 from colorizenet.evaluation.protocol import evaluate
+from colorizenet.imaging.borders import Border, Side
 from colorizenet.options import Options
 from colorizenet.photosets import list_photos
 
@@ -102,6 +103,7 @@ def test_the_cache_gives_answers_back_bit_for_bit(in_memory):
         side: Chroma(
             generator.normal(size=(side, 2 * side, 2)).astype(np.float32),
             generator.normal(size=(side, 2 * side)).astype(np.float32),
+            (None,) if side == 5 else (Border(left=Side(0.1, inner=side / 100)),),
         )
         for side in (3, 8, 5)
     }
@@ -113,6 +115,7 @@ def test_the_cache_gives_answers_back_bit_for_bit(in_memory):
             assert found is not None
             assert np.array_equal(found.ab, chroma.ab)
             assert np.array_equal(found.l_star, chroma.l_star)
+            assert found.borders == chroma.borders
         assert cache.get("absent") is None
     cache.put(4, answers[3])
     assert cache.get(3) is None and cache.get(4) is None

@@ -16,7 +16,7 @@ import tifffile
 
 from colorizenet.imaging import photoshop, tiff
 from colorizenet.imaging.image import Image, Metadata
-from colorizenet.imaging.metadata import name_dropped_metadata
+from colorizenet.imaging.metadata import count_dropped_tags, name_dropped_metadata
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.writing import encode_image
 
@@ -493,3 +493,40 @@ def test_a_jpeg_gets_at_least_the_quality_and_chroma_of_its_source(color):
         assert result.metadata.jpeg_quality == max(92, quality)
         assert result.metadata.jpeg_full_chroma == (expected == 0)
         assert read_image(encode_image(image, quality=60)).metadata.jpeg_quality == 60
+
+
+@pytest.mark.parametrize("format", ["jpeg", "png", "tiff"])
+def test_only_the_longest_tags_are_left_out_of_a_jpeg_and_counted(format, small):
+    long = {
+        40091 + i: (tiff.BYTE, bytes([65 + i]) * size) for i, size in enumerate((40_000, 30_000))
+    }
+    metadata = Metadata(exif=tiff.make_exif_block({315: (tiff.ASCII, b"Dorothea Lange\0"), **long}))
+    tags = read_tags(encode_image(Image(small, metadata=metadata, note=NOTE), format))
+    assert read_text(tags, 315) == b"Dorothea Lange" and read_text(tags, 305) == NOTE.encode()
+    lost = 1 if format == "jpeg" else 0
+    assert count_dropped_tags(metadata, format, note=NOTE) == lost
+    assert (40091 in tags) == (format != "jpeg")
+    if format == "jpeg":  # the helper reads 64 kB of tags
+        assert tags[40092] == long[40092]
+
+
+@pytest.mark.parametrize("length", [65_300, 65_400, 65_450, 65_500, 65_600, 130_000, 900_000])
+@pytest.mark.parametrize("note", ["", NOTE])
+def test_exif_of_about_the_limit_of_a_jpeg_is_either_whole_or_reported(length, note, small):
+    block = tiff.make_exif_block({40091: (tiff.BYTE, bytes(length))})
+    metadata = Metadata(exif=block)
+    tags = read_tags(encode_image(Image(small, metadata=metadata, note=note), "jpeg"))
+    assert (40091 in tags) == (count_dropped_tags(metadata, "jpeg", note=note) == 0)
+    assert (305 in tags) == bool(note)
+
+
+@pytest.mark.parametrize("length", [60_000, 65_300, 65_350, 65_400, 65_500])
+def test_a_maker_note_is_reported_where_a_jpeg_has_no_room_for_it(length, small):
+    metadata = Metadata(exif=make_exif(note=b"\x05\0 of another maker".ljust(length, b"x")))
+    tags = read_tags(encode_image(Image(small, metadata=metadata, note=NOTE), "jpeg"))
+    below = tags[34665][1]
+    assert isinstance(below, dict)
+    dropped = name_dropped_metadata(metadata, "jpeg", note=NOTE)
+    assert dropped == ("" if 37500 in below else "a maker note")
+    assert read_text(tags, 271) == b"Graflex"
+    assert count_dropped_tags(metadata, "jpeg", note=NOTE) == 0

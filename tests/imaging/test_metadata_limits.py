@@ -6,6 +6,7 @@ import resource
 import struct
 import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import PIL.Image
@@ -20,6 +21,7 @@ from colorizenet.imaging.extraction import extract_metadata
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
+from fuzzing.blocks import make_directory, make_exif
 
 SIDE = 16
 PIXELS = np.arange(SIDE * SIDE, dtype=np.uint8).reshape(SIDE, SIDE)
@@ -78,11 +80,6 @@ def pass_through(content: bytes) -> Image | None:
     assert time.process_time() - started < SECONDS
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < GROWTH
     return image
-
-
-def make_directory(order: str, entries: list[tuple[int, int, int, int]], following: int) -> bytes:
-    packed = b"".join(struct.pack(order + "HHII", *entry) for entry in entries)
-    return struct.pack(order + "H", len(entries)) + packed + struct.pack(order + "I", following)
 
 
 numbers = st.one_of(
@@ -166,6 +163,32 @@ def test_values_that_share_bytes_count_each():
         b"II*\0" + struct.pack("<I", 8) + make_directory("<", short, 0), budget=budget
     )
     assert len(tags) == 1000 and budget.left_out == 500
+
+
+@pytest.mark.parametrize(
+    "resolution",
+    [
+        [(282, 5, 1, 8), (283, 5, 1, 8), (296, 3, 1, 0)],
+        [(282, 6, 1, 8), (283, 5, 1, 8), (296, 3, 1, 1)],
+        [(282, 5, 1, 8), (283, 5, 9, 8), (296, 3, 1, 2)],
+    ],
+    ids=["unit", "type", "count"],
+)
+def test_tags_of_pixels_in_an_exif_block_do_not_reach_the_tags_of_a_tiff(resolution):
+    entries = [(258, 3, 1, 3), (259, 3, 1, 5), (262, 3, 1, 0), (277, 3, 1, 4), (278, 4, 1, 1)]
+    entries += resolution  # not as a TIFF may have it
+    entries += [(315, 2, 3, 0x00656D), (1001, 16, 1, 8)]  # eight bytes: only in a BigTIFF
+    block = make_exif("<", make_directory("<", entries))
+    image = read_image(put_into_png((b"eXIf", block)))
+    for pixels in (PIXELS, PIXELS.astype(np.uint16) * 257):
+        encoded = encode_image(replace(image, pixels=pixels), "tiff")
+        assert np.array_equal(read_image(encoded).pixels, pixels)
+        tags = tiff.read_tags(lambda at, length, encoded=encoded: encoded[at : at + length])
+        assert tags[315] == (2, b"me\0") and not tags.keys() & {282, 283, 296, 1001}
+
+
+def test_a_pointer_of_eight_bytes_in_an_exif_block_is_left_out():
+    assert tiff.read_exif_block(make_exif("<", make_directory("<", [(34665, 16, 1, 8)]))) == {}
 
 
 NAMES = [
@@ -303,5 +326,6 @@ def test_an_updated_block_can_be_updated_again_and_read(block):
     assert exif.is_readable(once) and b"note" in once
     assert exif.read_orientation(once) == 1
     assert len(once) <= len(block) + 400
-    extracted = extract_metadata(lambda *_: b"", "heic", "a", exif_block=once)
+    png = put_into_png((b"eXIf", once))
+    extracted = extract_metadata(lambda at, length: png[at : at + length], "png", "a")
     assert extracted.metadata == Metadata(exif=once, aspect=extracted.metadata.aspect)

@@ -6,6 +6,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
+import imagecodecs
 import numpy as np
 import PIL.Image
 import pytest
@@ -14,6 +15,7 @@ import pyvips
 from colorizenet.errors import ImageError
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import open_image, read_image, read_rgb8
+from colorizenet.imaging.sizes import read_size
 from colorizenet.imaging.writing import choose_format, encode_image
 
 
@@ -261,3 +263,23 @@ def test_animated_pixels_are_those_of_the_first_frame(gray):
     frames.set_type(pyvips.GValue.gint_type, "page-height", len(gray))
     image = read_image(frames.webpsave_buffer(lossless=True))
     assert np.array_equal(image.pixels[..., 0] if image.pixels.ndim == 3 else image.pixels, gray)
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b" # end"])
+def test_the_last_number_of_a_pgm_needs_no_line_end(ending):
+    assert read_image(b"P2 3 1 255\n0 128 255" + ending).pixels.tolist() == [[0, 128, 255]]
+
+
+@pytest.mark.parametrize("shape", [(8, 16), (64, 64), (9, 13), (300, 200), (40, 30), (5, 700)])
+def test_the_size_of_a_file_is_found_before_it_is_decoded(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    files = {
+        ".jxl": encode_image(Image(pixels), "jxl"),
+        ".png": encode_image(Image(pixels), "png"),
+        ".jp2": imagecodecs.jpeg2k_encode(pixels, codecformat="JP2"),
+        ".j2k": imagecodecs.jpeg2k_encode(pixels, codecformat="J2K"),
+        ".lrc": imagecodecs.lerc_encode(pixels),
+    }
+    for ending, encoded in files.items():
+        size = read_size(lambda at, length, encoded=encoded: encoded[at : at + length])
+        assert size == shape[::-1], ending

@@ -1,6 +1,7 @@
 """TIFF files of every kind are decoded completely, or refused with the true reason."""
 
 import io
+import struct
 import tempfile
 
 import numpy as np
@@ -9,6 +10,7 @@ import tifffile
 
 from colorizenet.errors import ImageError
 from colorizenet.imaging import tiffcodec
+from colorizenet.imaging.codecs import shorten_reason
 from colorizenet.imaging.reading import open_image, read_image, read_rgb8
 from colorizenet.imaging.tifflayout import MAX_PAGES
 
@@ -213,3 +215,54 @@ def test_a_chain_of_pages_ends(gray):
     at = second + 2 + 12 * count
     encoded[at : at + 4] = first.to_bytes(4, "little")
     assert read_image(bytes(encoded)).pages == 2
+
+
+@pytest.mark.parametrize("compression", ["zstd", "zlib"])
+def test_of_several_pages_training_reads_the_first(compression, gray):
+    encoded = encode_tiff(gray, gray[::-1], compression=compression)
+    assert np.array_equal(read_rgb8(encoded)[..., 0], gray)
+
+
+def change_tag(encoded: bytes, tag: int, *, count: int | None = None, value: int = 0) -> bytes:
+    """Change the count of a tag of the first page, or its value of 4 bytes."""
+    with tifffile.TiffFile(io.BytesIO(encoded)) as file:
+        at = file.pages[0].tags[tag].offset
+    at, number = (at + 8, value) if count is None else (at + 4, count)
+    return encoded[:at] + number.to_bytes(4, "little") + encoded[at + 4 :]
+
+
+@pytest.mark.parametrize("compression", ["zstd", "zlib", "jpeg2000"])
+def test_missing_tiles_are_an_error(compression, gray):
+    encoded = encode_tiff(gray, compression=compression, tile=(64, 64))
+    for tag in (324, 325):
+        with pytest.raises(ImageError, match="damaged"):
+            read_image(change_tag(encoded, tag, count=20))
+
+
+@pytest.mark.parametrize("compression", ["zstd", "lzma"])
+def test_tiles_that_are_much_larger_than_the_page_are_an_error(compression, gray):
+    encoded = encode_tiff(gray, compression=compression, tile=(64, 64))
+    with pytest.raises(ImageError, match=r"its strips or tiles are of 64 x 1073741824 pixels"):
+        read_image(change_tag(encoded, 323, value=1 << 30))
+
+
+def test_a_tag_that_claims_gigabytes_is_no_lack_of_memory(gray):
+    encoded = encode_tiff(gray, compression="zlib")
+    with pytest.raises(ImageError, match="cannot be decoded"):
+        read_image(change_tag(encoded, 259, count=1 << 30))
+
+
+def test_the_reason_of_a_library_is_shortened():
+    assert shorten_reason(ValueError("wrong: " + "9" * 1000)) == "wrong: " + "9" * 110 + "..."
+    assert shorten_reason(ValueError("first\nsecond")) == "first"
+    assert shorten_reason(MemoryError()) == "MemoryError"
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "zlib", "zstd"])
+def test_a_strip_before_the_file_is_an_error(compression, gray, tmp_path):
+    encoded = encode_tiff(gray, compression=compression, rowsperstrip=1000)
+    encoded = change_tag(encoded, 273, value=(1 << 32) - 8)
+    at = encoded.index(struct.pack("<HHI", 273, 4, 1)) + 2
+    (tmp_path / "a.tif").write_bytes(encoded[:at] + struct.pack("<H", 9) + encoded[at + 2 :])
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(tmp_path / "a.tif")

@@ -36,6 +36,9 @@ class Gate:
     def open(self) -> None:
         (self._folder / "gate").touch()
 
+    def close(self) -> None:
+        (self._folder / "gate").unlink()
+
     @property
     def started(self) -> int:
         return len(list(self._folder.glob("started-*")))

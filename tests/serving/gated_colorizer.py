@@ -2,9 +2,12 @@
 
 import os
 import signal
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+import pyvips
 
 from colorizenet.colorizer import Colorizer
 
@@ -51,3 +54,14 @@ class GreedyColorizer(Colorizer):
         taken = []
         while True:
             taken.append(bytearray(50_000_000))
+
+
+class ScribblingColorizer(Colorizer):
+    """A model that leaves a temporary file of Python and one of libvips."""
+
+    def __call__(self, *arguments: Any, **more: Any) -> Any:
+        with tempfile.NamedTemporaryFile(suffix=".tmp", delete=False):
+            pass
+        self._unfinished = pyvips.Image.new_temp_file("%s.v")  # deleted with the object
+        Path(self._unfinished.filename).touch()
+        return super().__call__(*arguments, **more)

@@ -1,11 +1,15 @@
 """POST /v1/colorize on a real socket: photos, settings, and what is rejected."""
 
+import io
+import json
 import time
 import zlib
+from dataclasses import replace
 from functools import partial
 
 import httpx
 import numpy as np
+import PIL.Image
 import pytest
 from gated_colorizer import FailingColorizer
 
@@ -13,7 +17,7 @@ from colorizenet.imaging import tiff
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
-from colorizenet.options import Options
+from colorizenet.options import Hint, Options
 
 
 def test_the_api_gives_the_bytes_of_the_python_api(api, colorizer, samples):
@@ -44,7 +48,7 @@ def test_every_setting_has_the_effect_it_has_in_python(api, colorizer, gray):
 
 def test_the_provenance_note_is_left_out_on_request(api, colorizer, gray):
     sent = encode_image(Image(gray[:100, :120]), "jpeg")
-    note = colorizer.provenance_note.encode()
+    note = colorizer.provenance_note().encode()
     assert note in api.post("/v1/colorize", content=sent).content
     without = api.post("/v1/colorize?provenance=false", content=sent)
     assert without.status_code == 200 and b"ColorizeNet" not in without.content
@@ -70,6 +74,41 @@ def test_depth_transparency_and_metadata_are_preserved(api, read_problem):
     assert b"Dorothea Lange" in api.post("/v1/colorize", content=encoded).content
     response = api.post("/v1/colorize?format=webp", content=sent)
     assert "choose png or tiff" in read_problem(response, 422)
+
+
+def read_warnings(response: httpx.Response) -> list[str]:
+    assert response.status_code == 200, response.text
+    return json.loads(response.headers.get("colorizenet-warnings", "[]"))
+
+
+def test_what_is_lost_is_listed_in_a_header(api, gray, color_photograph):
+    def post(image: Image, format: str, query: str = "") -> list[str]:
+        return read_warnings(api.post(f"/v1/colorize{query}", content=encode_image(image, format)))
+
+    photo = Image(gray[:100, :120])
+    assert post(photo, "png") == []
+    (line,) = post(Image(color_photograph), "jpeg")
+    assert line == "the picture is already in color, and its colors are replaced"
+    (line,) = post(Image((photo.pixels > 128) * np.uint8(255)), "png")
+    assert "only black and white pixels" in line
+    lost = Metadata(
+        exif=tiff.make_exif_block({40091: (tiff.BYTE, bytes(70_000))}),
+        texts=((b"tEXt", "Title\0Mühle".encode("latin-1")),),
+    )
+    first, second = post(replace(photo, metadata=lost), "png", "?format=jpeg")
+    assert first == "the picture has text, which jpeg does not hold and is left out"
+    assert "more EXIF than jpeg holds, and its longest tag is left out" in second
+    assert post(replace(photo, metadata=lost), "png") == []
+
+
+def test_another_format_than_that_of_the_photo_is_a_warning(api):
+    gif = PIL.Image.new("L", (64, 48), 100)
+    gif.putpixel((3, 3), 17)
+    encoded = io.BytesIO()
+    gif.save(encoded, "GIF")
+    response = api.post("/v1/colorize", content=encoded.getvalue())
+    assert response.headers["content-type"] == "image/png"
+    assert "results are not written as gif: png is written" in read_warnings(response)
 
 
 @pytest.mark.parametrize(
@@ -131,8 +170,9 @@ def test_a_decompression_bomb_is_rejected_by_its_header(api, read_problem):
     ("form", "detail"),
     [
         ({"files": {"picture": b"x"}}, "no file named `file`"),
-        ({"files": [("file", b"x"), ("file", b"y")]}, "Too many files"),
-        ({"files": {"file": b"x"}, "data": {"strength": "2"}}, "settings in the URL"),
+        ({"files": [("file", b"x"), ("file", b"y")]}, "the parts file, file"),
+        ({"files": {"file": b"x"}, "data": {"strength": "2"}}, "the parts strength, file"),
+        ({"files": {"file": b"x"}, "data": {"options": ["{}", "{}"]}}, "Too many fields"),
         (
             {"content": b"--", "headers": {"content-type": "multipart/form-data"}},
             "Missing boundary",
@@ -148,6 +188,49 @@ def test_a_decompression_bomb_is_rejected_by_its_header(api, read_problem):
 )
 def test_a_malformed_form_is_rejected_with_the_reason(api, read_problem, form, detail):
     assert detail in read_problem(api.post("/v1/colorize", **form), 400)
+
+
+HINTS = {"hints": [{"x": 0.5, "y": 0.5, "color": "#c81e1e", "radius": 0.1}]}
+
+
+@pytest.mark.parametrize("as_file", [False, True])
+def test_a_form_may_have_settings_and_hints_as_json(api, colorizer, samples, as_file):
+    document = json.dumps(HINTS | {"strength": 1.2})
+    files = {"file": samples[0].read_bytes()}
+    if as_file:
+        files["options"] = ("options.json", document, "application/json")
+    response = api.post(
+        "/v1/colorize?format=png", files=files, data={} if as_file else {"options": document}
+    )
+    result = read_image(response.content)
+    hint = Hint(x=0.5, y=0.5, rgb=(0xC8, 0x1E, 0x1E), radius=0.1)
+    expected = colorizer(samples[0], hints=(hint,), strength=1.2)
+    assert np.array_equal(result.pixels, expected.pixels)
+    assert b"colors reconstructed, 1 user hint" in response.content
+
+
+@pytest.mark.parametrize(
+    ("options", "detail"),
+    [
+        ("{", "options: Invalid JSON"),
+        ("[]", "options: Input should be an object"),
+        ('{"strenth": 1}', "options.strenth: Extra inputs are not permitted"),
+        ('{"strength": 3}', "options.strength: Input should be less than or equal to 2"),
+        ('{"format": "webp"}', "format is in the URL and in `options`"),
+        ('{"hints": [{"x": 2, "y": 0, "color": "neutral"}]}', "options.hints.0.x: Input should"),
+        ('{"hints": [{"x": 0, "y": 0, "color": "red"}]}', "options.hints.0.color"),
+        ('{"hints": [{"x": NaN, "y": 0, "color": "neutral"}]}', "options"),
+        (json.dumps({"hints": [{"x": 0, "y": 0, "color": "neutral"}] * 129}), "at most 128"),
+    ],
+)
+def test_wrong_options_in_a_form_are_named(api, read_problem, samples, options, detail):
+    form = {"files": {"file": samples[0].read_bytes()}, "data": {"options": options}}
+    assert detail in read_problem(api.post("/v1/colorize?format=png", **form), 422)
+
+
+def test_options_that_are_too_long_are_rejected(api, read_problem, samples):
+    form = {"files": {"file": samples[0].read_bytes()}, "data": {"options": " " * 70_000}}
+    assert "more than 65,536 bytes" in read_problem(api.post("/v1/colorize", **form), 413)
 
 
 def test_an_internal_error_goes_to_the_log_and_not_to_the_client(

@@ -102,6 +102,22 @@ def test_the_health_is_answered_while_all_connections_are_taken(run_server, conn
                 assert sock.recv(10) == b""
 
 
+def test_the_health_is_answered_while_no_client_reads_its_response(run_server, load_default):
+    noise = np.random.default_rng(0).integers(0, 256, (160, 200), np.uint8)
+    request = post(encode_image(Image(noise), "png")).replace(b"Connection: close\r\n", b"")
+    with (
+        run_server({"default": load_default}, Limits(connections=3)) as client,
+        contextlib.ExitStack() as stack,
+    ):
+        for _ in range(3):
+            sock = stack.enter_context(open_narrow(client))
+            sock.sendall(request)
+            assert sock.recv(12) == b"HTTP/1.1 200"
+        time.sleep(0.2)  # the server has handed over all it can
+        for _ in range(5):
+            assert httpx.get(f"{client.base_url}/healthz").status_code == 200
+
+
 def test_the_bodies_of_all_routes_are_timed(run_server, connect, load_default):
     with (
         run_server({"default": load_default}, Limits(idle_timeout=0.3)) as client,

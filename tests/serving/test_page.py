@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -380,6 +381,49 @@ def test_large_uploads_are_rejected_while_they_arrive(address):
     assert response.status_code == 413
 
 
+def test_uploads_that_state_no_length_are_rejected(address):
+    response = httpx.post(f"{address}/gradio_api/upload", content=iter([b"--x"]))
+    assert response.status_code == 411 and "Content-Length" in response.json()["detail"]
+    url = httpx.URL(address)
+    with socket.create_connection((url.host, url.port), timeout=20) as connection:
+        head = f"POST /gradio_api/upload HTTP/1.1\r\nHost: {url.host}:{url.port}\r\n"
+        connection.sendall(f"{head}Content-Length: {'9' * 18}\r\n\r\nx".encode())
+        assert connection.recv(12) == b"HTTP/1.1 413"
+
+
+def test_uploads_of_a_killed_server_are_deleted_by_the_next_one(tmp_path):
+    command = [sys.executable, "-m", "colorizenet", "serve", "--port", "0"]
+    environment = os.environ | {"TMPDIR": str(tmp_path)}
+    content = (SAMPLES / "cat.jpg").read_bytes()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stderr
+            address = process.stderr.readline().split()[-1]
+            wait_for_page(address)
+            upload = {"files": ("cat.jpg", content)}
+            (held,) = httpx.post(f"{address}/gradio_api/upload", files=upload).json()
+        finally:
+            process.kill()
+    assert Path(held).is_relative_to(tmp_path) and Path(held).read_bytes() == content
+    with subprocess.Popen(
+        [*command, "--no-page"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stderr and "serving" in process.stderr.readline()
+        photos = [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size]
+        process.terminate()
+    assert photos == []
+
+
+@in_a_browser
+def test_what_is_lost_is_shown_with_the_photo(visit, tmp_path, color_photograph):
+    (tmp_path / "a.png").write_bytes(encode_image(Image(color_photograph), "png"))
+    page = visit()
+    choose(page, tmp_path / "a.png")
+    expect(page.locator("figcaption .cn-warning")).to_have_text(
+        "The picture is already in color, and its colors are replaced."
+    )
+
+
 def test_the_security_headers_forbid_frames_and_other_hosts(address):
     page = httpx.get(address)
     assert (
@@ -397,8 +441,8 @@ def test_the_security_headers_forbid_frames_and_other_hosts(address):
 
 
 def test_uploads_are_deleted_and_the_server_connects_to_no_host(tmp_path):
-    """Old files are deleted, a full disk is reported, and nothing is left at the
-    end."""
+    """Old files are deleted, slow uploads and a full disk are reported, and nothing is
+    left at the end."""
     program = """
 import os, sys
 from functools import partial
@@ -421,7 +465,7 @@ def report_connection(event, arguments):
 sys.addaudithook(report_connection)
 serve(
     {"default": partial(Colorizer, threads=1)},
-    limits=Limits(max_bytes=200_000, page_seconds=3.0, page_files=2),
+    limits=Limits(max_bytes=200_000, page_seconds=3.0, page_files=2, idle_timeout=3.0),
     access=Access(),
     host="127.0.0.1",
     port=0,
@@ -444,9 +488,19 @@ serve(
                     files={"files": ("a.jpg", bytes([number]) * 190_000)},
                 )
 
-            held = [upload(number).json()[0] for number in range(3)]
+            url = httpx.URL(address)
+            with socket.create_connection((url.host, url.port), timeout=20) as connection:
+                connection.sendall(
+                    b"POST /gradio_api/upload HTTP/1.1\r\nHost: localhost\r\n"
+                    b"Content-Type: multipart/form-data; boundary=b\r\n"
+                    b"Content-Length: 999\r\n\r\n--b\r\n"
+                )
+                assert connection.recv(12) == b"HTTP/1.1 408"
+            held = [upload(number).json()[0] for number in range(2)]
             assert all(path.startswith(str(tmp_path)) for path in held)
-            assert "disk space for photos is full" in upload(4).json()["detail"]
+            full = upload(4)
+            assert full.status_code == 503 and full.headers["retry-after"]
+            assert "disk space for photos is full" in full.json()["detail"]
             while httpx.get(f"{address}/gradio_api/file={held[0]}").status_code == 200:
                 assert time.monotonic() < end
                 time.sleep(0.1)

@@ -189,3 +189,31 @@ def test_the_python_example_of_the_docs_works(address, tmp_path, samples):
     program = program.replace("http://127.0.0.1:8000", address)
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert is_colorful(tmp_path / "1921-color.jpg")
+
+
+def list_folders(parent: Path) -> set[Path]:
+    """The folders of servers with ``parent`` as their folder for temporary files."""
+    return {path for path in parent.glob("colorizenet-*") if path.is_dir()}
+
+
+def test_files_of_a_killed_server_are_deleted_by_the_next_one(tmp_path):
+    with run_serve(TMPDIR=str(tmp_path)) as (address, running):
+        (kept,) = list_folders(tmp_path)
+        (kept / "photo.jpg").write_bytes(b"of the server that runs")
+        with run_serve(TMPDIR=str(tmp_path)) as (_, killed):
+            (lost,) = list_folders(tmp_path) - {kept}
+            (lost / "below").mkdir()
+            (lost / "below" / "photo.jpg").write_bytes(b"of the server that is killed")
+            killed.kill()
+            killed.wait(20)
+        assert (lost / "below" / "photo.jpg").exists()
+        with run_serve(TMPDIR=str(tmp_path)) as (_, third):
+            assert kept in list_folders(tmp_path) and lost not in list_folders(tmp_path)
+            assert not list(tmp_path.glob(f"{lost.name}*"))
+            assert (kept / "photo.jpg").read_bytes() == b"of the server that runs"
+            assert httpx.get(f"{address}/healthz").status_code == 200
+            third.terminate()
+            assert third.wait(20) == 0
+        running.terminate()
+        assert running.wait(20) == 0
+    assert not list(tmp_path.glob("colorizenet-*"))

@@ -11,9 +11,7 @@ from colorizenet.errors import ConfigError
 from colorizenet.options import Options, Output, choices
 from colorizenet.serving.settings import allowed_values, build_request, offered_choices
 
-EXPECTED = {
-    choice.name for kind in (Options, Output) for choice in choices(kind) if choice.needs is None
-}
+EXPECTED = {choice.name for kind in (Options, Output) for choice in choices(kind) if choice.simple}
 
 
 def test_the_query_parameters_are_the_choices_and_the_model(api):

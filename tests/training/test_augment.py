@@ -11,6 +11,7 @@ from colorizenet.errors import ConfigError
 from colorizenet.training.data.augment import (
     AugmentConfig,
     augment_batch,
+    shift_and_cut,
     to_network,
     to_pixels,
     to_rgb,
@@ -47,7 +48,7 @@ def test_degradations_change_the_network_input_alone(batch, change):
     assert sample.condition.max() <= 1
 
 
-@pytest.mark.parametrize("change", [*DEGRADATIONS, "zoom", "border"])
+@pytest.mark.parametrize("change", [*DEGRADATIONS, "zoom", "rotate", "border"])
 def test_equal_seeds_give_equal_batches_and_others_do_not(batch, change):
     config = AugmentConfig(**{change: 0.5})
     one, same, other = (augment_batch(batch, config, seed) for seed in (7, 7, 8))
@@ -94,6 +95,23 @@ def test_a_crop_keeps_the_aspect_and_the_share_of_each_side():
     assert (down - across).abs().max() < 12
     assert down.min() > 0.73 * 252 and down.max() <= 252
     assert down.std() > 5
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (48, 80), (80, 48)])
+def test_a_rotation_turns_lightness_and_color_by_at_most_5_degrees(shape):
+    """Red grows downward and green to the right, by 2 levels for each pixel."""
+    steps = (40 + 2 * torch.arange(side) for side in shape)
+    down, across = torch.meshgrid(*steps, indexing="ij")
+    picture = torch.stack([down, across, 0 * down], dim=-1).to(torch.uint8)
+    sample = augment_batch(picture.expand(32, *picture.shape), AugmentConfig(rotate=1.0), 0)
+    rgb = to_rgb(sample.lightness, sample.ab).float()
+    along = rgb[:, shape[0] // 2, -5] - rgb[:, shape[0] // 2, 4]
+    angle = torch.rad2deg(torch.atan2(along[:, 0], along[:, 1]))
+    assert angle.abs().max() < 6 and angle.std() > 1.5
+    # No corner is empty: beyond the picture its edge would be repeated.
+    for part in (rgb, rgb.flip(1), rgb.flip(2), rgb.flip(1, 2)):
+        assert (part[:, 4, 0, 0] - part[:, 0, 0, 0]).abs().min() > 4
+        assert (part[:, 0, 4, 1] - part[:, 0, 0, 1]).abs().min() > 4
 
 
 def test_borders_are_uniform_gray_and_at_most_a_sixth_wide(batch):
@@ -144,8 +162,33 @@ def test_gray_has_no_chroma():
 
 
 @pytest.mark.parametrize(
-    "config", [{"film": 1.1}, {"zoom": 1.0}, {"border": -0.1}, {"noise": -1.0}]
+    "config", [{"film": 1.1}, {"zoom": 1.0}, {"border": -0.1}, {"rotate": 5.0}, {"noise": -1.0}]
 )
 def test_shares_out_of_range_are_rejected(config):
     with pytest.raises(ConfigError, match=rf"augment\.{next(iter(config))}"):
         AugmentConfig(**config)
+
+
+def test_shifting_and_cutting_changes_batches_alike_and_no_color():
+    batches = [torch.rand(6, 3, 32, 48) + 1 for _ in range(2)]
+    both = [*batches, batches[0] + 1]
+    one, other, brighter = shift_and_cut(both, torch.Generator().manual_seed(0))
+    assert one.shape == batches[0].shape
+    cut = (one == 0.5).all(1)
+    assert torch.equal(cut, (other == 0.5).all(1)) and 0.05 < cut.float().mean() < 0.4
+    torch.testing.assert_close(
+        torch.where(cut[:, None], 0, brighter), torch.where(cut[:, None], 0, one + 1)
+    )
+    for before, after, hidden in zip(batches[0], one, cut, strict=True):
+        colors = {tuple(color) for color in before.flatten(1).T.tolist()}
+        assert {tuple(color) for color in after[:, ~hidden].T.tolist()} <= colors
+    again, *_ = shift_and_cut(both, torch.Generator().manual_seed(0))
+    different, *_ = shift_and_cut(both, torch.Generator().manual_seed(1))
+    assert torch.equal(one, again) and not torch.equal(one, different)
+
+
+def test_the_gradient_passes_shifting_and_cutting():
+    picture = torch.rand(2, 3, 32, 32, requires_grad=True)
+    [moved] = shift_and_cut([picture], torch.Generator().manual_seed(0))
+    moved.sum().backward()
+    assert picture.grad is not None and picture.grad.sum() > 0

@@ -25,6 +25,7 @@ from colorizenet.training.metrics import (
     Moments,
     build_pair_metrics,
     build_set_metrics,
+    compare_frechet_distances,
     frechet_distance,
 )
 
@@ -362,7 +363,53 @@ def test_a_set_of_one_picture_is_an_error():
         frechet_distance(moments(vectors(5, 3)), moments(vectors(1, 3)))
 
 
+def test_the_change_of_a_distance_is_that_of_the_two_distances():
+    truth = vectors(400, 4)
+    own, baseline = truth + 0.5, truth + 1.0
+    found, low, high = compare_frechet_distances(own, baseline, truth)
+    assert found == pytest.approx(0.5**2 / 1.0**2 - 1)
+    assert low == pytest.approx(found, abs=1e-6) and high == pytest.approx(found, abs=1e-6)
+
+
+def test_the_interval_of_a_change_contains_that_of_the_population():
+    """Of 40 samples of 200 of 2000 vectors, most intervals contain the change of
+    all."""
+
+    def sample(count, seed):
+        truth, noise = vectors(count, 3, seed), np.random.default_rng(seed + 999)
+        return (
+            0.8 * truth + 0.5 + 0.2 * noise.normal(size=truth.shape),
+            0.7 * truth + 0.6 + 0.3 * noise.normal(size=truth.shape),
+            truth,
+        )
+
+    whole = sample(2000, 7)
+    population = compare_frechet_distances(*whole)[0]
+    generator = np.random.default_rng(0)
+    inside = 0
+    for _ in range(40):
+        drawn = generator.integers(0, len(whole[0]), 200)
+        _, low, high = compare_frechet_distances(*(part[drawn] for part in whole))
+        inside += low <= population <= high
+    assert inside >= 34
+
+
+def test_an_interval_of_few_pictures_is_an_error():
+    with pytest.raises(DataError, match="39 pictures"):
+        compare_frechet_distances(*[vectors(39, 3)] * 3)
+
+
 # Features
+
+
+@torch.no_grad()
+def test_vgg16_features_are_the_mean_of_the_last_activations(weights):
+    metric = build_set_metrics(["frechet_vgg16"], weights=weights)["frechet_vgg16"]
+    pictures = photographs(2)
+    found = metric.features(pictures)
+    expected = Activations("vgg16", (29,), weights=weights)(rgb(pictures))[0].mean((2, 3))
+    assert found.shape == (2, 512)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5)
 
 
 @pytest.fixture(scope="module")

@@ -111,8 +111,9 @@ def test_model_trained_with_hints_follows_them(tiny, gray, tmp_path):
     assert np.abs(hinted.ab - without.ab).max() > 0.1
 
 
-def test_model_without_the_input_refuses_it(finished, gray, tmp_path):
+def test_a_model_without_the_input_follows_hints_too(finished, gray, tmp_path):
     export_run(finished, tmp_path / "plain.onnx")
-    hints = (Hint(x=0.5, y=0.5, rgb=(255, 0, 0)),)
-    with pytest.raises(ConfigError, match="takes no hints, which hints needs"):
-        Colorizer(tmp_path / "plain.onnx")(gray, Options(hints=hints))
+    hints = (Hint(x=0.5, y=0.5, rgb=(255, 0, 0), radius=0.1),)
+    result = Colorizer(tmp_path / "plain.onnx")(gray, Options(hints=hints))
+    red, green, _ = result[result.shape[0] // 2, result.shape[1] // 2].astype(int)
+    assert red > green + 50

@@ -92,7 +92,7 @@ def expand_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         if kind not in SETTINGS:
             parameters.append(parameter.replace(annotation=kind))
             continue
-        offered = [choice for choice in choices(kind) if choice.needs is None]
+        offered = [choice for choice in choices(kind) if choice.simple]
         names[parameter.name] = [choice.name for choice in offered]
         parameters += [
             inspect.Parameter(

@@ -15,6 +15,7 @@ from cyclopts.validators import Number
 
 from colorizenet.cli import console
 from colorizenet.cli.app import DASH, Flag, app, expand_settings, explain_interruption
+from colorizenet.cli.hints import add_hints, add_planned_hints
 from colorizenet.errors import ConfigError, ImageError, quote
 from colorizenet.options import Options, Output
 
@@ -37,6 +38,8 @@ def colorize(
     model: str = "default",
     options: Options = Options(),
     output: Output = Output(),
+    hint: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
+    hints: Path | None = None,
     device: str = "cpu",
     jobs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     max_pixels: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
@@ -69,6 +72,13 @@ def colorize(
     model
         A model inside the package (see `colorizenet models`) or an ONNX file exported
         by ColorizeNet.
+    hint
+        A color for one place of one photo: X,Y,#RRGGBB[,RADIUS], or X,Y,neutral for no
+        color. X and Y are fractions of the width and height of the upright photo, and
+        RADIUS of its short side (default: 0.0125). Repeat it for more, up to 128.
+    hints
+        Hints of one photo as a JSON file, or the folder of the files of many photos:
+        1921.hints.json for 1921.jpg, in the same subfolder as its result.
     device
         Device that runs the network: cpu, or what the installed ONNX Runtime offers,
         such as cuda.
@@ -126,7 +136,7 @@ def colorize(
                 "- is for one photo, without --json, --contact-sheet, --suffix, --dry-run and "
                 "--skip-color; name a folder with --out to use them"
             )
-        _colorize_stream(paths[0], out, worker, style)
+        _colorize_stream(paths[0], out, add_hints(worker, hint, hints), style)
         return
 
     sources = _expand_patterns(paths)
@@ -151,6 +161,7 @@ def colorize(
         raise ConfigError(f"no photo in {quote(sources[0])}; expected {', '.join(FORMATS)}")
     if contact_sheet:
         _check_contact_sheet(contact_sheet, planned)
+    worker = add_planned_hints(worker, hint, hints, planned, folder)
     cores = os.cpu_count() or 1
     # Many photos: one thread for each, and one photo more than cores, because one may
     # wait for the disk. One photo: all cores work on it.
@@ -314,8 +325,10 @@ def _read_stdin() -> bytes:
 def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: console.Style) -> None:
     """Colorize one photo from stdin, or to stdout."""
     from colorizenet.files import write_atomically
+    from colorizenet.imaging.conversion import split_pages
     from colorizenet.imaging.reading import open_image
     from colorizenet.imaging.toning import is_colored
+    from colorizenet.imaging.warnings import list_losses
     from colorizenet.imaging.writing import choose_format, encode_image
 
     file = None if out in (None, DASH) else Path(out)
@@ -346,14 +359,12 @@ def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: conso
     warnings = list(image.warnings)
     if fit.reason:
         warnings.append(f"{fit.reason}: {fit.format} is written")
-    if is_colored(image.pixels):
-        warnings.append("the photo is already in color, and its colors are replaced")
-    if opened.bilevel:
-        warnings.append("the photo has only black and white pixels, which take no color")
+    note = colorizer.provenance_note(worker.options) if worker.output.provenance else ""
+    colored = any(is_colored(page) for page in split_pages(image))
+    warnings += list_losses(opened, fit.format, colored=colored, note=note)
     for line in () if style.quiet else warnings:
         console.print_message(line)
     colorized = colorizer(image, worker.options)
-    note = colorizer.provenance_note if worker.output.provenance else ""
     encoded = encode_image(
         dataclasses.replace(colorized, note=note), fit.format, quality=worker.output.quality
     )

@@ -18,9 +18,15 @@ from colorizenet.cli.app import (
     require_training,
 )
 from colorizenet.errors import ConfigError, quote
-from colorizenet.options import Options, choices
+from colorizenet.options import MAX_HINTS, Options, choices
 
-Metric = Literal["lpips_alex", "lpips_vgg", "frechet_inception", "frechet_efficientnet_lite0"]
+Metric = Literal[
+    "lpips_alex",
+    "lpips_vgg",
+    "frechet_inception",
+    "frechet_efficientnet_lite0",
+    "frechet_vgg16",
+]
 
 
 _NO_DEFAULT = Parameter(show_default=False)
@@ -40,6 +46,8 @@ def evaluate(
     split: Literal["train", "val", "test"] | None = None,
     options: Options = Options(),
     match_colorfulness: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    hints: str | None = None,
+    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
     picture_size: Annotated[int, Parameter(validator=Number(gte=32, lte=4096))] = 256,
     full: Flag = False,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
@@ -80,6 +88,11 @@ def evaluate(
         Choose the strength of each model, up to 2, so that its pictures have this mean
         colorfulness. Replaces --strength. Comparisons are fairer this way, because
         stronger colors raise most errors.
+    hints
+        Numbers of hints, such as 0,1,2,5,10,20,50,100: give each model so many colors
+        of the photograph, at random places, and print what it gains.
+    seed
+        Seed of the places of the hints.
     picture_size
         Side of the center squares that are compared, in pixels.
     full
@@ -103,6 +116,9 @@ def evaluate(
         )
     if match_colorfulness is not None and options.strength != Options().strength:
         raise ConfigError("--match-colorfulness chooses the strength; leave out --strength")
+    counts = _parse_counts(hints)
+    if counts and match_colorfulness is not None:
+        raise ConfigError("--hints and --match-colorfulness exclude each other; leave one out")
     for path in (report_json, report_html):
         if path and not path.resolve().parent.is_dir():
             raise ConfigError(
@@ -132,6 +148,8 @@ def evaluate(
         "split": split,
         **{choice.name: getattr(options, choice.name) for choice in choices(Options)},
         "match_colorfulness": match_colorfulness,
+        "hints": hints,
+        "seed": seed,
         "picture_size": None if full else picture_size,
         "full": full,
         "limit": limit,
@@ -150,6 +168,8 @@ def evaluate(
             split=split,
             predictions=folders,
             match_colorfulness=match_colorfulness,
+            hints=counts,
+            seed=seed,
             picture_size=picture_size,
             full=full,
             limit=limit,
@@ -164,7 +184,13 @@ def evaluate(
         strength = report.about[name]["strength"]
         console.print_message(f"{name} has --strength {strength:.4g}")
     print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
-    for line in (*_format_table(*report.build_table()), *report.describe_comparisons()):
+    if counts:
+        from colorizenet.evaluation.hints import build_hint_table
+
+        lines = _format_table(*build_hint_table(report))
+    else:
+        lines = (*_format_table(*report.build_table()), *report.describe_comparisons())
+    for line in lines:
         print(line)
     if report_json:
         report.to_json(report_json)
@@ -203,6 +229,20 @@ def _parse_paths(flag: str, form: str, given: tuple[str, ...]) -> dict[str, Path
             raise ConfigError(f"{flag} gives the name {quote(name)} twice; choose another")
         paths[name] = Path(path)
     return paths
+
+
+def _parse_counts(text: str | None) -> list[int]:
+    """The numbers of ``--hints``, without repetitions, in order."""
+    parts = [] if text is None else text.split(",")
+    try:
+        counts = sorted({int(part) for part in parts})
+    except ValueError as error:
+        raise ConfigError(
+            f"--hints {quote(text)} are no numbers; give some such as 0,1,2,5,10"
+        ) from error
+    if counts and not 0 <= counts[0] <= counts[-1] <= MAX_HINTS:
+        raise ConfigError(f"--hints {quote(text)} are not all from 0 to {MAX_HINTS}")
+    return counts
 
 
 def _format_command(source: str, settings: dict[str, Any]) -> str:

@@ -5,13 +5,24 @@ import os
 import tempfile
 import threading
 from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 
 from colorizenet.colorizer import Chroma
 from colorizenet.errors import ConfigError
+from colorizenet.imaging.borders import Border
 
 __all__ = ["ChromaCache"]
+
+
+class _Place(NamedTuple):
+    """Where an answer is in the file, and what is not in the file."""
+
+    offset: int
+    ab_shape: tuple[int, ...]
+    l_shape: tuple[int, ...]
+    borders: tuple[Border | None, ...]
 
 
 class ChromaCache:
@@ -26,7 +37,7 @@ class ChromaCache:
         """``in_memory``: bytes that are held in memory."""
         self._file = tempfile.SpooledTemporaryFile(max_size=in_memory)  # noqa: SIM115
         self._lock = threading.Lock()
-        self._places: dict[Hashable, tuple[int, tuple[int, ...], tuple[int, ...]]] = {}
+        self._places: dict[Hashable, _Place] = {}
 
     def __enter__(self) -> "ChromaCache":
         return self
@@ -50,15 +61,16 @@ class ChromaCache:
                     f"the networks' answers do not fit into {tempfile.gettempdir()} "
                     f"({error.strerror}); set TMPDIR to a folder with more space, or use --limit"
                 ) from error
-            self._places[key] = offset, chroma.ab.shape, chroma.l_star.shape
+            self._places[key] = _Place(offset, chroma.ab.shape, chroma.l_star.shape, chroma.borders)
 
     def get(self, key: Hashable) -> Chroma | None:
         """The answer that was put under this key, None where there is none."""
         with self._lock:
             if key not in self._places:
                 return None
-            offset, ab_shape, l_shape = self._places[key]
+            offset, ab_shape, l_shape, borders = self._places[key]
             ab_count, l_count = math.prod(ab_shape), math.prod(l_shape)
             self._file.seek(offset)
             planes = np.frombuffer(self._file.read(4 * (ab_count + l_count)), np.float32)
-        return Chroma(planes[:ab_count].reshape(ab_shape), planes[ab_count:].reshape(l_shape))
+        ab, l_star = planes[:ab_count].reshape(ab_shape), planes[ab_count:].reshape(l_shape)
+        return Chroma(ab, l_star, borders)

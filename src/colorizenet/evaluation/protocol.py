@@ -21,6 +21,7 @@ from colorizenet.colorizer import Colorizer
 from colorizenet.errors import DataError, quote
 from colorizenet.evaluation.arrays import RGB8
 from colorizenet.evaluation.chromacache import ChromaCache
+from colorizenet.evaluation.hints import build_hint_rows
 from colorizenet.evaluation.matching import Progress, find_strength
 from colorizenet.evaluation.measuring import (
     Columns,
@@ -61,6 +62,8 @@ def evaluate(
     split: Split | None = None,
     predictions: Mapping[str, Path] | None = None,
     match_colorfulness: float | None = None,
+    hints: Sequence[int] = (),
+    seed: int = 0,
     picture_size: int = PICTURE_SIZE,
     full: bool = False,
     limit: int | None = None,
@@ -76,7 +79,9 @@ def evaluate(
     takes train, val or test of it. ``options`` are those of ``Colorizer``.
     ``predictions`` maps names to folders of colorized pictures with the photographs'
     file stems. ``match_colorfulness`` replaces ``options.strength`` by the strength,
-    for each model, at which its pictures have this mean colorfulness. ``picture_size``
+    for each model, at which its pictures have this mean colorfulness. ``hints``: give
+    every model these numbers of hints of the true colors, at random places that follow
+    from ``seed``; a row for each number. ``picture_size``
     is the side of the squares that are compared; ``full`` compares whole photographs.
     ``command`` repeats the evaluation and is stated in the report. For the rest see
     ``evaluate_rows``.
@@ -87,6 +92,8 @@ def evaluate(
         raise ValueError(
             f"match_colorfulness is {match_colorfulness}; give a number over 0, such as 30"
         )
+    if hints and match_colorfulness is not None:
+        raise ValueError("hints and match_colorfulness exclude each other; leave one out")
     models = {models.card.name: models} if isinstance(models, Colorizer) else models
     photos = (find_photos(source, split) if split else list_photos(source))[:limit]
     side = None if full else picture_size
@@ -100,12 +107,16 @@ def evaluate(
     if match_colorfulness is not None:
         del settings["strength"]
         settings["match_colorfulness"] = match_colorfulness
+    if hints:
+        settings |= {"hints": list(hints), "seed": seed}
     if command:
         settings["command"] = command
     steps = len(photos) * (1 if match_colorfulness is None else 1 + len(models))
     rows = build_reference_rows()
     with ChromaCache() as answers:
-        for number, (name, model) in enumerate(models.items()):
+        if hints:
+            rows += build_hint_rows(models, options, counts=hints, seed=seed, answers=answers)
+        for number, (name, model) in enumerate(() if hints else models.items()):
             if match_colorfulness is None:
                 rows.append(ModelRow(name, model, options))
                 continue

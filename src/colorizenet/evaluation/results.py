@@ -222,6 +222,7 @@ _OTHER_TITLES = {
     "lpips_vgg": "LPIPS, VGG16",
     "frechet_inception": "FID",
     "frechet_efficientnet_lite0": "Fréchet distance, EfficientNet-Lite0",
+    "frechet_vgg16": "Fréchet distance, VGG16",
 }
 """Titles of the metrics that ``METRICS`` lacks; of all of them, lower is better."""
 _ARROWS = {"higher": "\N{NO-BREAK SPACE}↑", "lower": "\N{NO-BREAK SPACE}↓", "neither": ""}

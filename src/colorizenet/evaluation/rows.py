@@ -106,9 +106,7 @@ class ModelRow(Row):
 def describe_options(options: Options) -> dict[str, Any]:
     """The options as a report states them: those that apply to every model."""
     return {
-        choice.name: getattr(options, choice.name)
-        for choice in choices(Options)
-        if choice.needs is None
+        choice.name: getattr(options, choice.name) for choice in choices(Options) if choice.simple
     }
 
 

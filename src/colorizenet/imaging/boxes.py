@@ -1,25 +1,34 @@
-"""Where the boxes of an AVIF hold its EXIF.
+"""Where the boxes of AVIF, HEIC, JPEG XL and JPEG 2000 files hold metadata.
 
-Reading never fails: a file whose boxes are malformed has no EXIF.
+Reading never fails: a file whose boxes are malformed has no metadata.
 
 References:
-    ISO/IEC 14496-12 (boxes); ISO/IEC 23008-12 (items, EXIF).
+    ISO/IEC 14496-12 (boxes); ISO/IEC 23008-12 (items, EXIF, XMP); ISO/IEC 18181-2
+    (JPEG XL); ISO/IEC 15444-1 annex I (JP2); XMP Specification Part 3 (Adobe, 2020).
 """
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import NamedTuple
 
 from colorizenet.imaging.tiff import ReadAt
 
-__all__ = ["ExifItem", "find_exif_item"]
+__all__ = [
+    "Item",
+    "decompress_brotli",
+    "find_items",
+    "iterate_boxes",
+    "read_exif_content",
+    "read_jp2_resolution",
+]
 
 _MOST_BOXES = 10_000
 _LONGEST_BOX = 1 << 20
-_LONGEST_EXIF = 1 << 21
+_XMP_TYPE = b"application/rdf+xml"
 
 
-class ExifItem(NamedTuple):
-    """The item of EXIF, by positions in the file."""
+class Item(NamedTuple):
+    """The item of EXIF or XMP, by positions in the file."""
 
     type_at: int
     """Position of the four letters of its type."""
@@ -31,65 +40,87 @@ class ExifItem(NamedTuple):
     base: int = 0
     """What is added to the offset."""
 
-    def read(self, read_at: ReadAt) -> bytes:
-        """Read the block of EXIF; empty where it cannot be read."""
+    def read(self, read_at: ReadAt, longest: int) -> bytes:
+        """Read the content, at most ``longest`` bytes; empty where it cannot be
+        read."""
         if not self.extent_at:
             return b""
         field = read_at(self.extent_at, self.offset_size + self.length_size)
         start = self.base + int.from_bytes(field[: self.offset_size], "big")
         length = int.from_bytes(field[self.offset_size :], "big")
-        content = read_at(start, min(length, _LONGEST_EXIF))
-        return content[4 + int.from_bytes(content[:4], "big") :]
+        return read_at(start, min(length, longest))
 
 
-def find_exif_item(read_at: ReadAt) -> ExifItem | None:
-    """Find the first item of EXIF."""
-    meta = next((box for box in _iterate_boxes(read_at, 0, 1 << 62) if box[0] == b"meta"), None)
+def find_items(read_at: ReadAt) -> dict[str, Item]:
+    """Find the first item of each kind in an AVIF or HEIC file: "exif" and "xmp"."""
+    meta = next((box for box in iterate_boxes(read_at) if box[0] == b"meta"), None)
     if meta is None:
-        return None
-    boxes = {kind: (at, end) for kind, at, end in _iterate_boxes(read_at, meta[1] + 4, meta[2])}
+        return {}
+    boxes = {kind: (at, end) for kind, at, end in iterate_boxes(read_at, meta[1] + 4, meta[2])}
     if b"iinf" not in boxes:
-        return None
+        return {}
     at, end = boxes[b"iinf"]
     first = at + (6 if read_at(at, 1) == b"\0" else 8)
-    for kind, entry, _ in _iterate_boxes(read_at, first, end):
+    found: dict[str, Item] = {}
+    for kind, entry, entry_end in iterate_boxes(read_at, first, end):
         wide = 4 if read_at(entry, 1) == b"\3" else 2
         type_at = entry + 4 + wide + 2
-        if kind == b"infe" and read_at(type_at, 4) == b"Exif":
+        name = _name_item(read_at(type_at, min(entry_end - type_at, 256)))
+        if kind == b"infe" and name and name not in found:
             number = int.from_bytes(read_at(entry + 4, wide), "big")
-            found = _find_extent(read_at, *boxes[b"iloc"], number) if b"iloc" in boxes else None
-            return ExifItem(type_at, *(found or ()))
-    return None
+            found[name] = Item(type_at, *_find_extent(read_at, boxes, number))
+    return found
 
 
-def _find_extent(
-    read_at: ReadAt, start: int, end: int, number: int
-) -> tuple[int, int, int, int] | None:
-    """Find where the content of an item is stated, if it is one piece of the file."""
-    box = read_at(start, min(end - start, _LONGEST_BOX))
-    if len(box) < 8:
+def read_exif_content(content: bytes) -> bytes:
+    """Return the block in the content of an EXIF item or box.
+
+    The offset of the block comes first, which some writers of JPEG XL forget.
+    """
+    if content[:4] in (b"II*\0", b"MM\0*"):
+        return content
+    return content[4 + int.from_bytes(content[:4], "big") :]
+
+
+def decompress_brotli(content: bytes, longest: int) -> bytes:
+    """Decompress the content of a box, about ``longest`` bytes at most; empty where it
+    is malformed."""
+    if find_spec("brotli") is None:  # nor are the pixels of such a file read
+        return b""
+    import brotli
+
+    try:
+        return brotli.Decompressor().process(content, output_buffer_limit=longest)
+    except brotli.error:
+        return b""
+
+
+def read_jp2_resolution(read_at: ReadAt) -> tuple[float, float] | None:
+    """Read the resolution of a JP2 file in pixels per millimeter, across and down.
+
+    The resolution of the scan precedes that of the display.
+    """
+    path = [(b"jp2h",), (b"res ",), (b"resc", b"resd")]
+    at, end = 0, 1 << 62
+    for kinds in path:
+        found = sorted(box for box in iterate_boxes(read_at, at, end) if box[0] in kinds)
+        if not found:
+            return None
+        _, at, end = found[0]
+    content = read_at(at, 10)
+    if len(content) < 10:
         return None
-    version = box[0]
-    offset_size, length_size, base_size = box[4] >> 4, box[4] & 15, box[5] >> 4
-    index_size = box[5] & 15 if version else 0
-    wide = 4 if version == 2 else 2
-    count, at = int.from_bytes(box[6 : 6 + wide], "big"), 6 + wide
-    for _ in range(min(count, _MOST_BOXES)):
-        item = int.from_bytes(box[at : at + wide], "big")
-        at += wide
-        in_file = not version or int.from_bytes(box[at : at + 2], "big") & 15 == 0
-        at += (2 if version else 0) + 2
-        base = int.from_bytes(box[at : at + base_size], "big")
-        extents = int.from_bytes(box[at + base_size : at + base_size + 2], "big")
-        at += base_size + 2
-        if item == number:
-            simple = in_file and extents == 1
-            return (start + at + index_size, offset_size, length_size, base) if simple else None
-        at += extents * (index_size + offset_size + length_size)
-    return None
+    sides = [int.from_bytes(content[i : i + 2], "big") for i in (0, 2, 4, 6)]
+    powers = [int.from_bytes(content[i : i + 1], "big", signed=True) for i in (8, 9)]
+    if 0 in sides or any(abs(power) > 12 for power in powers):
+        return None
+    down, across = (sides[2 * i] / sides[2 * i + 1] * 10.0 ** powers[i] / 1000 for i in (0, 1))
+    return across, down
 
 
-def _iterate_boxes(read_at: ReadAt, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def iterate_boxes(
+    read_at: ReadAt, at: int = 0, end: int = 1 << 62
+) -> Iterator[tuple[bytes, int, int]]:
     """Yield the type, the start of the content and the end of each box."""
     for _ in range(_MOST_BOXES):
         head = read_at(at, 16) if at + 8 <= end else b""
@@ -103,3 +134,42 @@ def _iterate_boxes(read_at: ReadAt, at: int, end: int) -> Iterator[tuple[bytes, 
             return
         yield head[4:8], content, min(stop, end)
         at = stop
+
+
+def _name_item(entry: bytes) -> str:
+    """Name the kind of an item by the end of its entry, from its type on."""
+    if entry.startswith(b"Exif"):
+        return "exif"
+    content_type = entry[4:].split(b"\0")[1:2]
+    return "xmp" if entry.startswith(b"mime") and content_type == [_XMP_TYPE] else ""
+
+
+def _find_extent(
+    read_at: ReadAt, boxes: dict[bytes, tuple[int, int]], number: int
+) -> tuple[int, int, int, int]:
+    """Find where the content of an item is stated; zeros where it is not one piece."""
+    nowhere = (0, 0, 0, 0)
+    start, end = boxes.get(b"iloc", (0, 0))
+    box = read_at(start, min(end - start, _LONGEST_BOX))
+    if len(box) < 8:
+        return nowhere
+    version = box[0]
+    offset_size, length_size, base_size = box[4] >> 4, box[4] & 15, box[5] >> 4
+    index_size = box[5] & 15 if version else 0
+    wide = 4 if version == 2 else 2
+    count, at = int.from_bytes(box[6 : 6 + wide], "big"), 6 + wide
+    for _ in range(min(count, _MOST_BOXES)):
+        item = int.from_bytes(box[at : at + wide], "big")
+        at += wide
+        method = int.from_bytes(box[at : at + 2], "big") & 15 if version else 0
+        at += (2 if version else 0) + 2
+        base = int.from_bytes(box[at : at + base_size], "big")
+        extents = int.from_bytes(box[at + base_size : at + base_size + 2], "big")
+        at += base_size + 2
+        if item == number:
+            if method == 1 and b"idat" in boxes:  # offsets count from that box
+                method, base = 0, base + boxes[b"idat"][0]
+            simple = method == 0 and extents == 1
+            return (start + at + index_size, offset_size, length_size, base) if simple else nowhere
+        at += extents * (index_size + offset_size + length_size)
+    return nowhere

@@ -1,7 +1,7 @@
-"""The parts of JPEG, PNG and WebP files, found without decoding them.
+"""The parts of JPEG, PNG, WebP and GIF files, found without decoding them.
 
 References:
-    ITU T.81 (JPEG); W3C PNG, third edition; RFC 9649 (WebP).
+    ITU T.81 (JPEG); W3C PNG, third edition; RFC 9649 (WebP); GIF 89a (CompuServe).
 """
 
 import zlib
@@ -10,28 +10,34 @@ from collections.abc import Iterator
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = [
-    "count_png_frames",
+    "MAX_CHUNKS",
     "TEXT_CHUNKS",
     "decompress_text",
+    "inspect_png",
     "iterate_chunks",
+    "iterate_gif_extensions",
     "iterate_riff_chunks",
     "iterate_segments",
+    "join_gif_blocks",
 ]
 
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
-_MOST_CHUNKS = 500_000
+MAX_CHUNKS = 20_000
+"""A PNG with more chunks is refused; long chunks of pixels do not count."""
+_SHORT = 512
 _MOST_SEGMENTS = 5_000
 
 
 def iterate_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
     """Yield the type of each chunk of a PNG, the position of its content and its
-    length."""
-    at = 8
-    for _ in range(_MOST_CHUNKS):
+    length. Stops soon after ``MAX_CHUNKS``."""
+    at, others = 8, 0
+    while others <= MAX_CHUNKS:
         head = read_at(at, 8)
         if len(head) < 8:
             return
         length, kind = int.from_bytes(head[:4], "big"), head[4:]
+        others += _is_counted(kind, length)
         yield kind, at + 8, length
         if kind == b"IEND":
             return
@@ -74,6 +80,36 @@ def iterate_riff_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
         at += 8 + length + length % 2
 
 
+def iterate_gif_extensions(read_at: ReadAt) -> Iterator[tuple[int, int, int]]:
+    """Yield the label of each extension of a GIF up to its first picture, the position
+    of its first block and that of its end.
+
+    A block is its length in one byte, and its content.
+    """
+    flags = read_at(10, 1)
+    at = 13 + (6 << (flags[0] & 7) if flags and flags[0] & 0x80 else 0)
+    blocks = 0
+    while blocks < MAX_CHUNKS:
+        head = read_at(at, 2)
+        if len(head) < 2 or head[0] != 0x21:
+            return
+        start = at = at + 2
+        while (length := read_at(at, 1)) > b"\0" and blocks < MAX_CHUNKS:
+            at += 1 + length[0]
+            blocks += 1
+        at, blocks = at + 1, blocks + 1
+        yield head[1], start, at
+
+
+def join_gif_blocks(blocks: bytes) -> bytes:
+    """Return the content of the blocks of an extension."""
+    content, at = bytearray(), 0
+    while at < len(blocks):
+        content += blocks[at + 1 : at + 1 + blocks[at]]
+        at += 1 + blocks[at]
+    return bytes(content)
+
+
 def decompress_text(kind: bytes, content: bytes, longest: int) -> bytes | None:
     """Return the text of a chunk, at most ``longest`` bytes; None where it is
     malformed."""
@@ -96,9 +132,16 @@ def decompress_text(kind: bytes, content: bytes, longest: int) -> bytes | None:
         return None
 
 
-def count_png_frames(read_at: ReadAt) -> int:
-    """Count the frames of an animated PNG by its header; 1 for others."""
+def inspect_png(read_at: ReadAt) -> tuple[int, bool]:
+    """Count the frames of a PNG by its header, and find out whether it has more than
+    ``MAX_CHUNKS`` chunks."""
+    frames, others = 1, 0
     for kind, at, length in iterate_chunks(read_at):
+        others += _is_counted(kind, length)
         if kind == b"acTL" and length >= 4:
-            return max(1, int.from_bytes(read_at(at, 4), "big"))
-    return 1
+            frames = max(1, int.from_bytes(read_at(at, 4), "big"))
+    return frames, others > MAX_CHUNKS
+
+
+def _is_counted(kind: bytes, length: int) -> bool:
+    return kind not in (b"IDAT", b"fdAT") or length < _SHORT

@@ -7,7 +7,7 @@ decode and encode HEIC and JPEG XL.
 import io
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -15,8 +15,9 @@ import numpy as np
 
 from colorizenet.errors import ImageError, quote
 from colorizenet.imaging.formats import require_extra
+from colorizenet.imaging.sizes import find_jpeg2000, read_size
 
-__all__ = ["CheckPixels", "Decoded", "decode", "encode", "make_error"]
+__all__ = ["CheckPixels", "Decoded", "decode", "encode", "make_error", "shorten_reason"]
 
 CheckPixels = Callable[[int, int], None]
 """Called with width and height before decoding; raises ``ImageError`` if too large."""
@@ -25,6 +26,7 @@ ReadAt = Callable[[int, int], bytes]
 
 _HEADER = 1 << 16
 """Bytes that the header of a PNM, BMP or JPEG 2000 file has at most."""
+_LONGEST_JP2_HEADER = 1 << 20
 _ASCII_SAMPLE = 16
 """Bytes of a sample of a PNM file in ASCII, with the blanks around it, at most."""
 
@@ -37,12 +39,8 @@ class Decoded:
     """``(H, W, 1 to 4)`` of uint8, uint16 or float32; pages are stacked vertically."""
     profile: bytes = b""
     """The ICC profile, or empty."""
-    metadata: dict[str, bytes] = field(default_factory=dict)
-    """Metadata by the field names of libvips."""
     resolution: tuple[float, float] | None = None
     """Pixels per millimeter, across and down; None where the file states none."""
-    orientation: int = 1
-    """The EXIF orientation."""
     frames: int = 1
     """The number of pictures in the file, of which this is one."""
 
@@ -81,6 +79,8 @@ def encode(array: np.ndarray, format: str, quality: int, metadata: dict[str, byt
         import pillow_jxl  # noqa: F401 (the import registers the plugin)
 
         pixels = array.squeeze(2) if array.shape[2] == 1 else array
+        if "exif" in metadata:  # the plugin adds no offset
+            metadata = metadata | {"exif": bytes(4) + metadata["exif"].removeprefix(b"Exif\0\0")}
         PIL.Image.fromarray(pixels).save(file, "JXL", quality=quality, **metadata)
     return file.getvalue()
 
@@ -125,10 +125,10 @@ def _decode_pnm(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decode
         numbers = b"" if kind == b"1" else b" %d" % top
         header = b"P%b %d %d%b\n" % (kind, width, height, numbers)
         body = re.sub(rb"#[^\r\n]*", b"", body)
-        found = len(re.findall(rb"[01]" if kind == b"1" else rb"[0-9]+", body))
-        if found < samples:  # OpenCV would invent the missing ones
-            raise make_error(name)
-        array = _decode_with_opencv(header + body, name, cv2.IMREAD_UNCHANGED)
+        if _count_numbers(body, digits=kind == b"1") < samples:
+            raise make_error(name)  # OpenCV would invent the missing ones
+        # OpenCV needs a blank behind the last number.
+        array = _decode_with_opencv(header + body + b"\n", name, cv2.IMREAD_UNCHANGED)
         array = array[..., ::-1] if array.ndim == 3 else array[..., None]
     elif kind == b"4":
         row = -(-width // 8)
@@ -149,6 +149,15 @@ def _decode_pnm(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decode
     elif kind in b"56" and top == 1:
         array = np.minimum(array, 1) * np.uint8(255)
     return Decoded(np.ascontiguousarray(array))
+
+
+def _count_numbers(text: bytes, *, digits: bool) -> int:
+    """Count the numbers in a text, or its digits 0 and 1."""
+    codes = np.frombuffer(text, np.uint8)
+    if digits:
+        return int(np.count_nonzero((codes == ord("0")) | (codes == ord("1"))))
+    inside = (codes >= ord("0")) & (codes <= ord("9"))
+    return int(np.count_nonzero(inside[1:] & ~inside[:-1])) + bool(inside[:1].any())
 
 
 def _read_exactly(read_at: ReadAt, offset: int, length: int, name: str) -> bytes:
@@ -181,18 +190,14 @@ def _decode_bmp(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decode
 
 def _decode_jpeg2000(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> Decoded:
     """Decode a codestream or a JP2 file of up to 16 bits."""
-    start = read_at(0, _HEADER * 16)
-    at = start.find(b"\xff\x4f\xff\x51")
-    if at < 0 or len(start) < at + 42:
+    at, size = find_jpeg2000(read_at), read_size(read_at)
+    if at is None or size is None:
         raise make_error(name)
-    right, bottom, left, top = (
-        int.from_bytes(start[at + 8 + 4 * i : at + 12 + 4 * i], "big") for i in range(4)
-    )
-    depth = (start[at + 42] & 0x7F) + 1 if len(start) > at + 42 else 8
-    check_pixels(right - left, bottom - top)
+    depth = (read_at(at + 42, 1) or b"\7")[0] % 128 + 1
+    check_pixels(*size)
     array = _decode_with_opencv(read_at(0, -1), name, cv2.IMREAD_UNCHANGED)
     array = array[..., None] if array.ndim == 2 else array
-    if array.shape[:2] != (bottom - top, right - left):
+    if array.shape[1::-1] != size:
         raise make_error(name)
     if array.dtype not in (np.uint8, np.uint16):
         raise ImageError(f"{name} has {depth} bits per channel; convert it to 16 bits first")
@@ -203,7 +208,9 @@ def _decode_jpeg2000(read_at: ReadAt, name: str, check_pixels: CheckPixels) -> D
     if array.shape[2] > 2:
         order = [2, 1, 0, 3][: array.shape[2]]  # OpenCV has blue first
         array = np.ascontiguousarray(array[..., order])
-    return Decoded(array, profile=_find_jp2_profile(start[:at], array.shape[2]))
+    return Decoded(
+        array, profile=_find_jp2_profile(read_at(0, min(at, _LONGEST_JP2_HEADER)), array.shape[2])
+    )
 
 
 def _find_jp2_profile(header: bytes, channels: int) -> bytes:
@@ -244,23 +251,25 @@ def _decode_with_pillow(
             import PIL.Image
             import pillow_jxl  # noqa: F401 (the import registers the plugin)
 
-            opened = PIL.Image.open(io.BytesIO(encoded))
+            size = read_size(lambda offset, length: encoded[offset : offset + length])
+            if size is None:
+                raise ValueError("its size cannot be found")
+            check_pixels(*size)  # the plugin decodes while it opens the file
+            opened = PIL.Image.open(io.BytesIO(encoded), formats=["JXL"])
             frames = getattr(opened, "n_frames", 1)
         check_pixels(*opened.size)
+        profile = opened.info.get("icc_profile") or b""
+        if getattr(opened, "jpeg", False):  # the JPEG in a JPEG XL, which is not upright
+            from PIL.ImageOps import exif_transpose
+
+            opened = exif_transpose(opened)
         array = np.asarray(opened)
-        info = opened.info
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         # The one broad except: the errors of the plugins have no common base class.
-        raise make_error(name, f" ({quote(error)})") from error
-    blobs = {"exif-data": info.get("exif"), "xmp-data": info.get("xmp")}
-    return Decoded(
-        array[..., None] if array.ndim == 2 else array,
-        profile=info.get("icc_profile") or b"",
-        metadata={key: bytes(value) for key, value in blobs.items() if value},
-        frames=frames,
-    )
+        raise make_error(name, f" ({shorten_reason(error)})") from error
+    return Decoded(array[..., None] if array.ndim == 2 else array, profile=profile, frames=frames)
 
 
 def make_error(name: str, reason: str = "") -> ImageError:
@@ -269,3 +278,9 @@ def make_error(name: str, reason: str = "") -> ImageError:
     return ImageError(
         f"{name} is damaged or cut short and cannot be decoded{reason}; get a complete copy of it"
     )
+
+
+def shorten_reason(error: Exception) -> str:
+    """Return the first line of the error of a library, at most 120 characters."""
+    lines = str(error).splitlines() or [type(error).__name__]
+    return quote(lines[0] if len(lines[0]) <= 120 else f"{lines[0][:117]}...")

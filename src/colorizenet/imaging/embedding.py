@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from colorizenet.imaging import photoshop, tiff, xmp
-from colorizenet.imaging.boxes import find_exif_item
+from colorizenet.imaging.boxes import find_items
 from colorizenet.imaging.chunks import iterate_chunks
 
 __all__ = ["LONGEST_SEGMENT", "PLACEHOLDER", "Blocks", "embed_blocks"]
@@ -175,7 +175,7 @@ def _embed_in_avif(file: BinaryIO, blocks: Blocks) -> None:
     end = file.seek(0, 2)
     content = bytes(4) + blocks.exif  # the TIFF header follows immediately
     file.write(struct.pack(">I", len(content) + 8) + b"mdat" + content)
-    item = find_exif_item(lambda offset, length: _read_at(file, offset, length))
+    item = find_items(lambda offset, length: _read_at(file, offset, length)).get("exif")
     assert item is not None and item.extent_at, "libvips writes EXIF as one piece"
     field = (end + 8 - item.base).to_bytes(item.offset_size, "big")
     _write_at(file, item.extent_at, field + len(content).to_bytes(item.length_size, "big"))

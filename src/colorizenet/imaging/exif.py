@@ -16,6 +16,7 @@ from typing import NamedTuple
 from colorizenet.imaging import tiff
 
 __all__ = [
+    "LONGEST_BLOCK",
     "drop_maker_note",
     "has_fixed_maker_note",
     "is_readable",
@@ -27,9 +28,15 @@ __all__ = [
     "update_block",
 ]
 
-_SOFTWARE, _MAKER_NOTE, _USER_COMMENT, _COLOR_SPACE = 305, 37500, 37510, 40961
-_INTEROPERABILITY, _INTEROPERABILITY_INDEX, _SUB_IFDS = 40965, 1, 330
+LONGEST_BLOCK = 1 << 20
+"""Blocks of more bytes are not read."""
+_WIDTH, _HEIGHT, _SOFTWARE, _MAKER_NOTE, _COLOR_SPACE = 256, 257, 305, 37500, 40961
+_INTEROPERABILITY, _INTEROPERABILITY_INDEX = 40965, 1
+_UNTRUE_TAGS = tiff.STORAGE_TAGS - {_WIDTH, _HEIGHT, 529, 531, 532}
+"""Tags of the main directory that describe the pixels of the source, such as the number
+of its channels. Those of YCbCr stay true of a JPEG."""
 _THUMBNAIL, _THUMBNAIL_LENGTH = 513, 514
+_UNIT = 296
 _MOST_ENTRIES = 1000
 _MOVABLE_NOTES = (
     b"Apple iOS\0",
@@ -169,20 +176,26 @@ def drop_maker_note(tags: tiff.Directory) -> bool:
 def prepare_for_tiff(block: bytes) -> tiff.Directory:
     """Return the tags of a block for a little-endian directory elsewhere.
 
-    Maker notes that must not be moved are left out, and the text of a user comment is
-    put into the other byte order.
+    Maker notes that must not be moved are left out, and what the writer of the TIFF
+    states about its pixels.
     """
-    tags = tiff.read_exif_block(block)
+    tags = tiff.read_exif_block(block, budget=tiff.Budget(size=LONGEST_BLOCK))
+    tags = {tag: value for tag, value in tags.items() if tag not in tiff.SEPARATE_TAGS}
+    if not _has_valid_resolution(tags):
+        for tag in tiff.RESOLUTION_TAGS:  # libtiff refuses it
+            tags.pop(tag, None)
     drop_maker_note(tags)
-    _, below = tags.get(tiff.EXIF, (0, {}))
-    if isinstance(below, dict) and block[:2] == b"MM":
-        kind, comment = below.get(_USER_COMMENT, (7, b""))
-        if isinstance(comment, bytes) and comment.startswith(b"UNICODE\0"):
-            text = comment[8:].decode(
-                "utf-16-be", "surrogatepass" if len(comment) % 2 else "replace"
-            )
-            below[_USER_COMMENT] = (kind, comment[:8] + text.encode("utf-16-le", "replace"))
     return tags
+
+
+def _has_valid_resolution(tags: tiff.Directory) -> bool:
+    """Return whether tags hold two ratios and one of the units of a TIFF."""
+    units = [(tiff.SHORT, struct.pack("<H", unit)) for unit in (1, 2, 3)]
+    ratios = (tags.get(tag, (0, b"")) for tag in (282, 283))
+    return tags.get(_UNIT) in units and all(
+        kind == 5 and isinstance(value, bytes) and len(value) == 8 and any(value[4:])
+        for kind, value in ratios
+    )
 
 
 def update_block(
@@ -194,10 +207,10 @@ def update_block(
 ) -> bytes:
     """Return a block that is true of the result.
 
-    The orientation becomes 1, sizes become (H, W) ``shape``, the thumbnail and further
-    pictures are removed, and the color space is sRGB. ``software`` is added to the tag
-    of that name unless it is there or empty; ``resolution`` (pixels per millimeter) is
-    added where none is stated.
+    The orientation becomes 1, sizes become (H, W) ``shape``, the color space is sRGB,
+    and the thumbnail, further pictures and tags about other pixels are removed.
+    ``software`` is added to the tag of that name unless it is there or empty;
+    ``resolution`` (pixels per millimeter) is added where none is stated.
     """
     opened = _Block(block)
     fields = opened.fields(opened.start)
@@ -223,7 +236,7 @@ def update_block(
         if software.encode() not in text:
             text = text + b"; " + software.encode() if text else software.encode()
             added[_SOFTWARE] = (tiff.ASCII, text + b"\0")
-    removed = {_SUB_IFDS, *added}
+    removed = {*_UNTRUE_TAGS, *added}
     remaining = [field for field in fields if field.tag not in removed]
     end = opened.start + 2 + 12 * len(fields)
     if not added and len(remaining) == len(fields):
@@ -267,7 +280,7 @@ def _update_values(opened: _Block, fields: list[_Field], shape: tuple[int, int])
     """Overwrite the values that the result makes untrue."""
     height, width = shape
     below = opened.below(fields, tiff.EXIF)
-    numbers = {tiff.ORIENTATION: 1, 256: width, 257: height}
+    numbers = {tiff.ORIENTATION: 1, _WIDTH: width, _HEIGHT: height}
     for field in fields:
         if field.tag in numbers:
             opened.put_number(field, numbers[field.tag])

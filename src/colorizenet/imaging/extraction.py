@@ -5,7 +5,8 @@ warning. libvips decides whether a file is readable.
 
 References:
     ITU T.81, JFIF 1.02 and XMP Part 3 (JPEG); W3C PNG, third edition; RFC 9649 (WebP);
-    ImageMagick's raw profiles in PNG, as exiftool documents them.
+    ImageMagick's raw profiles in PNG and the boxes of JPEG 2000, as exiftool documents
+    them; ``boxes`` for AVIF, HEIC and JPEG XL.
 """
 
 import re
@@ -16,13 +17,21 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from colorizenet.imaging import exif, photoshop, tiff, xmp
-from colorizenet.imaging.boxes import find_exif_item
+from colorizenet.imaging.boxes import (
+    decompress_brotli,
+    find_items,
+    iterate_boxes,
+    read_exif_content,
+    read_jp2_resolution,
+)
 from colorizenet.imaging.chunks import (
     TEXT_CHUNKS,
     decompress_text,
     iterate_chunks,
+    iterate_gif_extensions,
     iterate_riff_chunks,
     iterate_segments,
+    join_gif_blocks,
 )
 from colorizenet.imaging.image import Metadata
 from colorizenet.imaging.tiff import ReadAt
@@ -32,30 +41,27 @@ __all__ = [
     "extract_metadata",
 ]
 
-_FORMATS = ("jpeg", "png", "webp", "tiff")
-"""The formats whose files are read here."""
-
 _INCH, _CENTIMETER = 25.4, 10.0  # millimeters
 _EXIF_PREFIX = b"Exif\0\0"
 _XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
 _PNG_XMP = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
-_LONGEST_EXIF = 1 << 20
 _LONGEST_TEXTS = 1 << 20
 """Texts of a PNG, in bytes, decompressed and together."""
 _MOST_TEXTS = 1_000
 _LUMINANCE_SUM = 3688
 """The sum of the quantization table for luminance in ITU T.81 annex K, which is that of
 quality 50."""
+_GIF_XMP = b"\x0bXMP DataXMP"
+_GIF_TRAILER = 258
+"""Bytes behind the XMP of a GIF."""
+_JP2_EXIF = b"JpgTiffExif->JP2"
+_JP2_XMP = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+_JP2_IPTC = bytes.fromhex("33c7a4d2b81d4723a0baf1a3e097ad38")
+_JP2_PHOTOSHOP = bytes.fromhex("2c4c0100850440b9a03e562148d6dfeb")
+_JP2_IDENTIFIERS = (_JP2_EXIF, _JP2_XMP, _JP2_IPTC, _JP2_PHOTOSHOP)
 _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG = 700, 33723, 34377
-_STORAGE_TAGS = {
-    *range(254, 267), 273, *range(277, 282), 284, *range(288, 293), 301, 317, 318, 319, 320,
-    *range(321, 327), 328, 330, 332, 334, *range(336, 344), 347, *range(512, 522),
-    *range(529, 533), 559, 34675, 34908, 37724, *range(50706, 52600),
-    _XMP_TAG, _IPTC_TAG, _PHOTOSHOP_TAG,
-}  # fmt: skip
-"""Tags that say how a TIFF stores its pixels and colors, and those read separately."""
 
 
 @dataclass
@@ -65,31 +71,24 @@ class Extracted:
     metadata: Metadata
     resolution: tuple[float, float] | None = None
     """Pixels per millimeter, across and down, as stored."""
-    orientation: int | None = None
-    """The orientation, 1 to 8; None where only the decoder knows it."""
+    orientation: int = 1
+    """The orientation, 1 to 8, that is still to be applied."""
     channels: tuple[int, ...] | None = None
     """The numbers of the channels that hold colors and transparency; None for all."""
     warnings: list[str] = field(default_factory=list)
     """What was left out, each a sentence for a person."""
 
 
-def extract_metadata(
-    read_at: ReadAt, format: str, name: str, exif_block: bytes = b"", packet: bytes = b""
-) -> Extracted:
+def extract_metadata(read_at: ReadAt, format: str, name: str) -> Extracted:
     """Read the metadata of a file of ``format``, a key of ``FORMATS``.
 
-    ``name`` stands for the file in warnings. ``exif_block`` and ``packet`` are EXIF and
-    XMP as a decoder found them, for formats that are not read here.
+    ``name`` stands for the file in warnings.
     """
     found = _Found(name)
-    readers = (_read_jpeg, _read_png, _read_webp, _read_tiff)
-    if format in _FORMATS:
-        readers[_FORMATS.index(format)](read_at, found)
-    else:
-        item = find_exif_item(read_at) if format == "avif" else None
-        found.exif = item.read(read_at) if item else exif_block
-        found.xmp = packet
-    return found.finish(oriented=format in _FORMATS)
+    reader = _READERS.get(format)
+    if reader is not None:
+        reader(read_at, found)
+    return found.finish(oriented=format not in _TURNED_BY_DECODER)
 
 
 class _Found:
@@ -111,8 +110,8 @@ class _Found:
     def finish(self, *, oriented: bool) -> Extracted:
         """Check the blocks, and make the result of them."""
         block = self.exif.removeprefix(_EXIF_PREFIX)
-        if len(block) > _LONGEST_EXIF:
-            self.warn(f"more than {_LONGEST_EXIF >> 20} MiB of EXIF, which is left out")
+        if len(block) > exif.LONGEST_BLOCK:
+            self.warn(f"more than {exif.LONGEST_BLOCK >> 20} MiB of EXIF, which is left out")
             block = b""
         elif block and not exif.is_readable(block):
             self.warn("malformed EXIF, which is left out")
@@ -136,7 +135,7 @@ class _Found:
             photoshop=tuple(resources.items()),
             aspect=self.metadata.aspect or exif.read_aspect(block),
         )
-        orientation = exif.read_orientation(block) if oriented else None
+        orientation = exif.read_orientation(block) if oriented else 1
         resolution = self.resolution or exif.read_resolution(block)
         return Extracted(metadata, resolution, orientation, self.channels, self.warnings)
 
@@ -245,7 +244,7 @@ def _take_profile(found: _Found, keyword: bytes, text: bytes) -> None:
     if keyword == _PNG_XMP:
         found.xmp = found.xmp or text
         return
-    head = re.match(rb"\s*\w{1,8}\s+\d{1,9}\s", text[:40])
+    head = re.match(rb"\s*[^\n]{1,40}\n\s*\d{1,9}\s", text[:80])
     try:
         content = bytes.fromhex(text[head.end() :].decode("ascii")) if head else b""
     except ValueError:
@@ -268,14 +267,73 @@ def _take_profile(found: _Found, keyword: bytes, text: bytes) -> None:
 def _read_webp(read_at: ReadAt, found: _Found) -> None:
     for kind, at, length in iterate_riff_chunks(read_at):
         if kind == b"EXIF":
-            found.exif = found.exif or read_at(at, min(length, _LONGEST_EXIF + 1))
+            found.exif = found.exif or read_at(at, min(length, exif.LONGEST_BLOCK + 1))
         elif kind == b"XMP ":
             found.xmp = found.xmp or read_at(at, min(length, xmp.MAX_SIZE + 1))
 
 
+def _read_items(read_at: ReadAt, found: _Found) -> None:
+    """Read the metadata of an AVIF or HEIC file."""
+    items = find_items(read_at)
+    content = {
+        kind: item.read(read_at, max(exif.LONGEST_BLOCK, xmp.MAX_SIZE) + 1)
+        for kind, item in items.items()
+    }
+    if b"" in content.values():
+        found.warn("EXIF or XMP that is stored in several pieces, which is left out")
+    found.exif = read_exif_content(content.get("exif", b""))
+    found.xmp = content.get("xmp", b"")
+
+
+def _read_jxl(read_at: ReadAt, found: _Found) -> None:
+    for kind, at, end in iterate_boxes(read_at):
+        if kind not in (b"Exif", b"xml ", b"brob"):
+            continue
+        content = read_at(at, min(end - at, xmp.MAX_SIZE + 1))
+        if kind == b"brob":
+            kind, content = content[:4], decompress_brotli(content[4:], xmp.MAX_SIZE + 1)
+        if kind == b"Exif":
+            found.exif = found.exif or read_exif_content(content)
+        elif kind == b"xml ":
+            found.xmp = found.xmp or content
+
+
+def _read_jp2(read_at: ReadAt, found: _Found) -> None:
+    if read_at(0, 4) == b"\xff\x4f\xff\x51":  # a codestream has no boxes
+        return
+    found.resolution = read_jp2_resolution(read_at)
+    for kind, at, end in iterate_boxes(read_at):
+        identifier = read_at(at, 16) if kind == b"uuid" else b""
+        content = b""
+        if identifier in _JP2_IDENTIFIERS:
+            content = read_at(at + 16, min(end - at - 16, xmp.MAX_SIZE + 1))
+        if identifier == _JP2_EXIF:
+            found.exif = found.exif or content
+        elif identifier == _JP2_XMP:
+            found.xmp = found.xmp or content
+        elif identifier == _JP2_IPTC:
+            found.iptc = found.iptc or photoshop.trim_datasets(content)
+        elif identifier == _JP2_PHOTOSHOP:
+            found.resources = found.resources or photoshop.read_resources(content)
+
+
+def _read_gif(read_at: ReadAt, found: _Found) -> None:
+    comments: list[bytes] = []
+    for label, start, end in iterate_gif_extensions(read_at):
+        if label == 0xFE and len(comments) < 100:
+            blocks = read_at(start, min(end - start, _LONGEST_TEXTS))
+            comments.append(join_gif_blocks(blocks))
+        elif label == 0xFF and read_at(start, len(_GIF_XMP)) == _GIF_XMP:
+            # The text is not in blocks; bytes behind it end it for who skips blocks.
+            start += len(_GIF_XMP)
+            content = read_at(start, min(end - start, xmp.MAX_SIZE + _GIF_TRAILER))
+            found.xmp = found.xmp or content[: max(0, content.rfind(b"\1\xff\xfe"))]
+    found.metadata = replace(found.metadata, comments=tuple(comments))
+
+
 def _read_tiff(read_at: ReadAt, found: _Found) -> None:
     budget = tiff.Budget()
-    tags = tiff.read_tags(read_at, budget=budget, skipped=_STORAGE_TAGS)
+    tags = tiff.read_tags(read_at, budget=budget, skipped=tiff.SEPARATE_TAGS)
     if budget.left_out:
         found.warn(f"more than 64 kB of tags, of which {budget.left_out} are left out")
     if exif.drop_maker_note(tags):
@@ -297,7 +355,7 @@ def _read_tiff(read_at: ReadAt, found: _Found) -> None:
 
 def _find_channels(read_at: ReadAt) -> tuple[int, ...] | None:
     """Find the channels of a TIFF that hold colors or transparency; None for all."""
-    tags = tiff.read_tags(read_at, skipped=_STORAGE_TAGS - {262, 277, 338})
+    tags = tiff.read_tags(read_at, skipped=tiff.SEPARATE_TAGS - {262, 277, 338})
 
     def read_numbers(tag: int) -> list[int]:
         kind, value = tags.get(tag, (0, b""))
@@ -313,3 +371,18 @@ def _find_channels(read_at: ReadAt) -> tuple[int, ...] | None:
     meanings = [*read_numbers(338), *[0] * extra][:extra]
     alpha = [colors + number for number, meaning in enumerate(meanings) if meaning in (1, 2)]
     return (*range(colors), *alpha) if len(alpha) == extra - 1 else None
+
+
+_READERS = {
+    "jpeg": _read_jpeg,
+    "png": _read_png,
+    "webp": _read_webp,
+    "tiff": _read_tiff,
+    "gif": _read_gif,
+    "avif": _read_items,
+    "heic": _read_items,
+    "jxl": _read_jxl,
+    "jp2": _read_jp2,
+}
+_TURNED_BY_DECODER = ("avif", "heic", "jxl", "gif")
+"""Formats with an orientation of their own, which replaces that of EXIF."""

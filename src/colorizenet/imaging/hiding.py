@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from colorizenet.imaging.boxes import find_exif_item
+from colorizenet.imaging.boxes import find_items
 from colorizenet.imaging.chunks import (
     TEXT_CHUNKS,
     iterate_chunks,
@@ -62,7 +62,7 @@ def _find_edits(read_at: ReadAt, format: str) -> Iterator[tuple[int, int, bytes]
             if kind == b"EXIF":
                 yield at - 8, at - 4, b"JUNK"
     elif format == "avif":
-        item = find_exif_item(read_at)
+        item = find_items(read_at).get("exif")
         if item is not None:
             yield item.type_at, item.type_at + 4, b"junk"
 

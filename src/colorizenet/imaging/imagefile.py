@@ -1,6 +1,7 @@
 """``ImageFile``: an open picture file, whose header is read once."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from colorizenet.imaging.extraction import Extracted, extract_metadata
 from colorizenet.imaging.formats import FORMATS, detect_format
 from colorizenet.imaging.hiding import hide_metadata
 from colorizenet.imaging.image import Image, Metadata
-from colorizenet.imaging.libvips import get_number, select_channels, set_field
+from colorizenet.imaging.libvips import select_channels, set_field
 from colorizenet.imaging.loading import Loader, read_at
 from colorizenet.imaging.plain import check_pixels, choose_shrink
 from colorizenet.imaging.profiles import find_profile
@@ -90,7 +91,7 @@ class ImageFile:
         self.format = found
         # libvips reads from the same descriptor, so metadata is read before it opens
         # the file.
-        extracted = self._extract_metadata()
+        extracted = extract_metadata(self._read_at, found, name)
         self._channels = extracted.channels
         hidden = hide_metadata(self._read_at, found)
         if hidden is not None:
@@ -108,13 +109,12 @@ class ImageFile:
         self.warnings = [*([warning] if warning else []), *self._loader.warnings]
         self.warnings += extracted.warnings
         self.pages = self._loader.pages
-        if extracted.orientation is None:
-            extracted = self._extract_metadata(header, extracted.metadata.exif)
-            self.warnings += extracted.warnings
-        self.metadata = extracted.metadata
-        self._orientation = extracted.orientation or get_number(header, "orientation")
+        self._orientation = extracted.orientation
         turned = self._orientation in (5, 6, 7, 8)
-        stated = extracted.resolution or self._loader.resolution
+        metadata, stated = extracted.metadata, extracted.resolution or self._loader.resolution
+        if turned and metadata.aspect:
+            metadata = replace(metadata, aspect=metadata.aspect[::-1])
+        self.metadata = metadata
         self.resolution = (stated[1], stated[0]) if stated and turned else stated
         converted = self._to_srgb(header)
         self.has_alpha = converted.bands in (2, 4)
@@ -214,15 +214,6 @@ class ImageFile:
             image = set_field(image, pyvips.GValue.gint_type, "concurrency", 1)
             small = self._to_rgb8(image.copy_memory())
             return np.ascontiguousarray(_turn(small, self._orientation).numpy())
-
-    def _extract_metadata(self, header: pyvips.Image | None = None, exif: bytes = b"") -> Extracted:
-        """Read the metadata from the file, or take what the decoder found."""
-        blocks: list[Any] = [
-            header.get(field) if header and header.get_typeof(field) else b""
-            for field in ("exif-data", "xmp-data")
-        ]
-        block, packet = exif or bytes(blocks[0]), bytes(blocks[1])
-        return extract_metadata(self._read_at, self.format, self.name, block, packet)
 
     def _read_at(self, offset: int, length: int) -> bytes:
         return read_at(self._source, offset, length)

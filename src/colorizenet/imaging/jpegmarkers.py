@@ -22,6 +22,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a length."""
 _LONGEST_GAP = 1 << 16
+_MOST_SEGMENTS = 5_000
+"""Segments that are walked through; libjpeg alone judges a file that has more."""
 _WHOLE_SCAN = b"\0\x3f\0"
 """The parameters of every scan of a sequential JPEG."""
 
@@ -91,11 +93,14 @@ def _walk(read_at: ReadAt) -> Iterator[tuple[int, int, int, int]]:
     """Yield the segments up to the first scan: marker, offset, length, bytes before
     it."""
     at = 2
-    while True:
+    for _ in range(_MOST_SEGMENTS):
         head = read_at(at, 4)
+        gap = 0
+        if head[:2] == b"\xff\xff":  # fill bytes
+            at = _skip_fill(read_at, at)
+            head = read_at(at, 4)
         if len(head) < 4:
             return
-        gap = 0
         if head[0] != 0xFF:
             junk = read_at(at, _LONGEST_GAP)
             found = re.search(rb"\xff[\xc0-\xcf\xda-\xdf\xe0-\xef\xfe]", junk)
@@ -105,9 +110,6 @@ def _walk(read_at: ReadAt) -> Iterator[tuple[int, int, int, int]]:
             at += gap
             head = read_at(at, 4)
         marker = head[1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-            continue
         if marker in _ALONE:
             at += 2
             continue
@@ -118,6 +120,16 @@ def _walk(read_at: ReadAt) -> Iterator[tuple[int, int, int, int]]:
         if marker == _SCAN:
             return
         at += 2 + length
+
+
+def _skip_fill(read_at: ReadAt, at: int) -> int:
+    """Find the last of some bytes FF, which begins a marker."""
+    while piece := read_at(at, _LONGEST_GAP):
+        rest = len(piece.lstrip(b"\xff"))
+        at += len(piece) - rest
+        if rest:
+            break
+    return at - 1
 
 
 def _repair_scans(encoded: bytes) -> bytes:

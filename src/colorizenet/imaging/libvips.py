@@ -65,8 +65,12 @@ def select_channels(image: pyvips.Image, channels: tuple[int, ...]) -> pyvips.Im
 
 
 def is_out_of_memory(error: pyvips.Error) -> bool:
-    """Return whether libvips failed because it got no memory."""
-    return "out of memory" in f"{error.message} {error.detail}".lower()
+    """Return whether libvips failed because it got no memory.
+
+    libtiff says "Out of memory reading of" a tag that claims more than a file may hold.
+    """
+    text = f"{error.message} {error.detail}".lower()
+    return "out of memory" in text.replace("out of memory reading of", "")
 
 
 def shorten_error(error: pyvips.Error) -> str:

@@ -14,13 +14,13 @@ from typing import Any, BinaryIO
 import pyvips
 
 from colorizenet.errors import ImageError
-from colorizenet.imaging import codecs, jpegmarkers, tiff
-from colorizenet.imaging.chunks import count_png_frames
+from colorizenet.imaging import codecs, jpegmarkers
+from colorizenet.imaging.chunks import MAX_CHUNKS, inspect_png
 from colorizenet.imaging.codecs import Decoded
 from colorizenet.imaging.formats import FORMATS
-from colorizenet.imaging.libvips import from_array, get_number, is_out_of_memory
-from colorizenet.imaging.tiffcodec import decode_tiff, find_damaged_segment
-from colorizenet.imaging.tifflayout import MAX_PAGES, read_layout
+from colorizenet.imaging.libvips import from_array, get_number, is_out_of_memory, set_field
+from colorizenet.imaging.tiffcodec import check_segment, decode_tiff, find_damaged_segment
+from colorizenet.imaging.tifflayout import Page, read_layout
 
 __all__ = ["Loader", "read_at"]
 
@@ -30,6 +30,7 @@ _JPEG = 7
 _DEFLATE = (8, 32946)
 _TAIL = 1 << 12
 _HEADER = 1 << 16
+_LARGEST_PIECE = 1 << 20
 
 
 class Loader:
@@ -59,16 +60,20 @@ class Loader:
         self._source, self._name, self._format = source, name, format
         self._check_pixels, self._first_page = check_pixels, first_page
         self._layout = read_layout(self._read_at) if format == "tiff" else None
-        self._tags: tiff.Directory = {}
         self._verified = False
         self.pages = 1
         if format == "tiff":
-            self._read_tiff_tags()
+            self._check_pages()
         elif format == "jpeg":
             self._source = self._repair_jpeg()
             self.frames = jpegmarkers.count_pictures(self._read_at)
         elif format == "png":
-            self.frames = count_png_frames(self._read_at)
+            self.frames, crowded = inspect_png(self._read_at)
+            if crowded:
+                raise ImageError(
+                    f"{name} has more than {MAX_CHUNKS:,} PNG chunks, which is the limit; "
+                    "convert it first"
+                )
         elif format in ("avif", "heic"):
             self.frames = _count_samples(self._read_at(0, _HEADER))
 
@@ -117,17 +122,15 @@ class Loader:
         if self._verified or self._layout is None or not self._is_for_libvips:
             return
         self._verified = True
+        verified: set[tuple[object, ...]] = set()  # pages can share strips and tiles
         for page in self._layout.pages[self._layout.first :][: self.pages]:
-            if page.compression == _JPEG:
-                tables = page.jpeg_tables.removesuffix(b"\xff\xd9")
-                for offset, length in page.segments:
-                    segment = self._read_at(offset, length)
-                    whole = tables + segment[2:] if tables else segment
-                    pyvips.Image.jpegload_buffer(whole, fail_on="warning").avg()
-            elif page.compression in _DEFLATE:
-                for offset, length in page.segments:
-                    if not _has_right_checksum(self._read_at(offset, length)):
-                        raise codecs.make_error(self._name)
+            if page.compression != _JPEG and page.compression not in _DEFLATE:
+                continue
+            for offset, length in page.segments.tolist():
+                key = (offset, length, page.segment_size, page.jpeg_tables)
+                if key not in verified:
+                    verified.add(key)
+                    self._verify_segment(page, self._read_at(offset, length))
 
     @contextmanager
     def explain_errors(self) -> Iterator[None]:
@@ -159,10 +162,22 @@ class Loader:
         if self._layout is not None:
             page = self._layout.page
             self._check_pixels(page.width, page.height * self.pages)
-            return decode_tiff(self._source, self._name, self._layout, self._tags, self._size)
+            return decode_tiff(self._source, self._name, self._layout, self._size, self.pages)
         decoded = codecs.decode(self._read_at, self._name, self._format, self._check_pixels)
         self.frames = max(self.frames, decoded.frames)
         return decoded
+
+    def _verify_segment(self, page: Page, segment: bytes) -> None:
+        """Raise ``pyvips.Error`` or ``ImageError`` for a damaged strip or tile."""
+        if page.compression != _JPEG:
+            if not _has_right_checksum(segment, page.segment_size):
+                raise codecs.make_error(self._name)
+            return
+        tables = page.jpeg_tables.removesuffix(b"\xff\xd9")
+        whole = tables + segment[2:] if tables else segment
+        image = pyvips.Image.jpegload_buffer(whole, fail_on="warning")
+        check_segment(page, image.width, image.height, self._name)
+        image.avg()
 
     @cached_property
     def _size(self) -> int:
@@ -174,14 +189,14 @@ class Loader:
     def _read_at(self, offset: int, length: int) -> bytes:
         return read_at(self._source, offset, length)
 
-    def _read_tiff_tags(self) -> None:
+    def _check_pages(self) -> None:
         layout = self._layout
         if layout is None:
             return
-        if layout.total > MAX_PAGES:
+        if layout.excess:
             raise ImageError(
-                f"{self._name} has more than {MAX_PAGES} pages, which is the limit; "
-                "split it into several files"
+                f"{self._name} has more than {layout.excess}, which is the limit; "
+                "split it into several files, or convert it"
             )
         if layout.page.raw:
             raise ImageError(
@@ -189,7 +204,6 @@ class Loader:
                 "develop it to TIFF or JPEG first"
             )
         self.pages = 1 if self._first_page else layout.count
-        self._tags = tiff.read_tags(self._read_at)
         self.compression = _TIFF_COMPRESSIONS.get(layout.page.compression, "deflate")
 
     def _repair_jpeg(self) -> bytes | BinaryIO:
@@ -226,35 +240,35 @@ class Loader:
     def _decode_unusual_tiff(self, error: pyvips.Error) -> Decoded:
         """Decode a TIFF that libvips refuses although its tags are usual."""
         layout = self._layout
-        if layout is None or find_damaged_segment(layout, self._size) is not None:
+        if layout is None or find_damaged_segment(layout, self._size, self.pages) is not None:
             raise error
         return self._decoded
 
     def _wrap(self, decoded: Decoded) -> pyvips.Image:
         """Make a libvips image of decoded pixels."""
-        image = from_array(decoded.pixels).copy()
-        profile = {"icc-profile-data": decoded.profile} if decoded.profile else {}
-        blobs: dict[str, Any] = decoded.metadata | profile
-        for key, value in blobs.items():
-            image.set_type(pyvips.GValue.blob_type, key, value)
-        if decoded.orientation in range(2, 9):
-            image.set_type(pyvips.GValue.gint_type, "orientation", decoded.orientation)
+        image = from_array(decoded.pixels)
+        if decoded.profile:
+            profile: Any = decoded.profile
+            image = set_field(image, pyvips.GValue.blob_type, "icc-profile-data", profile)
         self.resolution = decoded.resolution
         return image
 
     def _is_cut_short(self) -> bool:
         """Whether the file certainly ends before its pixels do."""
         if self._layout is not None:
-            segments = self._layout.page.segments
-            return any(offset + length > self._size for offset, length in segments)
+            offsets, lengths = self._layout.page.segments.T
+            return bool((offsets > self._size - lengths).any())
         return self._format == "jpeg" and not jpegmarkers.has_end(self._read_at(0, -1))
 
 
 def read_at(source: bytes | BinaryIO, offset: int, length: int) -> bytes:
     """Read from an offset; a negative length reads to the end of the file.
 
-    The position in the file, which libvips moves too, is neither used nor changed.
+    There is nothing before the file. The position in it, which libvips moves too, is
+    neither used nor changed.
     """
+    if offset < 0:
+        return b""
     if isinstance(source, bytes):
         return source[offset : offset + length] if length >= 0 else source[offset:]
     if not source.seekable():
@@ -293,15 +307,21 @@ def _is_sound(encoded: bytes) -> bool:
     return True
 
 
-def _has_right_checksum(segment: bytes) -> bool:
-    """Whether zlib decompresses some bytes without an error.
+def _has_right_checksum(segment: bytes, size: int) -> bool:
+    """Whether zlib decompresses a strip or tile of ``size`` bytes without an error.
 
-    A missing end is not one: libtiff needs none.
+    A missing end is not one: libtiff needs none. Nor are further bytes, which it does
+    not read.
     """
     decoder = zlib.decompressobj()
     try:
         for start in range(0, len(segment), _TAIL):
-            decoder.decompress(segment[start : start + _TAIL])
+            piece = segment[start : start + _TAIL]
+            while piece and not decoder.eof:
+                size -= len(decoder.decompress(piece, _LARGEST_PIECE))
+                piece = decoder.unconsumed_tail
+            if decoder.eof or size < 0:
+                break
     except zlib.error:
         return False
     return True

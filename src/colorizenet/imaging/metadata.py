@@ -13,6 +13,7 @@ from colorizenet.imaging.libvips import from_array
 
 __all__ = [
     "build_blocks",
+    "count_dropped_tags",
     "make_blank",
     "make_tiff_header",
     "name_dropped_metadata",
@@ -21,7 +22,7 @@ __all__ = [
 
 _HOLDERS = {
     "IPTC": ("jpeg", "png", "tiff"),
-    "XMP": ("jpeg", "png", "tiff", "webp", "avif", "heic"),
+    "XMP": ("jpeg", "png", "tiff", "webp", "avif", "heic", "jxl"),
     "text": ("png",),
     "comments": ("jpeg", "png"),
 }
@@ -51,8 +52,8 @@ def build_blocks(picture: Image | ImageFile, format: str, *, note: str) -> Block
             tags |= exif.make_resolution_tags(resolution)
     elif format in ("jpeg", "png") and not note and _states_only_resolution(block):
         block = b""
-    elif format == "jpeg" and len(block) > _LONGEST_BLOCK:
-        block = _shorten_block(block)
+    elif format == "jpeg":
+        block, _ = _shorten_block(block)
     texts = metadata.texts
     if format == "png":
         texts += tuple(_make_text(comment) for comment in metadata.comments)
@@ -92,8 +93,11 @@ def prepare_image(
     return image
 
 
-def name_dropped_metadata(metadata: Metadata, format: str) -> str:
-    """Name the metadata that a format cannot hold: "IPTC and XMP", or ""."""
+def name_dropped_metadata(metadata: Metadata, format: str, *, note: str = "") -> str:
+    """Name the metadata that a format cannot hold: "IPTC and XMP", or "".
+
+    ``note`` is that of the result. For EXIF see ``count_dropped_tags``.
+    """
     held = {
         "IPTC": metadata.iptc,
         "XMP": metadata.xmp,
@@ -101,11 +105,21 @@ def name_dropped_metadata(metadata: Metadata, format: str) -> str:
         "comments": metadata.comments,
     }
     dropped = [kind for kind, value in held.items() if value and format not in _HOLDERS[kind]]
+    block = _preview_block(metadata, format, note)
     if exif.has_fixed_maker_note(metadata.exif) and (
-        format == "tiff" or (format == "jpeg" and len(metadata.exif) > _LONGEST_BLOCK)
+        format == "tiff" or len(block) > _LONGEST_BLOCK
     ):
         dropped.append("a maker note")
     return " and ".join(dropped)
+
+
+def count_dropped_tags(metadata: Metadata, format: str, *, note: str = "") -> int:
+    """Count the EXIF tags, without maker note, for which a result in a format has no
+    room.
+
+    ``note`` is that of the result.
+    """
+    return _shorten_block(_preview_block(metadata, format, note))[1]
 
 
 def make_blank(width: int, height: int, bands: int, dtype: np.dtype) -> pyvips.Image:
@@ -135,16 +149,50 @@ def _measure(picture: Image | ImageFile) -> tuple[int, int]:
 
 def _states_only_resolution(block: bytes) -> bool:
     """Return whether a block says no more than the header of a JPEG or PNG can."""
-    return bool(block) and tiff.read_exif_block(block).keys() <= set(tiff.RESOLUTION_TAGS)
+    budget = tiff.Budget()
+    tags = tiff.read_exif_block(block, budget=budget)
+    return bool(block) and not budget.left_out and tags.keys() <= set(tiff.RESOLUTION_TAGS)
 
 
-def _shorten_block(block: bytes) -> bytes:
-    """Return a block without unused bytes and, if it is still too long for a JPEG,
-    without maker note."""
-    tags = tiff.read_exif_block(block)
+def _preview_block(metadata: Metadata, format: str, note: str) -> bytes:
+    """Return an EXIF block of the length that it has in a result, if it may be too long
+    for the format, which only JPEG limits."""
+    if format != "jpeg" or len(metadata.exif) < _LONGEST_BLOCK // 2:
+        return b""
+    return exif.update_block(metadata.exif, shape=(1, 1), software=note)
+
+
+def _shorten_block(block: bytes) -> tuple[bytes, int]:
+    """Return a block that a JPEG holds, and the number of tags that it has lost.
+
+    A block that is too long loses unused bytes and a maker note, and then its longest
+    values.
+    """
+    if len(block) <= _LONGEST_BLOCK:
+        return block, 0
+    budget = tiff.Budget(size=exif.LONGEST_BLOCK)
+    tags = tiff.read_exif_block(block, budget=budget)
     exif.drop_maker_note(tags)
-    shortened = tiff.make_exif_block(tags)
-    return shortened if len(shortened) <= _LONGEST_BLOCK else b""
+    lost = budget.left_out
+    while len(shortened := tiff.make_exif_block(tags)) > _LONGEST_BLOCK:
+        _remove_longest_value(tags)
+        lost += 1
+    return shortened, lost
+
+
+def _remove_longest_value(tags: tiff.Directory) -> None:
+    values: list[tuple[int, tiff.Directory, int]] = []
+
+    def collect(directory: tiff.Directory) -> None:
+        for tag, (_, value) in directory.items():
+            if isinstance(value, dict):
+                collect(value)
+            else:
+                values.append((len(value), directory, tag))
+
+    collect(tags)
+    _, directory, tag = max(values, key=lambda each: each[0])
+    del directory[tag]
 
 
 def _make_text(comment: bytes) -> tuple[bytes, bytes]:

@@ -18,7 +18,7 @@ import pyvips
 
 from colorizenet.errors import ImageError
 from colorizenet.imaging import tiff
-from colorizenet.imaging.chunks import iterate_chunks
+from colorizenet.imaging.chunks import iterate_chunks, iterate_riff_chunks
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.profiles import is_srgb
 
@@ -107,9 +107,7 @@ def _scan_jpeg(encoded: bytes) -> _Header | None:
     expected = 0
     at = 2
     while True:
-        while encoded[at] == 0xFF and encoded[at + 1] == 0xFF:  # fill bytes
-            at += 1
-        if encoded[at] != 0xFF:
+        if encoded[at] != 0xFF or encoded[at + 1] == 0xFF:  # unusual
             return None
         marker = encoded[at + 1]
         length = int.from_bytes(encoded[at + 2 : at + 4], "big")
@@ -133,19 +131,22 @@ def _scan_jpeg(encoded: bytes) -> _Header | None:
 
 
 def _scan_png(encoded: bytes) -> _Header | None:
-    """Read the size and the profile of a PNG of 8 bits, not turned or animated."""
+    """Read the size and the profile of a PNG of 8 bits, neither turned nor animated."""
     width, height = (int.from_bytes(encoded[at : at + 4], "big") for at in (16, 20))
     depth, color_type = encoded[24], encoded[25]
     if depth > 8 or 0 in (height, width):
         return None
-    profile = b""
+    profile, ended = b"", False
     for kind, start, length in iterate_chunks(lambda at, length: encoded[at : at + length]):
         content = encoded[start : start + length] if kind in (b"eXIf", b"iCCP") else b""
         if kind == b"acTL" or (kind == b"eXIf" and _is_turned(content)):
             return None
-        if kind == b"iCCP":
+        if kind == b"iCCP" and not profile:  # a second one is ignored
             first = content.index(b"\0") + 2  # after the name and the compression method
             profile = zlib.decompressobj().decompress(content[first:], _LONGEST_PROFILE)
+        ended = kind == b"IEND"
+    if not ended:
+        return None
     return _Header(height, width, 1 if color_type in (0, 4) else 3, profile)
 
 
@@ -161,17 +162,13 @@ def _scan_webp(encoded: bytes) -> _Header | None:
     if kind != b"VP8X" or encoded[20] & 0x02:  # animated
         return None
     width, height = (int.from_bytes(encoded[at : at + 3], "little") + 1 for at in (24, 27))
-    profile = b""
-    at = 30
-    while at + 8 <= len(encoded):
-        kind, length = encoded[at : at + 4], int.from_bytes(encoded[at + 4 : at + 8], "little")
-        content = encoded[at + 8 : at + 8 + length] if kind in (b"ICCP", b"EXIF") else b""
-        if kind == b"ICCP":
-            profile = content
-        elif kind == b"EXIF" and _is_turned(content):
-            return None
-        at += 8 + length + length % 2
-    return _Header(height, width, profile=profile)
+    blocks: dict[bytes, bytes] = {}
+    for kind, at, length in iterate_riff_chunks(lambda at, length: encoded[at : at + length]):
+        if kind in (b"ICCP", b"EXIF") and kind not in blocks:
+            blocks[kind] = encoded[at : at + length]
+    if _is_turned(blocks.get(b"EXIF", b"")):
+        return None
+    return _Header(height, width, profile=blocks.get(b"ICCP", b""))
 
 
 def _is_turned(exif: bytes) -> bool:

@@ -1,32 +1,67 @@
 """Resize pictures, as a whole or strip by strip, and choose the network input size."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 
+from colorizenet.imaging.borders import Box
 from colorizenet.imaging.imagefile import ImageFile, Strip
 from colorizenet.parallel import map_ordered
 
-__all__ = ["halve", "network_shape", "reduce_strips", "resize"]
+__all__ = ["halve", "network_shape", "reduce_pages", "reduce_strips", "resize"]
 
 _STRIP_PIXELS = 1 << 17
 """Pixels of a strip: large enough to outweigh the call, small enough for the cache."""
 
 
-def reduce_strips(
-    picture: ImageFile, shape: tuple[int, int], pool: ThreadPoolExecutor, ahead: int
+def reduce_pages(
+    pages: Sequence[np.ndarray] | ImageFile,
+    boxes: Sequence[Box],
+    shapes: Sequence[tuple[int, int]],
+    threads: int,
 ) -> list[np.ndarray]:
-    """Reduce each page of a picture by area, as ``resize`` does, strip by strip."""
-    height, scale = shape[0], picture.shape[0] / shape[0]
+    """Resize a part of each page of a picture, a file strip by strip.
+
+    ``boxes`` are the parts and ``shapes`` their sizes afterwards, one for each page.
+    """
+    if isinstance(pages, ImageFile):
+        if all(
+            np.less_equal(shape, box.shape).all() for box, shape in zip(boxes, shapes, strict=True)
+        ):
+            with ThreadPoolExecutor(threads) as pool:
+                return reduce_strips(pages, boxes, shapes, pool, 2 * threads)
+        image = pages.read()
+        pages = np.split(image.pixels, image.pages)
+    return [
+        resize(page[box.top : box.bottom, box.left : box.right], *shape)
+        for page, box, shape in zip(pages, boxes, shapes, strict=True)
+    ]
+
+
+def reduce_strips(
+    picture: ImageFile,
+    boxes: Sequence[Box],
+    shapes: Sequence[tuple[int, int]],
+    pool: ThreadPoolExecutor,
+    ahead: int,
+) -> list[np.ndarray]:
+    """As ``reduce_pages``, by area, without the whole picture in memory."""
     rows = max(64, _STRIP_PIXELS // picture.shape[1])
 
     def narrow_strip(strip: Strip) -> tuple[int, int, np.ndarray]:
         """Reduce some rows: the page, the first reduced row, and their sums."""
         page, top, pixels, _ = strip
-        end = top + len(pixels)
-        pixels, halvings = halve(pixels, 2 * int(np.ceil(len(pixels) / scale)), 2 * shape[1])
-        narrow = cv2.resize(pixels, (shape[1], len(pixels)), interpolation=cv2.INTER_AREA)
+        box, (height, width) = boxes[page], shapes[page]
+        scale = box.shape[0] / height
+        start = max(top, box.top)
+        pixels = pixels[start - top : max(start, box.bottom) - top, box.left : box.right]
+        top, end = start - box.top, start - box.top + len(pixels)
+        if not len(pixels):
+            return page, 0, np.zeros((0, width, *pixels.shape[2:]), np.float32)
+        pixels, halvings = halve(pixels, 2 * int(np.ceil(len(pixels) / scale)), 2 * width)
+        narrow = cv2.resize(pixels, (width, len(pixels)), interpolation=cv2.INTER_AREA)
         first = int(top / scale)
         begins = np.arange(first, min(height, int(np.ceil(end / scale))))[:, None] * scale
         each = np.arange(top, end, 1 << halvings)[None]
@@ -36,10 +71,14 @@ def reduce_strips(
         return page, first, (weights @ flat).reshape(len(weights), *narrow.shape[1:])
 
     channels = (3,) if picture.has_color else ()
-    pages = np.zeros((picture.pages, *shape, *channels), np.float32)
+    pages = [np.zeros((*shape, *channels), np.float32) for shape in shapes]
     for page, first, part in map_ordered(pool, narrow_strip, picture.read_strips(rows), ahead):
-        pages[page, first : first + len(part)] += part
-    return list(pages if picture.dtype.kind == "f" else np.rint(pages).astype(picture.dtype))
+        pages[page][first : first + len(part)] += part
+    return (
+        pages
+        if picture.dtype.kind == "f"
+        else [np.rint(page).astype(picture.dtype) for page in pages]
+    )
 
 
 def network_shape(shape: tuple[int, int], short: int, multiple: int) -> tuple[int, int]:

@@ -28,6 +28,8 @@ __all__ = [
     "PIXEL_WIDTH",
     "RESOLUTION_TAGS",
     "SHORT",
+    "SEPARATE_TAGS",
+    "STORAGE_TAGS",
     "Budget",
     "Directory",
     "ReadAt",
@@ -46,12 +48,21 @@ ReadAt = Callable[[int, int], bytes]
 
 BYTE, ASCII, SHORT, LONG = 1, 2, 3, 4
 """Types of values."""
+_LONG8 = 16
 COMPRESSION, ORIENTATION = 259, 274
 EXIF, PIXEL_WIDTH, PIXEL_HEIGHT = 34665, 40962, 40963
 RESOLUTION_TAGS = (282, 283, 296)
 """XResolution, YResolution and ResolutionUnit."""
+STORAGE_TAGS = frozenset({
+    *range(254, 267), 273, *range(277, 282), 284, *range(288, 293), 301, 317, 318, 319, 320,
+    *range(321, 327), 328, 330, *range(332, 335), *range(336, 344), 347, *range(512, 522),
+    *range(529, 533), 559, 34675, 34908, 37724, *range(32995, 32999), 50674, *range(50706, 52600),
+})  # fmt: skip
+"""Tags of the main directory that say how a file stores its pixels and colors."""
+SEPARATE_TAGS = STORAGE_TAGS | {700, 33723, 34377}
+"""The same, and those of XMP, IPTC and Photoshop: none of them becomes EXIF."""
 _WIDTH, _HEIGHT, _STRIPS, _ROWS, _LENGTHS = 256, 257, 273, 278, 279
-_GPS, _INTEROPERABILITY = 34853, 40965
+_GPS, _INTEROPERABILITY, _USER_COMMENT = 34853, 40965, 37510
 _SUBDIRECTORIES = {0: (EXIF, _GPS), EXIF: (_INTEROPERABILITY,)}
 """The tags that point to a directory, by the tag of the directory that holds them."""
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8} | {
@@ -263,8 +274,8 @@ def _read_directory(
         budget.entries -= 1
         budget.size -= size
         if below:
-            if kind in (4, 13, 16, 18) and entry.count == 1:
-                unit = _UNITS[kind]
+            unit = _UNITS[kind]
+            if kind in (4, 13, 16, 18) and entry.count == 1 and unit <= len(entry.value):
                 (offset,) = struct.unpack(order + {4: "I", 8: "Q"}[unit], entry.value[:unit])
                 inner = _read_directory(read_at, offset, order, big, budget, set(), tag)
                 if inner:
@@ -273,9 +284,19 @@ def _read_directory(
         value = _read_value(read_at, entry, order, big)
         if len(value) == size:
             unit = _UNITS[kind]
-            swapped = np.frombuffer(value, f"{order}u{unit}").astype(f"<u{unit}")
-            tags[tag] = (kind, swapped.tobytes())
+            swapped = np.frombuffer(value, f"{order}u{unit}").astype(f"<u{unit}").tobytes()
+            if (order, parent, tag) == (">", EXIF, _USER_COMMENT):
+                swapped = _swap_comment(swapped)
+            tags[tag] = (kind, swapped)
     return tags
+
+
+def _swap_comment(comment: bytes) -> bytes:
+    """Return a user comment with its text, if it is UTF-16, in the other byte order."""
+    if not comment.startswith(b"UNICODE\0"):
+        return comment
+    end = len(comment) // 2 * 2
+    return comment[:8] + np.frombuffer(comment[8:end], "<u2").byteswap().tobytes() + comment[end:]
 
 
 def _serialize(
@@ -292,6 +313,8 @@ def _serialize(
     ``existing`` are complete entries, copied unchanged unless ``tags`` replaces them;
     ``following`` is the pointer to the next directory.
     """
+    if not big:  # numbers of 8 bytes exist only in a BigTIFF
+        tags = {tag: value for tag, value in tags.items() if value[0] < _LONG8}
     existing = {tag: entry for tag, entry in (existing or {}).items() if tag not in tags}
     numbers = sorted([*tags, *existing])
     count_bytes, entry_bytes, width = (8, 20, 8) if big else (2, 12, 4)

@@ -4,32 +4,42 @@ Both are in the extra ``formats``.
 """
 
 import io
+import logging
 from importlib.util import find_spec
 from typing import Any, BinaryIO
 
 import numpy as np
+import pyvips
 
 from colorizenet import color
-from colorizenet.errors import ImageError, quote
-from colorizenet.imaging import tiff
-from colorizenet.imaging.codecs import Decoded
-from colorizenet.imaging.tifflayout import Layout
+from colorizenet.errors import ImageError
+from colorizenet.imaging.codecs import Decoded, make_error, shorten_reason
+from colorizenet.imaging.sizes import read_size
+from colorizenet.imaging.tifflayout import CIELAB, Layout, Page
 
-__all__ = ["decode_tiff", "find_damaged_segment"]
+__all__ = ["check_segment", "decode_tiff", "find_damaged_segment"]
 
-_XMP, _IPTC, _PROFILE = 700, 33723, 34675
-_UNIT_MILLIMETERS = {2: 25.4, 3: 10.0}
-"""Millimeters of a unit of resolution: inch and centimeter."""
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # its errors are raised
+
+_OLD_JPEG = 6
+_PICTURES = {7: "jpegload", 34892: "jpegload", 50001: "webpload"} | dict.fromkeys(
+    (34712, 34887, 34933, 50002, 52546), ""
+)
+"""Compressions whose strips and tiles are pictures with a size of their own, and the
+operation of libvips that reads it; empty where ``read_size`` does."""
+_PROFILE = 34675
+_SPARE_PIXELS = 1 << 16
+_SPARE_TILE = 1 << 22
 
 
 def decode_tiff(
-    source: bytes | BinaryIO, name: str, layout: Layout, tags: tiff.Directory, size: int
+    source: bytes | BinaryIO, name: str, layout: Layout, size: int, pages: int
 ) -> Decoded:
-    """Decode the pages that a layout chooses, stacked vertically. Raises
-    ``ImageError``.
+    """Decode the first ``pages`` of those that a layout chooses, stacked vertically,
+    with the ICC profile of the first of them. Raises ``ImageError``.
 
-    ``tags`` are those of the first page, and ``size`` is the length of the file.
-    Integers of other depths become 8 or 16 bits; floating point becomes float32.
+    ``size`` is the length of the file. Integers of other depths become 8 or 16 bits;
+    floating point becomes float32.
     """
     obstacle = layout.page.obstacle or "an unusual layout"
     if find_spec("tifffile") is None or find_spec("imagecodecs") is None:
@@ -37,23 +47,28 @@ def decode_tiff(
             f"{name} is a TIFF with {obstacle}, which needs the extra `formats`; "
             "pip install 'colorizenet[formats]'"
         )
-    if find_damaged_segment(layout, size) is not None:
+    if find_damaged_segment(layout, size, pages) is not None:
         raise ImageError(
             f"{name} is damaged or cut short and cannot be decoded (the file ends before its "
             "pixels do); get a complete copy of it"
         )
     import tifffile
 
-    pages: list[np.ndarray] = []
+    arrays: list[np.ndarray] = []
     stream = io.BytesIO(source) if isinstance(source, bytes) else source
     # libvips may have moved the position behind the buffer, which this makes empty.
     stream.seek(0, io.SEEK_END)
     stream.seek(0)
     try:
+        for page in layout.pages[layout.first : layout.first + pages]:
+            _check_segments(stream, page, name)
+        stream.seek(0)
         with tifffile.TiffFile(stream) as file:
-            for number in range(layout.first, layout.first + layout.count):
-                page: Any = file.pages[number]
-                pages.append(_arrange(page, page.asarray(maxworkers=1)))
+            for number in range(layout.first, layout.first + pages):
+                found: Any = file.pages[number]
+                arrays.append(_arrange(found, found.asarray(maxworkers=1)))
+            first: Any = file.pages[layout.first]
+            profile = first.tags.valueof(_PROFILE, b"")
     except ImageError:
         raise
     except MemoryError:
@@ -62,28 +77,59 @@ def decode_tiff(
         # A broad except: tifffile and the codecs that it calls have no common base.
         raise ImageError(
             f"{name} is a TIFF with {obstacle} that cannot be decoded "
-            f"({quote(str(error).splitlines()[0] if str(error) else type(error).__name__)}); "
+            f"({shorten_reason(error)}); "
             "it may be damaged: convert it with the program that wrote it"
         ) from error
-    fields = {"xmp-data": _XMP, "iptc-data": _IPTC}
-    blobs = {field: _read_blob(tags, tag) for field, tag in fields.items()}
-    return Decoded(
-        np.concatenate(pages),
-        profile=_read_blob(tags, _PROFILE),
-        metadata={field: blob for field, blob in blobs.items() if blob},
-        resolution=_read_resolution(tags),
-        orientation=int.from_bytes(_read_blob(tags, tiff.ORIENTATION), "little") or 1,
-    )
+    # CIELAB has become sRGB already.
+    unconverted = layout.page.photometric not in CIELAB and isinstance(profile, bytes)
+    return Decoded(np.concatenate(arrays), profile=profile if unconverted else b"")
 
 
-def find_damaged_segment(layout: Layout, size: int) -> int | None:
-    """Find the first strip or tile that is missing or lies beyond the end of a file of
-    ``size`` bytes."""
-    pages = layout.pages[layout.first : layout.first + layout.count]
-    segments = [segment for page in pages for segment in page.segments]
-    return next(
-        (i for i, (at, length) in enumerate(segments) if not length or at + length > size), None
-    )
+def find_damaged_segment(layout: Layout, size: int, pages: int) -> int | None:
+    """Find the first strip or tile of some pages that is missing or lies beyond the end
+    of a file of ``size`` bytes."""
+    before = 0
+    for page in layout.pages[layout.first : layout.first + pages]:
+        offsets, lengths = page.segments[:, 0], page.segments[:, 1]
+        damaged = np.flatnonzero((lengths <= 0) | (offsets < 0) | (offsets > size - lengths))
+        if damaged.size:
+            return before + int(damaged[0])
+        before += len(page.segments)
+        if len(page.segments) < page.segment_count and page.compression != _OLD_JPEG:
+            return before
+    return None
+
+
+def check_segment(page: Page, width: int, height: int, name: str) -> None:
+    """Raise ``ImageError`` where the picture in a strip or tile is much larger than
+    that.
+
+    Some programs write the last strip too high.
+    """
+    if width * height > 4 * page.segment_shape[0] * page.segment_shape[1] + _SPARE_PIXELS:
+        raise make_error(name, f" (a strip or tile holds {width} x {height} pixels)")
+
+
+def _check_segments(stream: BinaryIO, page: Page, name: str) -> None:
+    """Check the size of the strips or tiles, and of those that are pictures."""
+    height, width = page.segment_shape
+    if height * width > 4 * page.height * page.width + _SPARE_TILE:
+        raise make_error(name, f" (its strips or tiles are of {width} x {height} pixels)")
+    loader = _PICTURES.get(page.compression)
+    if loader is None:
+        return
+    for offset, length in page.segments.tolist():
+        stream.seek(offset)
+        segment = stream.read(length)
+        if loader:
+            whole = page.jpeg_tables.removesuffix(b"\xff\xd9") + segment[2:]
+            picture = whole if page.jpeg_tables else segment
+            image = getattr(pyvips.Image, f"{loader}_buffer")(picture)
+            check_segment(page, image.width, image.height, name)
+        else:
+            size = read_size(lambda at, count, segment=segment: segment[at : at + count])
+            if size is not None:
+                check_segment(page, *size, name)
 
 
 def _arrange(page: Any, array: np.ndarray) -> np.ndarray:
@@ -96,7 +142,7 @@ def _arrange(page: Any, array: np.ndarray) -> np.ndarray:
         raise ValueError(f"its pixels have the shape {array.shape}")
     photometric, depth = int(page.photometric), _depth(page)
     extra = 1 if page.extrasamples and array.shape[2] in (2, 4) else 0
-    if photometric in (8, 9, 10):
+    if photometric in CIELAB:
         return _convert_lab(array[..., :3], signed=photometric == 8)
     if photometric == 3:
         palette = np.moveaxis(np.asarray(page.colormap), 0, -1)
@@ -107,7 +153,8 @@ def _arrange(page: Any, array: np.ndarray) -> np.ndarray:
             "convert it to sRGB first"
         )
     if array.dtype.kind == "f":
-        array = array.astype(np.float32)
+        with np.errstate(over="ignore"):  # the values are checked later
+            array = array.astype(np.float32)
         return 1 - array if photometric == 0 else array
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
@@ -141,21 +188,3 @@ def _convert_lab(array: np.ndarray, *, signed: bool) -> np.ndarray:
     ab /= unit
     rgb = np.clip(color.lab_to_rgb(lab), 0, 1)
     return np.rint(rgb * 65535).astype(np.uint16)
-
-
-def _read_blob(tags: tiff.Directory, tag: int) -> bytes:
-    _, value = tags.get(tag, (0, b""))
-    return value if isinstance(value, bytes) else b""
-
-
-def _read_resolution(tags: tiff.Directory) -> tuple[float, float] | None:
-    """Pixels per millimeter, across and down; None where the file states none."""
-    unit = _UNIT_MILLIMETERS.get(int.from_bytes(_read_blob(tags, 296), "little") or 2)
-    sides = []
-    for tag in (282, 283):
-        value = _read_blob(tags, tag)
-        above, below = int.from_bytes(value[:4], "little"), int.from_bytes(value[4:8], "little")
-        if unit is None or not above or not below:
-            return None
-        sides.append(above / below / unit)
-    return sides[0], sides[1]

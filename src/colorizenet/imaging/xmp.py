@@ -40,9 +40,22 @@ _REMOVED_NAMESPACES = {
     "http://ns.google.com/photos/1.0/container/",
 }
 """Gain maps and the list of further pictures, which a result does not hold."""
+_STORAGE_NAMES = (
+    "BitsPerSample",
+    "Compression",
+    "PhotometricInterpretation",
+    "PlanarConfiguration",
+    "PrimaryChromaticities",
+    "SamplesPerPixel",
+    "TransferFunction",
+    "WhitePoint",
+    "YCbCrSubSampling",
+)
+"""Properties that say how a file stores its pixels, which its header says too."""
 _REMOVED_PROPERTIES = {
     ("http://ns.adobe.com/xap/1.0/", "Thumbnails"),
     (_NOTE, "HasExtendedXMP"),
+    *((_TIFF, name) for name in _STORAGE_NAMES),
 }
 _REMOVED_CAMERA_PREFIXES = ("MicroVideo", "MotionPhoto")
 _DIGITAL_SOURCE = (_IPTC_EXTENSION, "DigitalSourceType")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -17,7 +18,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from colorizenet import __version__
-from colorizenet.errors import quote
+from colorizenet.errors import ConfigError, quote
 from colorizenet.serving.access import Access
 from colorizenet.serving.connections import PhotoResponse, read_photo, run_while_connected
 from colorizenet.serving.errors import RequestError
@@ -25,13 +26,14 @@ from colorizenet.serving.jobs import JobQueue
 from colorizenet.serving.schemas import (
     PHOTO_RESPONSE,
     PROBLEMS,
-    REQUEST_BODY,
+    WARNINGS_HEADER,
     Health,
     ModelInfo,
+    describe_body,
     describe_models,
     problem_response,
 )
-from colorizenet.serving.settings import build_query_model, build_request
+from colorizenet.serving.settings import build_options_model, build_query_model, merge_options
 
 __all__ = ["INTERNAL_ERROR", "create_api"]
 
@@ -57,9 +59,11 @@ def create_api(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         page = asyncio.ensure_future(run_page())
+        touching = asyncio.ensure_future(queue.folder.touch_regularly())
         yield
         stop()
         await page
+        touching.cancel()
         await asyncio.to_thread(queue.close)
 
     api = FastAPIOffline(
@@ -78,7 +82,7 @@ def create_api(
             allow_origins=sorted(access.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Server-Timing", "Retry-After"],
+            expose_headers=["Server-Timing", "Retry-After", WARNINGS_HEADER],
         )
     _add_error_handlers(api)
     _add_colorize_route(api, queue)
@@ -123,13 +127,14 @@ def _add_error_handlers(api: FastAPI) -> None:
 
 def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
     Settings = build_query_model(queue)  # noqa: N806 (a class)
+    FormOptions = build_options_model(Settings)  # noqa: N806 (a class)
 
     @api.post(
         "/v1/colorize",
         summary="Colorize one photo",
         response_class=Response,
         responses={200: PHOTO_RESPONSE, **PROBLEMS},
-        openapi_extra={"requestBody": REQUEST_BODY},
+        openapi_extra={"requestBody": describe_body(FormOptions)},
     )
     async def colorize(request: Request, settings: Annotated[Settings, Query()]) -> Response:  # type: ignore[valid-type]
         """
@@ -138,21 +143,33 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
             URL=http://127.0.0.1:8000/v1/colorize
             curl --data-binary @1921.jpg "$URL?strength=1.2" -o 1921-color.jpg
             curl -F file=@1921.tif "$URL?format=png" -o 1921-color.png
+
+        A form may also have a part `options` of JSON, with these settings and with
+        hints, which are colors at given places of the photo:
+
+            HINTS='{"hints": [{"x": 0.31, "y": 0.62, "color": "#2e6b3a"}]}'
+            curl -F file=@1921.jpg -F "options=$HINTS" "$URL" -o 1921-color.jpg
         """
         started = time.perf_counter()
         with queue.count_bytes() as count:
-            encoded = await read_photo(request, queue.limits, count)
+            encoded, options = await read_photo(request, queue.limits, count)
             received = time.perf_counter() - started
             queue.metrics.record_stage("receive", received)
-            work = queue.colorize(encoded, build_request(**settings.model_dump()))
+            try:
+                work = queue.colorize(encoded, merge_options(settings, options, FormOptions))
+            except ConfigError as error:
+                raise RequestError(422, str(error)) from error
             photo = await run_while_connected(request, work)
         stages = {"receive": received, **photo.seconds}
         timing = ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in stages.items())
+        headers = {"Server-Timing": timing}
+        if photo.warnings:
+            headers[WARNINGS_HEADER] = json.dumps(photo.warnings)  # ASCII, as a header must be
         return PhotoResponse(
             photo.encoded,
             count=queue.count_result(len(photo.encoded)),
             media_type=f"image/{photo.format}",
-            headers={"Server-Timing": timing},
+            headers=headers,
         )
 
 

@@ -37,6 +37,8 @@ MAX_HEADER_BYTES = 32_768
 _SHUTDOWN_GRACE = 0.3
 """Seconds for a request that is on its way when the server stops."""
 
+_OPTIONS_BYTES = 1 << 16
+"""Bytes of the part ``options`` of a form at most; 128 hints take 13,000."""
 _PART_BYTES = 1 << 18
 """Bytes of a result that are handed to the connection at once."""
 _PROGRESS_BYTES = 4096
@@ -49,8 +51,11 @@ Without it that is megabytes, and the progress of a slow client remains unseen."
 T = TypeVar("T")
 
 
-async def read_photo(request: Request, limits: Limits, count: Callable[[int], None]) -> bytes:
-    """The photo in a request: its whole body, or the one file of its form.
+async def read_photo(
+    request: Request, limits: Limits, count: Callable[[int], None]
+) -> tuple[bytes, bytes]:
+    """The photo in a request, its whole body or the file of its form, and the part
+    ``options`` of the form, empty if there is none.
 
     ``count`` is called with the size of each part that arrives, and may raise.
     """
@@ -60,20 +65,20 @@ async def read_photo(request: Request, limits: Limits, count: Callable[[int], No
     form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
     chunks = _read_chunks(request, count)
     try:
-        encoded = (
+        encoded, options = (
             await _read_form(request, chunks)
             if form
-            else b"".join([chunk async for chunk in chunks])
+            else (b"".join([chunk async for chunk in chunks]), b"")
         )
     except MultiPartException as error:
         raise RequestError(
             400,
             f"the form is malformed ({quote(error.message)}); "
-            "send one file named `file`, and the settings in the URL",
+            "send one file named `file`, and the settings in the URL or as `options`",
         ) from error
     if not encoded:
         raise RequestError(400, "the request contains no photo; send the bytes of one as its body")
-    return encoded
+    return encoded, options
 
 
 def limit_body_time(receive: Receive, limits: Limits) -> Receive:
@@ -110,15 +115,31 @@ async def _read_chunks(request: Request, count: Callable[[int], None]) -> AsyncG
         yield chunk
 
 
-async def _read_form(request: Request, chunks: AsyncGenerator[bytes]) -> bytes:
-    form = await _FormParser(request.headers, chunks, max_files=1, max_fields=0).parse()
+async def _read_form(request: Request, chunks: AsyncGenerator[bytes]) -> tuple[bytes, bytes]:
+    # Some clients send JSON as a field, others as a file.
+    form = await _FormParser(request.headers, chunks, max_files=2, max_fields=1).parse()
     try:
-        file = form.get("file")
+        file, options = form.get("file"), form.get("options", "")
         if not isinstance(file, UploadFile):
             raise RequestError(
                 400, "the form has no file named `file`; send the photo under that name"
             )
-        return await file.read()
+        names = [name for name, _ in form.multi_items()]
+        if len(set(names)) < len(names) or set(names) - {"file", "options"}:
+            raise RequestError(
+                400,
+                f"the form has the parts {quote(', '.join(names))[:200]}; "
+                "send one `file`, and at most one `options`",
+            )
+        if isinstance(options, UploadFile):
+            options = await options.read(_OPTIONS_BYTES + 1)
+        else:
+            options = options.encode("utf-8", "surrogateescape")
+        if len(options) > _OPTIONS_BYTES:
+            raise RequestError(
+                413, f"`options` has more than {_OPTIONS_BYTES:,} bytes; send fewer hints"
+            )
+        return await file.read(), options
     finally:
         await form.close()
 
@@ -185,10 +206,14 @@ class _TimeoutProtocol(H11Protocol):
         self._unsent = 0
 
     @property
+    def answered(self) -> bool:
+        """Whether no request is being received or answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
     def idle(self) -> bool:
         """Whether the connection waits for a request, and has sent all responses."""
-        waiting = self.cycle is None or self.cycle.response_complete
-        return waiting and not self.transport.get_write_buffer_size()
+        return self.answered and not self.transport.get_write_buffer_size()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -202,9 +227,13 @@ class _TimeoutProtocol(H11Protocol):
             if isinstance(each, _TimeoutProtocol) and not each.transport.is_closing()
         ]
         if len(open_ones) > self._limits.connections:
-            waiting = (each for each in open_ones if each is not self and each.idle)
-            oldest = min(waiting, key=lambda each: each._timer.when(), default=self)
-            oldest.transport.abort()
+            # Those that wait for a request go first, then those whose response is only
+            # waiting to be read. So a health check gets through.
+            answered = (each for each in open_ones if each is not self and each.answered)
+            victim = min(
+                answered, key=lambda each: (not each.idle, each._timer.when()), default=self
+            )
+            victim.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._timer.cancel()
@@ -229,7 +258,7 @@ class _TimeoutProtocol(H11Protocol):
     def _check_progress(self) -> None:
         """Disconnect a client that has read nothing, or sent nothing, for too long."""
         unsent = self.transport.get_write_buffer_size()
-        working = self.cycle is not None and not self.cycle.response_complete
+        working = not self.answered
         # While a response is being sent, what was read may have been replaced.
         reading = unsent != self._unsent if working else unsent <= self._unsent - _PROGRESS_BYTES
         first = self._unsent == 0
@@ -243,7 +272,7 @@ class _TimeoutProtocol(H11Protocol):
     def shutdown(self) -> None:
         """Finish the current request. Without one, wait a moment for one that is on its
         way."""
-        if self.cycle is None or self.cycle.response_complete:
+        if self.answered:
             self._timer.cancel()
             self._timer = self.loop.call_later(_SHUTDOWN_GRACE, super().shutdown)
         else:

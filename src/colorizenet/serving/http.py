@@ -90,10 +90,22 @@ class App:
             return await send({"type": "websocket.close", "code": 1008})
         path: str = scope["path"]
         status = 0
+        failure: RequestError | None = None
+        receive_in_time = limit_body_time(receive, self.queue.limits)
+
+        async def receive_body() -> Message:
+            nonlocal failure
+            try:
+                return await receive_in_time()
+            except RequestError as error:
+                failure = error
+                raise
 
         async def respond(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
+                if failure and message["status"] == 500:  # Gradio's answer to any error
+                    raise failure
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), *_security_headers(path)]
             await send(message)
@@ -105,11 +117,10 @@ class App:
         self._requests += 1
         try:
             self._check(scope)
-            receive = limit_body_time(receive, self.queue.limits)
             if path.startswith(_API_PATHS):
-                await self.api(scope, receive, respond)
+                await self.api(scope, receive_body, respond)
             else:
-                await self._respond_with_page(scope, receive, respond)
+                await self._respond_with_page(scope, receive_body, respond)
         except RequestError as error:
             await respond_with_error(error)
         except Exception:

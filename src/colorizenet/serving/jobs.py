@@ -18,6 +18,7 @@ from anyio import CapacityLimiter, WouldBlock
 
 from colorizenet.modelfile import ModelCard
 from colorizenet.serving.errors import RequestError
+from colorizenet.serving.folder import ServerFolder
 from colorizenet.serving.limits import PHOTO_BYTES, Limits, estimate_memory
 from colorizenet.serving.memory import MemoryBudget
 from colorizenet.serving.metrics import ServerMetrics
@@ -111,6 +112,8 @@ class JobQueue:
     default_model: str
     """The first name of ``models``."""
     metrics: ServerMetrics
+    folder: ServerFolder
+    """Where temporary files are, until the queue is closed."""
 
     def __init__(self, loaders: Mapping[str, Loader], limits: Limits) -> None:
         self.limits = limits
@@ -119,7 +122,8 @@ class JobQueue:
         for name, load in loaders.items():
             loaded = load()  # raises errors that only this process can report
             self.models[name] = ModelDescription(loaded.card, loaded.sha256)
-        self._pool = ProcessPool(loaders, limits.processes)
+        self.folder = ServerFolder()
+        self._pool = ProcessPool(loaders, limits.processes, self.folder.path)
         self._running = CapacityLimiter(limits.concurrency)
         self._small = CapacityLimiter(limits.concurrency)
         self._large = CapacityLimiter(limits.concurrency - 1)
@@ -278,7 +282,8 @@ class JobQueue:
                 raise
             raise self.overloaded(
                 f"the photo was not finished within {usual:.1f} s, many times what photos of its "
-                "size take"
+                "size take",
+                begun=True,
             ) from None
         seconds = sum(photo.seconds.values())
         self._durations[model].add(demand.cost, seconds)
@@ -373,13 +378,15 @@ class JobQueue:
         self._memory.give_back(demand.memory)
         (self._large if demand.large else self._small).release_on_behalf_of(job)
 
-    def overloaded(self, reason: str) -> RequestError:
+    def overloaded(self, reason: str, *, begun: bool = False) -> RequestError:
         """The error for a request that may succeed later, with the time after which to
-        retry."""
+        retry. ``begun``: as in ``RequestError``."""
         rounds = math.ceil((self.waiting + 1) / self.limits.concurrency)
         wait = max(1, math.ceil(rounds * self._mean_seconds))
-        return RequestError(503, f"{reason}; try again in {wait} s", retry_after=wait)
+        detail = f"{reason}; try again in {wait} s"
+        return RequestError(503, detail, retry_after=wait, begun=begun)
 
     def close(self) -> None:
-        """End all processes."""
+        """End all processes, and delete their temporary files."""
         self._pool.close()
+        self.folder.delete()

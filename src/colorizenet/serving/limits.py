@@ -67,7 +67,7 @@ class Limits:
     """Seconds for the headers of a request, between two parts of its body, and in which
     a client must read some of its response."""
     connections: int = 1024
-    """Connections at once. At the limit, one that waits for a request is closed."""
+    """Connections at once. At the limit, one without a request in work is closed."""
     header_timeout: float = 3.0
     """Seconds that the header of a photo may take to be read."""
     large_pixels: int = 8_000_000

@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from colorizenet.serving import worker
@@ -37,14 +38,14 @@ class WorkerProcess:
     """One process and the connection to it. Its methods block, so threads call
     them."""
 
-    def __init__(self, loaders: Mapping[str, Loader]) -> None:
+    def __init__(self, loaders: Mapping[str, Loader], folder: Path) -> None:
         # Processes are forked from one that has imported the libraries and does nothing
         # else, which takes milliseconds; Windows has no fork.
         forks = "forkserver" in multiprocessing.get_all_start_methods()
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:  # each process imports the main module, too
             self._context.set_forkserver_preload([worker.__name__, "colorizenet.__main__"])
-        self._loaders = loaders
+        self._loaders, self._folder = loaders, folder
         self._lock = threading.Lock()  # held while the connection is used
         self._process: Any = None
         self._connection: Any = None
@@ -62,7 +63,10 @@ class WorkerProcess:
             return
         self._connection, other = self._context.Pipe()
         process = self._context.Process(
-            target=run_worker, args=(other, dict(self._loaders)), name="colorize", daemon=True
+            target=run_worker,
+            args=(other, dict(self._loaders), self._folder),
+            name="colorize",
+            daemon=True,
         )
         with _START_LOCK:
             process.start()
@@ -141,13 +145,16 @@ class WorkerProcess:
 
 
 class ProcessPool:
-    """A number of places for photos in work, each with a process of its own."""
+    """A number of places for photos in work, each with a process of its own.
 
-    def __init__(self, loaders: Mapping[str, Loader], number: int) -> None:
-        self._loaders = loaders
+    ``folder`` is for temporary files.
+    """
+
+    def __init__(self, loaders: Mapping[str, Loader], number: int, folder: Path) -> None:
+        self._loaders, self._folder = loaders, folder
         self._threads = ThreadPoolExecutor(2 * number, "process")
         self._free = asyncio.Semaphore(number)
-        self._idle = [WorkerProcess(loaders) for _ in range(number)]
+        self._idle = [WorkerProcess(loaders, folder) for _ in range(number)]
         self._all = set(self._idle)
         atexit.register(self.close)  # before multiprocessing waits for its processes
         self._threads.submit(self._start_all)
@@ -194,7 +201,7 @@ class ProcessPool:
 
     def _replace(self, process: WorkerProcess) -> WorkerProcess:
         self._all.discard(process)
-        replacement = WorkerProcess(self._loaders)
+        replacement = WorkerProcess(self._loaders, self._folder)
         self._all.add(replacement)
         with suppress(RuntimeError):  # the pool is being closed
             self._threads.submit(process.close)

@@ -14,10 +14,11 @@ from colorizenet.serving.jobs import JobQueue
 __all__ = [
     "PHOTO_RESPONSE",
     "PROBLEMS",
-    "REQUEST_BODY",
+    "WARNINGS_HEADER",
     "Health",
     "ModelInfo",
     "Problem",
+    "describe_body",
     "describe_models",
     "problem_response",
 ]
@@ -108,6 +109,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 """OpenAPI descriptions of the errors, by status code."""
 
+WARNINGS_HEADER = "Colorizenet-Warnings"
+"""Name of the header of a response with a photo that says what was lost or assumed."""
+
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PHOTOS = {f"image/{name}": _BINARY for name in FORMATS}
 
@@ -118,25 +122,55 @@ PHOTO_RESPONSE = {
         "Server-Timing": {
             "description": "Milliseconds by stage: receive, queue, decode, color, encode.",
             "schema": {"type": "string"},
-        }
+        },
+        WARNINGS_HEADER: {
+            "description": "What was lost or assumed, as a JSON array of strings; only where "
+            "there is something to say.",
+            "schema": {"type": "string"},
+            "example": '["the picture is already in color, and its colors are replaced"]',
+        },
     },
 }
 """OpenAPI description of the response with a photo."""
 
-REQUEST_BODY = {
-    "required": True,
-    "description": "The file itself, or a form with one file named `file`.",
-    "content": {
-        **_PHOTOS,
-        "application/octet-stream": _BINARY,
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {"file": {"type": "string", "format": "binary"}},
-                "required": ["file"],
-                "additionalProperties": False,
-            }
+
+def describe_body(options: type[BaseModel]) -> dict[str, Any]:
+    """OpenAPI description of the request with a photo; ``options`` is the part of a
+    form."""
+    return {
+        "required": True,
+        "description": "The file itself, or a form with one file named `file`, and at most one "
+        "part `options` of JSON.",
+        "content": {
+            **_PHOTOS,
+            "application/octet-stream": _BINARY,
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "options": _inline(options.model_json_schema()),
+                    },
+                    "required": ["file"],
+                    "additionalProperties": False,
+                },
+                "encoding": {"options": {"contentType": "application/json"}},
+            },
         },
-    },
-}
-"""OpenAPI description of the request with a photo."""
+    }
+
+
+def _inline(schema: dict[str, Any]) -> dict[str, Any]:
+    """A JSON schema without references to definitions of its own."""
+    definitions = schema.pop("$defs", {})
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, list):
+            return [replace(each) for each in value]
+        if not isinstance(value, dict):
+            return value
+        if "$ref" in value:
+            return replace(definitions[value["$ref"].rpartition("/")[2]])
+        return {key: replace(each) for key, each in value.items()}
+
+    return replace(schema)

@@ -9,8 +9,10 @@ Memory is limited by what the system counts as the data of the process, where th
 can do that (Linux). A photo that needs more gets an error, or ends its process.
 """
 
+import os
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -26,10 +28,13 @@ import pyvips
 
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ConfigError, ImageError
+from colorizenet.imaging.conversion import split_pages
 from colorizenet.imaging.formats import FORMATS, detect_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile, open_image
 from colorizenet.imaging.resampling import network_shape
+from colorizenet.imaging.toning import is_colored
+from colorizenet.imaging.warnings import list_losses
 from colorizenet.imaging.writing import choose_format, encode_image
 from colorizenet.options import Options, Output
 from colorizenet.serving.errors import RequestError
@@ -83,6 +88,8 @@ class ColorizedPhoto:
     """Bits per channel: 8, 16 or 32."""
     seconds: Mapping[str, float]
     """Duration of the stages queue, decode, color and encode."""
+    warnings: tuple[str, ...] = ()
+    """What was lost or assumed, each in one line."""
     preview_before: bytes = b""
     """A small JPEG or WebP of the original; empty unless previews were requested."""
     preview_after: bytes = b""
@@ -149,13 +156,17 @@ class Answer(NamedTuple):
     """Whether the process ends after this answer, and must be replaced."""
 
 
-def run_worker(connection: Connection, loaders: Mapping[str, Loader]) -> None:
+def run_worker(connection: Connection, loaders: Mapping[str, Loader], folder: Path) -> None:
     """Load the models, and send an ``Answer`` to each message until the connection is
-    closed. The first answer needs no message."""
+    closed. The first answer needs no message.
+
+    ``folder`` is for temporary files: libvips writes some for large photos.
+    """
     # The server decides when a process ends: Ctrl-C, and the signals of a service
     # manager, reach all processes, and requests that have arrived are finished.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
     pyvips.cache_set_max(0)  # libvips would keep clients' photos in memory
     cv2.setNumThreads(1)  # there is one process per photo
     with suppress(EOFError, OSError):  # the server has ended
@@ -284,7 +295,11 @@ def _colorize(
     if not request.output.provenance:
         colorized = replace(colorized, note="")
     times.append(time.perf_counter())
-    format = request.output.format or choose_format(colorized).format
+    fit = choose_format(image, request.output.format)
+    format = request.output.format or fit.format
+    colored = any(is_colored(page) for page in split_pages(image))
+    warnings = [*image.warnings, *([f"{fit.reason}: {format} is written"] if fit.reason else [])]
+    warnings += list_losses(file, format, colored=colored, note=colorized.note)
     encoded = encode_image(colorized, format, quality=request.output.quality)
     before, after = (
         _encode_preview(each, preview) if preview else b"" for each in (image, colorized)
@@ -298,6 +313,7 @@ def _colorize(
         height=height,
         bits=8 * image.pixels.dtype.itemsize,
         seconds=dict(zip(("decode", "color", "encode"), np.diff(times).tolist(), strict=True)),
+        warnings=tuple(warnings),
         preview_before=before,
         preview_after=after,
     )

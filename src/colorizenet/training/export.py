@@ -302,6 +302,10 @@ def _summarize_run(description: Mapping[str, Any]) -> dict[str, Any]:
     names = ("inputs", "loss", "task", "optim", "pictures", "batch_size", "ema", "seed")
     summary["settings"] = {name: settings[name] for name in names}
     summary["settings"]["loss"] = settings["loss"] | {"vgg16": Path(settings["loss"]["vgg16"]).name}
+    if features := settings["task"].get("features"):
+        name = Path(features["pretrained"]).name
+        features = features | {"pretrained": name}
+        summary["settings"]["task"] = settings["task"] | {"features": features}
     if "init_from" in description:
         summary["init_from"] = _summarize_run(description["init_from"])
     return summary
@@ -310,7 +314,7 @@ def _summarize_run(description: Mapping[str, Any]) -> dict[str, Any]:
 def _list_overrides(recipe: RunConfig, config: RunConfig) -> dict[str, Any]:
     """The settings that differ from the recipe, without folders of this machine."""
     folders = ("data.root", "data.val", "data.downloads", "init_from")
-    files = ("network.pretrained", "loss.vgg16")
+    files = ("network.pretrained", "loss.vgg16", "task.features.pretrained")
     return {
         name: Path(value).name if name in files else value
         for name, value in differences(recipe, config).items()

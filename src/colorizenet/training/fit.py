@@ -61,7 +61,7 @@ __all__ = [
     "fit",
 ]
 
-_FIXED = ("inputs", "network.", "task.", "loss.", "ema", "init_from")
+_FIXED = ("inputs", "network.", "task.", "loss.", "optim.freeze", "ema", "init_from")
 """Settings that a run keeps when it is resumed: names, or prefixes of names."""
 
 

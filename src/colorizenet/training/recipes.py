@@ -9,15 +9,19 @@ from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.frechet import FrechetConfig
 from colorizenet.training.tasks.optim import OptimConfig
 from colorizenet.training.tasks.pix2pix import Pix2PixConfig
+from colorizenet.training.tasks.projected_gan import ProjectedGANConfig
 
 __all__ = [
     "RECIPES",
     "encoder_queries",
     "encoder_unet",
+    "frechet",
     "pix2pix",
     "pix2pix_encoder",
+    "projected_gan",
     "tiny",
     "unet",
     "unet256",
@@ -33,7 +37,9 @@ def encoder_queries() -> RunConfig:
     """encoder_unet with color queries and CIEDE2000, as the default model."""
     return RunConfig(
         data=DataConfig(min_crop=1.0),
-        augment=AugmentConfig(film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05),
+        augment=AugmentConfig(
+            rotate=0.05, border=0.05, film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05
+        ),
         network=EncoderUNetConfig(queries=20),
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         pictures=300_000,
@@ -92,6 +98,42 @@ def pix2pix_encoder() -> RunConfig:
     )
 
 
+def frechet() -> RunConfig:
+    """Fine-tuning by a Fréchet distance: give --init-from RUN, of encoder_queries.
+
+    Encoder and BatchNorm are frozen. Give the network settings of that run as well.
+    """
+    return RunConfig(
+        data=DataConfig(min_crop=1.0),
+        network=EncoderUNetConfig(queries=20),
+        loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
+        task=FrechetConfig(),
+        optim=OptimConfig(lr=3e-4, warmup=1_000, freeze="encoder"),
+        pictures=12_000,
+        batch_size=16,
+        validate_every=3_000,
+        ema=0.99,
+    )
+
+
+def projected_gan() -> RunConfig:
+    """Projected GAN fine-tuning: give --init-from RUN, of encoder_queries.
+
+    Encoder and BatchNorm are frozen. Give the network settings of that run as well.
+    """
+    return RunConfig(
+        data=DataConfig(min_crop=1.0),
+        network=EncoderUNetConfig(queries=20),
+        loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
+        task=ProjectedGANConfig(),
+        optim=OptimConfig(lr=3e-4, betas=(0.5, 0.99), warmup=1_000, freeze="encoder"),
+        pictures=12_000,
+        batch_size=16,
+        validate_every=3_000,
+        ema=0.99,
+    )
+
+
 def tiny() -> RunConfig:
     """Smoke test: ends within a minute on two cores, and learns no useful colors."""
     return RunConfig(
@@ -108,5 +150,15 @@ def tiny() -> RunConfig:
 
 RECIPES: dict[str, Callable[[], RunConfig]] = {
     recipe.__name__: recipe
-    for recipe in (encoder_unet, encoder_queries, unet, unet256, pix2pix, pix2pix_encoder, tiny)
+    for recipe in (
+        encoder_unet,
+        encoder_queries,
+        unet,
+        unet256,
+        pix2pix,
+        pix2pix_encoder,
+        frechet,
+        projected_gan,
+        tiny,
+    )
 }

@@ -7,7 +7,11 @@ import torch
 from colorizenet.training.losses.adversarial import (
     DISCRIMINATOR_LOSSES,
     GENERATOR_LOSSES,
+    average_scores,
     r1_penalty,
+    relativistic_discriminator_loss,
+    relativistic_generator_loss,
+    zero_centered_penalty,
 )
 
 UNDECIDED = 0.1 * torch.ones(2, 1, 3, 3)
@@ -55,3 +59,23 @@ def test_r1_is_half_the_squared_gradient_norm():
     assert loss.item() == pytest.approx(weights.square().sum().item() / 2, rel=1e-5)
     loss.backward()
     assert torch.allclose(weights.grad, weights.detach())  # a step reduces the slope
+
+
+def test_relativistic_losses_compare_the_scores_of_a_pair():
+    real, fake = UNDECIDED + 2, UNDECIDED
+    assert pull(lambda x: relativistic_discriminator_loss([(x, fake)])) > 0
+    assert pull(lambda x: relativistic_discriminator_loss([(real, x)])) < 0
+    assert pull(lambda x: relativistic_generator_loss([(real, x)])) > 0
+    expected = np.log1p(np.exp(-2))
+    found = relativistic_discriminator_loss([(real, fake), (real + 5, fake + 5)])
+    assert found.item() == pytest.approx(expected, rel=1e-5)  # what both share does not count
+    assert relativistic_generator_loss([(real, fake)]).item() == pytest.approx(expected + 2)
+
+
+def test_the_zero_centered_penalty_is_half_the_squared_slope_over_all_inputs():
+    one, other = torch.rand(2, 1, 4, 4), torch.rand(2, 1, 2, 2)
+    inputs = [one.requires_grad_(), other.requires_grad_()]
+    scores = average_scores([2 * one, 6 * other])
+    # Each score is half the mean of 2 x over 16 numbers and of 6 y over 4.
+    expected = (16 * (1 / 16) ** 2 + 4 * (3 / 4) ** 2) / 2
+    assert zero_centered_penalty(scores, inputs).item() == pytest.approx(expected, rel=1e-5)

@@ -15,7 +15,12 @@ from starlette.types import Message, Receive, Scope, Send
 import colorizenet
 from colorizenet.serving.jobs import JobQueue
 from colorizenet.serving.page.blocks import build_blocks, build_head, build_theme
-from colorizenet.serving.page.filters import check_route, filter_event, limit_body
+from colorizenet.serving.page.filters import (
+    check_route,
+    filter_event,
+    limit_body,
+    read_body_size,
+)
 from colorizenet.serving.page.storage import Storage
 
 __all__ = ["Page"]
@@ -25,12 +30,12 @@ SAMPLES = ("dust-bowl-home", "moose", "cameraman", "nagasaki-boats-1865", "templ
 
 
 class Page:
-    """The page of one server: an ASGI application. Its files are deleted when it
-    closes."""
+    """The page of one server: an ASGI application. Its files are in the folder of the
+    queue."""
 
     def __init__(self, queue: JobQueue, stopping: asyncio.Event) -> None:
         self._stopping = stopping
-        self._storage = Storage(queue.limits)
+        self._storage = Storage(queue.folder.path / "page", queue.limits)
         # Gradio has no other way to say where uploads go.
         os.environ["GRADIO_TEMP_DIR"] = str(self._storage.folder)
         self._app = FastAPI(openapi_url=None)
@@ -60,25 +65,25 @@ class Page:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        """Delete old files while the page is open, and all files when it closes."""
+        """Delete old files while the page is open."""
         deleting = asyncio.create_task(self._storage.delete_old_files())
         try:
             async with self._app.router.lifespan_context(self._app):
                 yield
         finally:
             deleting.cancel()
-            self._storage.delete()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         check_route(scope["method"], path, self._storage)
         if path == "/gradio_api/upload":
-            await self._storage.check_space()
-            receive = limit_body(receive, self._storage.max_bytes)
-        elif scope["method"] == "POST":
-            receive = await filter_event(receive, self._storage)
-        if path.startswith("/gradio_api/heartbeat/"):
+            size = read_body_size(scope, self._storage.max_bytes)
+            async with self._storage.reserve(size):
+                await self._app(scope, limit_body(receive, size), send)
+        elif path.startswith("/gradio_api/heartbeat/"):
             await self._respond_until_stopping(scope, receive, send)
+        elif scope["method"] == "POST":
+            await self._app(scope, await filter_event(receive, self._storage), send)
         else:
             await self._app(scope, receive, send)
 

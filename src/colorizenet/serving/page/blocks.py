@@ -159,14 +159,16 @@ async def _colorize(
     results: list[Result] = []
     yield paths, enabled, render_results(results, len(paths))
     folder = create_folder(storage.results)
-    photos = colorize_files([Path(path) for path in paths], folder, request, queue, stopping)
+    photos = colorize_files(
+        [Path(path) for path in paths], folder, request, queue, storage, stopping
+    )
     async with contextlib.aclosing(photos):  # a visitor may leave before the last photo
         async for result in photos:
             results.append(result)
             if len(results) < len(paths):
                 yield paths, enabled, render_results(results, len(paths))
     files = [each.file for each in results if each.file]
-    archive = await asyncio.to_thread(write_archive, folder, files) if len(files) > 1 else None
+    archive = await write_archive(folder, files, storage) if len(files) > 1 else None
     yield paths, enabled, render_results(results, len(paths), archive)
 
 

@@ -9,12 +9,12 @@ import json
 import re
 from typing import Any
 
-from starlette.types import Message, Receive
+from starlette.types import Message, Receive, Scope
 
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.page.storage import Storage
 
-__all__ = ["check_route", "filter_event", "limit_body"]
+__all__ = ["check_route", "filter_event", "limit_body", "read_body_size"]
 
 _READ = re.compile(
     r"/|/config|/theme\.css|/manifest\.json|/favicon\.ico"
@@ -49,6 +49,19 @@ async def filter_event(receive: Receive, storage: Storage) -> Receive:
     return replay
 
 
+def read_body_size(scope: Scope, limit: int) -> int:
+    """The size of the body that a request states, in bytes.
+
+    Raises ``RequestError`` where it states none, or more than ``limit`` bytes.
+    """
+    stated = dict(scope["headers"]).get(b"content-length", b"")
+    if not stated.isdigit():
+        raise RequestError(411, "the request does not state its length; send Content-Length")
+    if len(stated) > 18 or int(stated) > limit:
+        raise _too_large(limit)
+    return int(stated)
+
+
 def limit_body(receive: Receive, limit: int) -> Receive:
     """The same body; ``RequestError`` once it has more than ``limit`` bytes."""
     received = 0
@@ -58,12 +71,14 @@ def limit_body(receive: Receive, limit: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > limit:
-            raise RequestError(
-                413, f"the request is larger than the limit of {limit:,} bytes; send less"
-            )
+            raise _too_large(limit)
         return message
 
     return count
+
+
+def _too_large(limit: int) -> RequestError:
+    return RequestError(413, f"the request is larger than the limit of {limit:,} bytes; send less")
 
 
 async def _read_body(receive: Receive) -> bytes:

@@ -26,6 +26,8 @@ class Result:
     """A small copy of the result."""
     description: str = ""
     """Size, depth and format of the result."""
+    warnings: tuple[str, ...] = ()
+    """What was lost or assumed, each in one line."""
     shape: tuple[int, int] = (1, 1)
     """Width and height."""
     error: str = ""
@@ -61,10 +63,14 @@ def render_results(results: Sequence[Result], total: int, archive: Path | None =
 
 def render_error(title: str, error: str) -> str:
     """An error as sentences: the parts of a message are separated by semicolons."""
-    parts = (part.strip() for part in error.rstrip(".").split(";"))
-    sentences = html.escape(". ".join(part[:1].upper() + part[1:] for part in parts))
     name = html.escape(title, quote=True)
-    return f"<div class='cn-error' role='alert'><strong>{name}</strong><p>{sentences}.</p></div>"
+    sentences = _make_sentences(error)
+    return f"<div class='cn-error' role='alert'><strong>{name}</strong><p>{sentences}</p></div>"
+
+
+def _make_sentences(message: str) -> str:
+    parts = (part.strip() for part in message.rstrip(".").split(";"))
+    return html.escape(". ".join(part[:1].upper() + part[1:] for part in parts)) + "."
 
 
 def _render_card(result: Result) -> str:
@@ -72,6 +78,9 @@ def _render_card(result: Result) -> str:
         return render_error(result.name, result.error)
     name = html.escape(result.name, quote=True)
     width, height = result.shape
+    warnings = "".join(
+        f"<br><span class='cn-warning'>{_make_sentences(each)}</span>" for each in result.warnings
+    )
     return f"""<figure class='cn-card'>
 <div class='cn-compare' style='aspect-ratio: {width} / {height}; --ratio: {width / height:.4f}'>
 <img src='{_url(result.after)}' alt='{name}, colorized'>
@@ -80,7 +89,7 @@ def _render_card(result: Result) -> str:
 <input type='range' min='0' max='100' value='50' aria-label='Original part of {name}, in percent'
  oninput="this.parentNode.style.setProperty('--at', this.value + '%')">
 </div>
-<figcaption><span><strong>{name}</strong><br>{result.description}</span>
+<figcaption><span><strong>{name}</strong><br>{result.description}{warnings}</span>
 <a class='cn-get' href='{_url(result.file)}' download>Download</a></figcaption>
 </figure>"""
 

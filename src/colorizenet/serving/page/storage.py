@@ -1,13 +1,11 @@
-"""The folder that holds the page's uploads and results, with limits on space and
-age."""
+"""The page's uploads and results on the disk, with limits on space and age."""
 
 import asyncio
 import contextlib
 import os
-import shutil
-import tempfile
+import stat
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from colorizenet.serving.errors import RequestError
@@ -17,17 +15,19 @@ __all__ = ["Storage"]
 
 
 class Storage:
-    """A temporary folder: Gradio's uploads in random subfolders, our results in
-    ``results``."""
+    """The files of the page in a new folder: Gradio's uploads in random subfolders, our
+    results in ``results``."""
 
     folder: Path
     results: Path
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, folder: Path, limits: Limits) -> None:
         self._limits = limits
-        self.folder = Path(tempfile.mkdtemp(prefix="colorizenet-")).resolve()
-        self.results = self.folder / "results"
-        self.results.mkdir()
+        self.folder = folder
+        self.results = folder / "results"
+        self.results.mkdir(parents=True)
+        self._reserved_bytes = 0
+        self._counting = asyncio.Lock()
 
     @property
     def max_bytes(self) -> int:
@@ -44,16 +44,36 @@ class Storage:
             and Path(path).is_file()
         )
 
-    async def check_space(self) -> None:
-        """Raise ``RequestError`` where the folder is full."""
+    @contextlib.asynccontextmanager
+    async def reserve(self, number: int) -> AsyncIterator[None]:
+        """Reserve space for files of so many bytes while they are being written.
+
+        Raises ``RequestError`` where the folder has no room for them. Files that are
+        being written count twice, so there is always as much room as was reserved.
+        """
 
         def used() -> int:
-            return sum(status.st_size for _, status in _list_below(self.folder))
-
-        if await asyncio.to_thread(used) > self.max_bytes:
-            raise RequestError(
-                503, "the server's disk space for photos is full; try again later", retry_after=60
+            sizes = (
+                status.st_size
+                for _, status in _list_below(self.folder)
+                if stat.S_ISREG(status.st_mode)
             )
+            return sum(sizes)
+
+        async with self._counting:
+            # By the end of the count, some of these have become files that it missed.
+            reserved = self._reserved_bytes
+            if await asyncio.to_thread(used) + reserved + number > self.max_bytes:
+                raise RequestError(
+                    503,
+                    "the server's disk space for photos is full; try again later",
+                    retry_after=60,
+                )
+            self._reserved_bytes += number
+        try:
+            yield
+        finally:
+            self._reserved_bytes -= number
 
     async def delete_old_files(self) -> None:
         """Delete files that are older than ``Limits.page_seconds``, until cancelled."""
@@ -68,10 +88,6 @@ class Storage:
         while True:
             await asyncio.sleep(age / 10)
             await asyncio.to_thread(delete)
-
-    def delete(self) -> None:
-        """Delete the folder with all files."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def _list_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:

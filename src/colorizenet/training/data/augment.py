@@ -1,10 +1,10 @@
 """Batches of sRGB pixels to network units and back, with augmentation on the device.
 
-Two kinds of augmentation: ``zoom`` and ``border`` change the photo, so lightness and ab
-alike. ``film``, ``fade``, ``blur``, ``noise`` and ``jpeg`` change the network input
-alone: they imitate what film, lenses, scanners and age do to old photos, and the
-network learns to color in spite of it. All random numbers follow from a seed, so that a
-resumed run repeats them.
+Two kinds of augmentation: ``zoom``, ``rotate`` and ``border`` change the photo, so
+lightness and ab alike. ``film``, ``fade``, ``blur``, ``noise`` and ``jpeg`` change the
+network input alone: they imitate what film, lenses, scanners and age do to old photos,
+and the network learns to color in spite of it. All random numbers follow from a seed,
+so that a resumed run repeats them.
 """
 
 import functools
@@ -23,7 +23,18 @@ from colorizenet import color
 from colorizenet.errors import ConfigError
 from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
 
-__all__ = ["AugmentConfig", "Sample", "augment_batch", "to_network", "to_pixels", "to_rgb"]
+__all__ = [
+    "AugmentConfig",
+    "Sample",
+    "augment_batch",
+    "shift_and_cut",
+    "to_network",
+    "to_pixels",
+    "to_rgb",
+]
+
+_LARGEST_ANGLE = 5.0
+"""Degrees that ``rotate`` turns a picture by at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +43,9 @@ class AugmentConfig:
 
     zoom: float = 0.0
     """Crop up to this share of each side, at a random position."""
+    rotate: float = 0.0
+    """Share of pictures that are turned by up to 5 degrees, as crooked photos and scans
+    are, and enlarged so that no corner is empty."""
     border: float = 0.0
     """Share of pictures that get a uniform gray, black or white border, as scans
     have. Each side is up to 1/6 of the picture wide."""
@@ -97,6 +111,8 @@ def augment_batch(
         linear = _rgb_to_linear(rgb)
         if config.zoom:
             linear = _crop(linear, random, config.zoom)
+        if config.rotate:
+            linear = torch.where(random.choose(config.rotate), _rotate(linear, random), linear)
         if config.border:
             linear = torch.where(random.choose(config.border), _add_border(linear, random), linear)
         lightness, ab = _linear_to_network(linear)
@@ -125,6 +141,31 @@ def to_rgb(
 ) -> UInt8[Tensor, "b h w 3"]:
     """Convert network units to sRGB photos. Smaller ab is enlarged bilinearly."""
     return (to_pixels(lightness, ab).movedim(1, -1) * 255).round().to(torch.uint8)
+
+
+def shift_and_cut(
+    batches: Sequence[Float[Tensor, "b 3 h w"]], generator: torch.Generator
+) -> list[Float[Tensor, "b 3 h w"]]:
+    """Shift each picture by up to 1/8 of its sides, and make a random square gray.
+
+    The square has half of the sides. Picture i of each batch is changed alike. Colors
+    stay as they are, and the gradient passes (Zhao et al. 2020, arXiv:2006.10738).
+    """
+    count, _, height, width = batches[0].shape
+    stacked = torch.stack(list(batches), dim=1)  # (b, batches, 3, h, w)
+    down, right = height // 8, width // 8
+    padded = F.pad(stacked.flatten(1, 2), (right, right, down, down), mode="reflect")
+    padded = padded.unflatten(1, stacked.shape[1:3])
+    keep = stacked.new_ones(count, 1, 1, height, width)
+    shifted = []
+    for picture, mask in zip(padded, keep, strict=True):
+        top, left, y, x = torch.rand(4, generator=generator).tolist()
+        top, left = round(2 * down * top), round(2 * right * left)
+        shifted.append(picture[..., top : top + height, left : left + width])
+        y, x = round(height * (y - 1 / 4)), round(width * (x - 1 / 4))  # partly outside, too
+        mask[..., max(0, y) : max(0, y + height // 2), max(0, x) : max(0, x + width // 2)] = 0
+    cut = torch.stack(shifted) * keep + 0.5 * (1 - keep)
+    return list(cut.unbind(1))
 
 
 class _Random:
@@ -176,6 +217,22 @@ def _crop(linear: Tensor, random: _Random, zoom: float) -> Tensor:
     for axis in (0, 1):
         theta[:, axis, axis] = side[:, 0]
         theta[:, axis, 2] = ((1 - side) * random.uniform(-1.0, 1.0, 1))[:, 0]
+    grid = F.affine_grid(theta, list(linear.shape), align_corners=False)
+    return F.grid_sample(linear, grid, padding_mode="border", align_corners=False)
+
+
+def _rotate(linear: Tensor, random: _Random) -> Tensor:
+    """Turn each picture by a random angle, and enlarge it until it fills its frame."""
+    angle = torch.deg2rad(random.uniform(-_LARGEST_ANGLE, _LARGEST_ANGLE, 1))[:, 0]
+    height, width = linear.shape[-2:]
+    longer, shorter = max(height, width), min(height, width)
+    cosine, sine = angle.cos(), angle.sin()
+    # The corners of the frame, turned by the angle, stay within the picture.
+    scale = shorter / (shorter * cosine + longer * sine.abs())
+    theta = torch.zeros(len(linear), 2, 3, device=linear.device)
+    theta[:, 0, 0] = theta[:, 1, 1] = scale * cosine
+    theta[:, 0, 1] = -scale * sine * height / width
+    theta[:, 1, 0] = scale * sine * width / height
     grid = F.affine_grid(theta, list(linear.shape), align_corners=False)
     return F.grid_sample(linear, grid, padding_mode="border", align_corners=False)
 

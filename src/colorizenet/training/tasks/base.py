@@ -23,6 +23,7 @@ from colorizenet.training.tasks.optim import (
     Scheduler,
     build_optimizer,
     build_schedulers,
+    find_encoder,
 )
 from colorizenet.training.tasks.validation import make_gray, measure_pictures, merge_chroma
 
@@ -71,6 +72,8 @@ class Task(lightning.LightningModule, ABC):
         self.automatic_optimization = False
         assert isinstance(network, nn.Module)
         self.network, self.losses, self.optim = network, Losses(loss), optim
+        if optim.freeze == "encoder":
+            find_encoder(network).requires_grad_(False)
         self.pictures, self.inputs, self.seed = pictures, tuple(inputs), seed
         self.augmentation = augment or AugmentConfig()
         self.conditions = dict(conditions or CONDITIONS)
@@ -100,12 +103,28 @@ class Task(lightning.LightningModule, ABC):
 
     # Training
 
+    def train(self, mode: bool = True) -> Any:
+        """Switch to training or evaluation. Frozen parts stay in evaluation."""
+        super().train(mode)
+        self.train_network(mode)
+        return self
+
+    def train_network(self, mode: bool = True) -> None:
+        """Switch the network alone, as ``train`` does."""
+        self.network.train(mode)
+        if self.optim.freeze == "encoder":
+            find_encoder(self.network).eval()
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+
     def on_fit_start(self) -> None:
         """Report missing weights before the first step."""
         self.losses.load_weights()
 
     def on_train_start(self) -> None:
         """Apply the learning rates of this run's length; end a finished run at once."""
+        self.train()  # Lightning starts with the modes of a new module, whatever is frozen
         self.step_schedulers()
         self._stop_if_finished()
 

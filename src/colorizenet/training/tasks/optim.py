@@ -20,6 +20,7 @@ __all__ = [
     "Scheduler",
     "build_optimizer",
     "build_schedulers",
+    "find_encoder",
     "scale_learning_rate",
 ]
 
@@ -50,6 +51,9 @@ class OptimConfig:
     """``plateau``: factor of each reduction."""
     clip: float = 1.0
     """Maximum norm of the gradient; 0 for no limit."""
+    freeze: Literal["none", "encoder"] = "none"
+    """``encoder``: keep the encoder's weights, and the statistics of every BatchNorm of
+    the network. For the fine-tuning of a trained network."""
 
     def __post_init__(self) -> None:
         for name in ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience"):
@@ -97,11 +101,16 @@ def scale_learning_rate(
 
 
 def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
-    """AdamW for a network, with another learning rate for its ``encoder``, if any."""
+    """AdamW for a network, with another learning rate for its ``encoder``, if any.
+
+    A frozen encoder is left out.
+    """
     encoder = getattr(network, "encoder", None)
     pretrained = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []
     known = {id(parameter) for parameter in pretrained}
     fresh = [parameter for parameter in network.parameters() if id(parameter) not in known]
+    if optim.freeze == "encoder":
+        pretrained = []
     groups = [
         {"params": parameters, "lr": lr}
         for parameters, lr in ((fresh, optim.lr), (pretrained, optim.encoder_lr))
@@ -110,6 +119,17 @@ def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optim
     return torch.optim.AdamW(
         groups, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
     )
+
+
+def find_encoder(network: nn.Module) -> nn.Module:
+    """The pretrained encoder of a network. Raises ConfigError if it has none."""
+    encoder = getattr(network, "encoder", None)
+    if not isinstance(encoder, nn.Module):
+        raise ConfigError(
+            f"optim.freeze is encoder and the network {type(network).__name__} has none; "
+            "use none, or a network with a pretrained encoder"
+        )
+    return encoder
 
 
 def build_schedulers(

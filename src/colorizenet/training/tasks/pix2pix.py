@@ -6,23 +6,20 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError
-from colorizenet.evaluation import metrics
 from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses import adversarial
 from colorizenet.training.losses.combined import LossConfig, reduce_to
-from colorizenet.training.metrics import FrechetMetric, build_set_metrics
 from colorizenet.training.networks.base import Network
 from colorizenet.training.networks.patchgan import PatchGAN, PatchGANConfig
-from colorizenet.training.tasks.base import Task, sum_losses
+from colorizenet.training.tasks.base import sum_losses
 from colorizenet.training.tasks.optim import OptimConfig, build_optimizer, build_schedulers
+from colorizenet.training.tasks.scored import ScoredTask
 
 __all__ = ["Pix2Pix", "Pix2PixConfig"]
-
-_FRECHET = "frechet_efficientnet_lite0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,16 +61,12 @@ class Pix2PixConfig:
         return Pix2Pix(network, self, loss, optim, **settings)
 
 
-class Pix2Pix(Task):
+class Pix2Pix(ScoredTask):
     """Losses on pixels and a patch discriminator on Lab (Isola et al. 2017).
 
     Each batch trains the discriminator on real and predicted chroma, then the network
     with the discriminator frozen. Both see chroma at the size of the prediction.
-    Adversarial losses do not show which weights are best, so the best weights have the
-    lowest Fréchet distance, times one plus the relative error of the mean colorfulness.
     """
-
-    monitor = "val/score"
 
     def __init__(
         self,
@@ -84,14 +77,8 @@ class Pix2Pix(Task):
         **settings: Any,
     ) -> None:
         super().__init__(network, loss, optim, **settings)
-        if optim.schedule == "plateau":
-            raise ConfigError(
-                "optim.schedule is plateau, which waits for a loss to stop falling, and "
-                "adversarial losses do not fall; use cosine"
-            )
         self.config = config
         self.discriminator = PatchGAN(config.discriminator)
-        self._frechet: FrechetMetric | None = None
 
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Compute the adversarial loss of the network and its weighted loss terms."""
@@ -101,7 +88,7 @@ class Pix2Pix(Task):
         """Take one step of the discriminator, then one of the network."""
         network_optimizer, discriminator_optimizer = self.list_optimizers()
         warmup = self.pictures_seen < self.config.discriminator_warmup
-        self.network.train(not warmup)
+        self.train_network(not warmup)
         with torch.set_grad_enabled(not warmup):
             predicted = self.predict(sample.condition)
 
@@ -165,39 +152,6 @@ class Pix2Pix(Task):
             *build_schedulers(discriminator, self.optim, pictures=self.pictures),
         ]
         return [network, discriminator], schedulers
-
-    def on_fit_start(self) -> None:
-        """Report missing weights before the first step."""
-        super().on_fit_start()
-        build_set_metrics([_FRECHET])
-
-    def on_validation_epoch_start(self) -> None:
-        """Begin a new Fréchet distance."""
-        self._frechet = build_set_metrics([_FRECHET], device=str(self.device))[_FRECHET]
-
-    def validation_step(
-        self, batch: UInt8[Tensor, "b h w 3"], index: int
-    ) -> UInt8[Tensor, "b h w 3"]:
-        """Add the batch to the Fréchet distance, and log the true colorfulness."""
-        colored = super().validation_step(batch, index)
-        photos = batch.cpu().numpy()
-        assert self._frechet is not None
-        self._frechet.add("predicted", colored.numpy())
-        self._frechet.add("true", photos)
-        colorfulness = sum(metrics.colorfulness(photo) for photo in photos) / len(photos)
-        self.log_validation({"colorfulness_true": colorfulness}, len(batch))
-        return colored
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the Fréchet distance and the score that selects the best weights."""
-        super().on_validation_epoch_end()
-        assert self._frechet is not None
-        frechet = self._frechet.distance("predicted", "true")
-        logged = self.trainer.callback_metrics
-        true = float(logged["val/colorfulness_true"])
-        error = abs(float(logged["val/colorfulness"]) - true) / true
-        self.log_dict({"val/frechet": frechet, "val/score": frechet * (1 + error)}, sync_dist=True)
-        self._frechet = None
 
 
 def _join(sample: Sample, ab: Tensor) -> Float[Tensor, "b 3 h w"]:

@@ -1,0 +1,87 @@
+"""The size of a picture by its header, for decoders that do not tell it before they
+decode.
+
+A few hundred bytes can claim gigapixels, so the size is checked first.
+
+References:
+    ISO/IEC 15444-1 (JPEG 2000); ISO/IEC 18181-1 and -2 (JPEG XL); W3C PNG, third
+    edition; Lerc 4 (Esri).
+"""
+
+from colorizenet.imaging.boxes import iterate_boxes
+from colorizenet.imaging.tiff import ReadAt
+
+__all__ = ["find_jpeg2000", "read_size"]
+
+Size = tuple[int, int]
+"""Width and height."""
+
+_START = 64
+"""Bytes of a codestream that hold the size."""
+_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+"""Width and height of the shapes that JPEG XL has numbers for."""
+
+
+def read_size(read_at: ReadAt) -> Size | None:
+    """Read the width and height of a PNG, JPEG 2000, JPEG XL or LERC file; None for
+    others and where they cannot be found."""
+    start = read_at(0, _START)
+    if start.startswith(b"\x89PNG\r\n\x1a\n") and start[12:16] == b"IHDR":
+        return int.from_bytes(start[16:20], "big"), int.from_bytes(start[20:24], "big")
+    if start.startswith(b"\xff\x0a"):
+        return _read_jpegxl(start)
+    if start[4:8] == b"JXL ":
+        for kind, at, _ in iterate_boxes(read_at, 0, 1 << 62):
+            if kind in (b"jxlc", b"jxlp"):
+                return _read_jpegxl(read_at(at + (4 if kind == b"jxlp" else 0), _START))
+        return None
+    if start.startswith(b"Lerc2 "):
+        shift = 0 if start[6:10] < b"\3" else 4  # a checksum
+        height, width = (
+            int.from_bytes(start[at + shift : at + shift + 4], "little") for at in (10, 14)
+        )
+        return width, height
+    at = find_jpeg2000(read_at)
+    return None if at is None else _read_jpeg2000(read_at(at, _START))
+
+
+def find_jpeg2000(read_at: ReadAt) -> int | None:
+    """Find where the codestream of a JPEG 2000 file begins."""
+    start = read_at(0, _START)
+    if start.startswith(b"\xff\x4f\xff\x51"):
+        return 0
+    if start[4:8] != b"jP  ":
+        return None
+    boxes = iterate_boxes(read_at, 0, 1 << 62)
+    return next((at for kind, at, _ in boxes if kind == b"jp2c"), None)
+
+
+def _read_jpeg2000(start: bytes) -> Size | None:
+    if not start.startswith(b"\xff\x4f\xff\x51") or len(start) < 42:
+        return None
+    right, bottom, left, top = (int.from_bytes(start[at : at + 4], "big") for at in (8, 12, 16, 20))
+    return right - left, bottom - top
+
+
+def _read_jpegxl(start: bytes) -> Size | None:
+    if not start.startswith(b"\xff\x0a") or len(start) < 16:
+        return None
+    bits = int.from_bytes(start[2:16], "little")
+
+    def take(number: int) -> int:
+        nonlocal bits
+        taken = bits & ((1 << number) - 1)
+        bits >>= number
+        return taken
+
+    small = take(1)
+
+    def take_side() -> int:
+        return 8 * (take(5) + 1) if small else take((9, 13, 18, 30)[take(2)]) + 1
+
+    height = take_side()
+    ratio = take(3)
+    if not ratio:
+        return take_side(), height
+    across, down = _RATIOS[ratio - 1]
+    return height * across // down, height
