@@ -52,7 +52,7 @@ class Choice(NamedTuple):
     """Network input that the setting needs; None where every model has it."""
     values: tuple[str, ...] | None
     """The values that are allowed; None where the type and the range say it."""
-    composite: bool
+    composite: bool = False
     """Whether the value has parts, for which each interface has a form of its own."""
 
     @property
