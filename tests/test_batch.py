@@ -104,32 +104,20 @@ def test_unusual_names_are_written(tmp_path, save_photo, worker):
     assert {path.name for path in out.iterdir()} == {path.name for path in folder.iterdir()}
 
 
-def test_too_little_memory_fails_alone(tmp_path, save_photo, worker):
-    class Starved(Colorizer):
-        def reduce(self, picture, options=Options()):
-            if picture.format == "png":
-                raise MemoryError
-            return super().reduce(picture, options)
-
-    class StarvedWorker(Worker):
-        @property
-        def colorizer(self):
-            return Starved(self.model)
-
-    save_photo(tmp_path / "in" / "a.png", "png")
-    save_photo(tmp_path / "in" / "b.jpg")
-    jobs = plan_jobs([tmp_path / "in"], tmp_path / "out")
-    first, second = run_threads(jobs, StarvedWorker(model=worker.model))
-    assert first.error and "more memory" in first.error and second.error is None
+ERRORS_ABOUT_MEMORY = [MemoryError(), cv2.error("memory"), pyvips.Error("memory")]
 
 
-@pytest.mark.parametrize("error", [MemoryError(), cv2.error("memory"), pyvips.Error("memory")])
-def test_an_allocation_that_fails_in_a_library_fails_alone(error, tmp_path, save_photo, worker):
-    class Starved(Colorizer):
-        def apply(self, picture, chroma, options=Options()):
-            if picture.format == "png":
-                raise error
-            return super().apply(picture, chroma, options)
+@pytest.mark.parametrize(
+    ("step", "error"),
+    [("reduce", MemoryError()), *(("apply", error) for error in ERRORS_ABOUT_MEMORY)],
+)
+def test_too_little_memory_fails_alone(step, error, tmp_path, save_photo, worker):
+    def fail(self, picture, *arguments, **settings):
+        if picture.format == "png":
+            raise error
+        return getattr(super(Starved, self), step)(picture, *arguments, **settings)
+
+    Starved = type("Starved", (Colorizer,), {step: fail})  # noqa: N806
 
     class StarvedWorker(Worker):
         @property
