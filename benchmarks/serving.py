@@ -96,19 +96,19 @@ class Clients:
         for _ in range(round(seconds)):
             time.sleep(1)
             if each_second is not None:
-                each_second.append(read_resident_memory(self.port))
+                each_second.append(read_memory(self.port))
         self.stop.set()
         for thread in self.threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in self.threads), "a client hangs"
 
 
-def read_resident_memory(port: int) -> float:
-    """Resident memory of the server and its processes in MB, from its metrics."""
+def read_memory(port: int) -> float:
+    """Memory of the server and its processes in MB, from its metrics."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("GET", "/metrics")
     found = re.findall(
-        rb"^(?:process|colorizenet_workers)_resident_memory_bytes (\S+)",
+        rb"^(?:process_resident|colorizenet_workers)_memory_bytes (\S+)",
         connection.getresponse().read(),
         re.MULTILINE,
     )
@@ -137,7 +137,7 @@ def main() -> None:
     ) as process:
         assert process.stderr
         port = int(process.stderr.readline().rpartition(":")[2])
-        read_resident_memory(port)
+        read_memory(port)
         print(
             f"the API answers {time.perf_counter() - started:.2f} s after its start, "
             "imports included"

@@ -110,7 +110,7 @@ HOSTILE: dict[str, Callable[[], bytes]] = {
 def read_memory(client: httpx.Client) -> float:
     """Bytes of memory of all processes that colorize."""
     lines = client.get("/metrics").text.splitlines()
-    name = "colorizenet_workers_resident_memory_bytes "
+    name = "colorizenet_workers_memory_bytes "
     return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
 
 

@@ -156,7 +156,7 @@ def test_a_photo_that_takes_too_much_memory_is_an_error(run_server, read_problem
             response = client.post("/v1/colorize?model=greedy", content=encoded)
             assert "needs more memory than" in read_problem(response, 413)
             assert client.post("/v1/colorize", content=encoded).status_code == 200
-        assert read_metrics(client)["workers_resident_memory_bytes"] < 2e9
+        assert read_metrics(client)["workers_memory_bytes"] < 2e9
 
 
 def test_photos_that_need_much_memory_wait_for_each_other(run_server, wait_until, gate, gray):

@@ -1,6 +1,6 @@
 """What the server counts and measures, for Prometheus."""
 
-import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -58,10 +58,10 @@ class ServerMetrics:
         for key, (description, read) in gauges.items():
             Gauge(name(key), description, registry=self._registry).set_function(read)
         Gauge(
-            name("workers_resident_memory_bytes"),
-            "Resident memory of the processes that colorize, all together",
+            name("workers_memory_bytes"),
+            "Memory of the processes that colorize, with shared pages counted once",
             registry=self._registry,
-        ).set_function(lambda: sum(map(_read_resident_bytes, process_ids())))
+        ).set_function(lambda: sum(map(_read_memory, process_ids())))
 
     def record_stage(self, stage: str, seconds: float) -> None:
         """Add the duration of one stage of a request to the histogram."""
@@ -72,10 +72,16 @@ class ServerMetrics:
         return prometheus_client.generate_latest(self._registry)
 
 
-def _read_resident_bytes(process_id: int) -> int:
-    """Resident memory of a process, or 0 where the system does not say."""
+def _read_memory(process_id: int) -> int:
+    """Memory of a process in bytes, or 0 where the system does not say.
+
+    A page that several processes share is divided among them (Linux' "proportional set
+    size"). Processes that are forked from one share the libraries, and their resident
+    memory would count those once for each.
+    """
     try:
-        pages = Path(f"/proc/{process_id}/statm").read_text(encoding="ascii").split()[1]
-    except (OSError, IndexError):
+        text = Path(f"/proc/{process_id}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:
         return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    found = re.search(r"^Pss: +(\d+) kB$", text, re.MULTILINE)
+    return 1024 * int(found[1]) if found else 0
