@@ -47,6 +47,7 @@ OVERRIDES = {
     "loss.lpips": 0.4,
     "loss.perceptual_batch_fraction": 0.5,
     "loss.colorfulness": 0.05,
+    "loss.chroma": 0.3,
     "loss.vgg16": "vgg16.safetensors",
     "optim.lr": 1e-4,
     "optim.encoder_lr": 1e-5,

@@ -10,7 +10,7 @@ from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses import LossConfig, Losses, pixel
 from colorizenet.training.networks.unet import UNet, UNetConfig
 
-WEIGHTED = ("colorfulness", "lpips")
+WEIGHTED = ("chroma", "colorfulness", "lpips")
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +115,9 @@ def test_a_fraction_out_of_range_is_an_error(fraction):
         LossConfig(perceptual_batch_fraction=fraction)
 
 
-@pytest.mark.parametrize("settings", [{"delta": 0.0}, {"lpips": -1.0}, {"colorfulness": -1.0}])
+@pytest.mark.parametrize(
+    "settings", [{"delta": 0.0}, {"lpips": -1.0}, {"colorfulness": -1.0}, {"chroma": -1.0}]
+)
 def test_settings_out_of_range_are_an_error(settings):
     with pytest.raises(ConfigError, match=rf"loss\.{next(iter(settings))}"):
         LossConfig(**settings)

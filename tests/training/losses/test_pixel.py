@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from colorizenet import color
 from colorizenet.training.losses import pixel
 
-LOSSES = (pixel.l1, pixel.l2, pixel.huber, pixel.ciede2000)
+LOSSES = (pixel.l1, pixel.l2, pixel.huber, pixel.ciede2000, pixel.chroma)
 ab_values = st.floats(-110, 110).map(lambda ab: ab / color.AB_SCALE)
 
 
@@ -126,3 +126,32 @@ def test_the_ciede2000_loss_is_quadratic_below_delta_and_linear_beyond():
     near, far = (at(off, delta=0.1) + 0.1 for off in (2.0, 80.0))
     assert at(2.0, delta=20.0) == pytest.approx(near**2 / (2 * 20.0), rel=0.05)
     assert at(80.0, delta=1.0) == pytest.approx(far - 1.0, abs=0.05)
+
+
+def paint(a: float, b: float) -> torch.Tensor:
+    """A picture of one color, of which a and b are a*b* units."""
+    return torch.tensor([a, b]).reshape(1, 2, 1, 1).expand(1, 2, 2, 2) / color.AB_SCALE
+
+
+@pytest.mark.parametrize("other", [(30.0, 0.0), (0.0, -30.0), (-18.0, 24.0)])
+def test_the_loss_of_chroma_is_zero_for_every_hue(other):
+    assert pixel.chroma(paint(*other), paint(30, 0)).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_the_loss_of_chroma_is_a_pseudo_huber_of_its_difference():
+    found = pixel.chroma(paint(0, 30), paint(6, 0), delta=10.0).item()
+    expected = ((24**2 + 10**2) ** 0.5 - 10) / color.AB_SCALE
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_loss_of_chroma_makes_the_answer_to_two_hues_as_vivid_as_either():
+    truth = torch.cat([paint(30, 8), paint(-30, 8)])
+    predicted = paint(0, 8).clone().requires_grad_()  # their mean, which is pale
+    optimizer = torch.optim.Adam([predicted], lr=0.01)
+    for _ in range(200):
+        optimizer.zero_grad()
+        pixel.chroma(predicted.expand(2, 2, 2, 2), truth).backward()
+        optimizer.step()
+    a, b = (predicted.detach() * color.AB_SCALE)[0, :, 0, 0]
+    assert float(torch.hypot(a, b)) == pytest.approx(float(np.hypot(30, 8)), abs=0.5)
+    assert abs(float(a)) < 1  # its hue stays as it was

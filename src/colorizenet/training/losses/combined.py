@@ -37,6 +37,10 @@ class LossConfig:
     colorfulness: float = 0.0
     """Weight of a term that rewards colorfulness, with chroma limited to about 40. With
     ``ciede2000``, 0.03 gives lively colors."""
+    chroma: float = 0.0
+    """Weight of the difference in chroma of each pixel, whatever the hues are. Colors
+    become as vivid as those of the photographs, without the patches of vivid color that
+    ``colorfulness`` can leave."""
     vgg16: str = ""
     """File of VGG16's weights for ``lpips``; empty to download torchvision's."""
 
@@ -48,7 +52,7 @@ class LossConfig:
                 f"loss.perceptual-batch-fraction is {self.perceptual_batch_fraction}; "
                 "give a fraction over 0 and up to 1, for example 0.25"
             )
-        for name in ("lpips", "colorfulness"):
+        for name in ("lpips", "colorfulness", "chroma"):
             if getattr(self, name) < 0:
                 raise ConfigError(
                     f"loss.{name} is {getattr(self, name)}; give a weight of at least 0"
@@ -71,7 +75,11 @@ class Losses(nn.Module):
         loss compares the two at the size of the prediction, the others at the sample's.
         """
         config = self.config
-        terms = {"pixel": self.pixel_loss(predicted, reduce_to(predicted, sample.ab))}
+        reduced = reduce_to(predicted, sample.ab)
+        terms = {"pixel": self.pixel_loss(predicted, reduced)}
+        if config.chroma:
+            delta = config.delta
+            terms["chroma"] = config.chroma * pixel.chroma(predicted, reduced, delta=delta)
         if config.colorfulness:
             rgb = to_pixels(sample.lightness, limit_chroma(predicted))
             terms["colorfulness"] = config.colorfulness * colorfulness_loss(rgb)

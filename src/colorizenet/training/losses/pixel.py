@@ -10,7 +10,7 @@ from torch import Tensor
 
 from colorizenet import color
 
-__all__ = ["ciede2000", "huber", "l1", "l2"]
+__all__ = ["chroma", "ciede2000", "huber", "l1", "l2"]
 
 Chroma = Float[Tensor, "b 2 h w"]
 Scalar = Float[Tensor, ""]
@@ -51,3 +51,17 @@ def ciede2000(predicted: Chroma, target: Chroma, *, delta: float = 10.0) -> Scal
     one, other = (color.denormalize_ab(ab.float()).movedim(1, -1) for ab in (predicted, target))
     squared = color.delta_e_2000(one, other, smoothing=_SMOOTHING, squared=True)
     return ((squared + delta**2).clamp(min=_SMOOTHING).sqrt() - delta).mean() / color.AB_SCALE
+
+
+def chroma(predicted: Chroma, target: Chroma, *, delta: float = 10.0) -> Scalar:
+    """Mean pseudo-Huber of the difference in chroma ``hypot(a, b)``, over 128.
+
+    Hues do not count. The mean of colors of several hues is pale, and the mean of their
+    chroma is not: so this converges to colors as vivid as those of the photographs are
+    on average, where a photograph is vivid, and to gray where it is gray.
+    """
+    one, other = (
+        (color.denormalize_ab(ab.float()).square().sum(1) + _SMOOTHING).sqrt()
+        for ab in (predicted, target)
+    )
+    return (((one - other).square() + delta**2).sqrt() - delta).mean() / color.AB_SCALE
