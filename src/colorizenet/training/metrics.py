@@ -297,7 +297,7 @@ def _load_efficientnet_lite0(weights: Weights, device: str) -> Extract:
     name = "tf_efficientnet_lite0"
     file = Path(weights.get("efficientnet_lite0") or find_packaged_weights(name))
     network = timm.create_model(name, num_classes=0)
-    tensors = match_weights(read_weights(file), network.state_dict(), quote(file.name))
+    tensors = match_weights(read_weights(file), network.state_dict(), file)
     network.load_state_dict(tensors)
     network.eval().to(device)
     return lambda pictures: network((pictures.float() - 127) / 128)

@@ -219,7 +219,7 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path, reference, damage):
 
 def test_safetensors_of_other_names_are_an_error(tmp_path, reference):
     renamed = {f"{i:03}": value for i, value in enumerate(reference.state_dict().values())}
-    # safetensors sorts by type, so the order is not that of the layers
+    # safetensors sorts by type or name, so the order may not be that of the layers
     save_file(renamed, tmp_path / "weights.safetensors")
     with pytest.raises(ConfigError, match=r"weights\.safetensors"):
         build(pretrained=str(tmp_path / "weights.safetensors"))

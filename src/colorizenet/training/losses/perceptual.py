@@ -120,7 +120,7 @@ class Activations(nn.Module):
         file = weights.get(network)
         given = read_weights(Path(file)) if file else download_weights(trunk.url, network)
         wanted = features.state_dict(prefix="features.")
-        tensors = _select_by_name(given, wanted, quote(Path(file or trunk.url).name))
+        tensors = _select_by_name(given, wanted, Path(file or trunk.url))
         features.load_state_dict(
             {key.removeprefix("features."): value.float() for key, value in tensors.items()},
             assign=True,
@@ -174,7 +174,7 @@ class Lpips(nn.Module):
             f"lin{i}.model.1.weight": torch.empty(1, c, 1, 1, device="meta")
             for i, c in enumerate(channels)
         }
-        tensors = _select_by_name(read_weights(file), wanted, quote(file.name))
+        tensors = _select_by_name(read_weights(file), wanted, file)
         self.heads = nn.ParameterList(value.float() for value in tensors.values()).requires_grad_(
             False
         )
@@ -232,7 +232,7 @@ def download_weights(url: str, name: str) -> Mapping[str, Tensor]:
 
 
 def _select_by_name(
-    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], name: str
+    given: Mapping[str, Tensor], wanted: Mapping[str, Tensor], file: Path
 ) -> dict[str, Tensor]:
     """Select tensors by name and check their shapes.
 
@@ -242,9 +242,10 @@ def _select_by_name(
     missing = [key for key in wanted if key not in given]
     if missing:
         raise ConfigError(
-            f"{name} has no tensor {missing[0]}; name a state dict with torchvision's names"
+            f"{quote(file.name)} has no tensor {missing[0]}; "
+            "name a state dict with torchvision's names"
         )
-    return match_weights(given, wanted, name)
+    return match_weights(given, wanted, file)
 
 
 def _find_torchmetrics_heads(name: str) -> Path:

@@ -135,7 +135,7 @@ class EncoderUNet(nn.Module):
             else Path(config.pretrained)
         )
         own = self.encoder.state_dict()
-        self.encoder.load_state_dict(match_weights(read_weights(path), own, quote(path.name)))
+        self.encoder.load_state_dict(match_weights(read_weights(path), own, path))
 
 
 def _read_feature_info(config: EncoderUNetConfig, encoder: Any) -> tuple[list[int], list[int]]:

@@ -74,7 +74,7 @@ class _FrozenFeatures(nn.Module):
         if pretrained != "none":
             packaged = pretrained == "package"
             path = find_packaged_weights(self.config.encoder) if packaged else Path(pretrained)
-            tensors = match_weights(read_weights(path), network.state_dict(), quote(path.name))
+            tensors = match_weights(read_weights(path), network.state_dict(), path)
             network.load_state_dict(tensors)
         return network.eval().requires_grad_(False)
 

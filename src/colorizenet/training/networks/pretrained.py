@@ -60,16 +60,16 @@ def find_packaged_weights(encoder: str) -> Path:
 
 
 def match_weights(
-    weights: Mapping[str, Tensor], template: Mapping[str, Tensor], name: str
+    weights: Mapping[str, Tensor], template: Mapping[str, Tensor], file: Path
 ) -> dict[str, Tensor]:
     """``weights`` under the keys of ``template``: by name, or by order if shapes agree.
 
-    Further weights at the end, such as a classifier's, are dropped. The weights of a
-    convolution over RGB are summed over the channels where the template has one
-    channel, so that a gray picture gives the same result. ``name`` is for the error
-    message.
+    A .safetensors file has no order, so its weights need the names. Further weights at
+    the end, such as a classifier's, are dropped. The weights of a convolution over RGB
+    are summed over the channels where the template has one channel, so that a gray
+    picture gives the same result. ``file`` is where they were read.
     """
-    if not template.keys() <= weights.keys():
+    if not template.keys() <= weights.keys() and file.suffix != ".safetensors":
         # Another library's names for the same network: same layers in the same order.
         weights = dict(zip(template, weights.values(), strict=False))
     matched = {}
@@ -80,8 +80,8 @@ def match_weights(
         if value is None or value.shape != target.shape:
             found = tuple(value.shape) if value is not None else "missing"
             raise ConfigError(
-                f"{name} does not fit the network: {key} should be {tuple(target.shape)} and is "
-                f"{found}; name weights of the same model"
+                f"{quote(file.name)} does not fit the network: {key} should be "
+                f"{tuple(target.shape)} and is {found}; name weights of the same model"
             )
         matched[key] = value
     return matched
