@@ -19,6 +19,7 @@ __all__ = [
     "ImageError",
     "ModelFileError",
     "DeviceError",
+    "check_minimum",
     "quote",
 ]
 
@@ -58,3 +59,16 @@ def quote(name: object) -> str:
     # print.
     printable = text.isprintable() and not any("\ud800" <= c <= "\udfff" for c in text)
     return text if printable else ascii(text)
+
+
+def check_minimum(minimum: float, group: str, config: object, *names: str) -> None:
+    """Raise ConfigError where a setting of a configuration is below ``minimum``.
+
+    ``group`` is the first part of the settings' names on the command line.
+    """
+    for name in names:
+        if getattr(config, name) < minimum:
+            raise ConfigError(
+                f"{group}.{name.replace('_', '-')} is {getattr(config, name)}; "
+                f"give a number of at least {minimum:g}"
+            )

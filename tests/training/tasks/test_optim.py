@@ -118,5 +118,5 @@ def test_a_plateau_factor_that_does_not_reduce_is_an_error(factor):
     "config", [{"plateau_patience": -1}, {"lr": -1.0}, {"warmup": -1}, {"clip": -0.1}]
 )
 def test_negative_settings_are_an_error(config):
-    with pytest.raises(ConfigError, match=rf"optim\.{next(iter(config))}"):
+    with pytest.raises(ConfigError, match=rf"optim\.{next(iter(config)).replace('_', '-')}"):
         OptimConfig(**config)

@@ -158,5 +158,5 @@ def test_plateau_is_an_error(make_task):
     ],
 )
 def test_settings_out_of_range_are_an_error(setting):
-    with pytest.raises(ConfigError, match=rf"task\.{next(iter(setting))}"):
+    with pytest.raises(ConfigError, match=rf"task\.{next(iter(setting)).replace('_', '-')}"):
         Pix2PixConfig(**setting)

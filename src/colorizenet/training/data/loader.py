@@ -25,7 +25,7 @@ import torch
 from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from colorizenet.errors import ConfigError, DataError, quote
+from colorizenet.errors import ConfigError, DataError, check_minimum, quote
 from colorizenet.photosets import Photo, find_photos, list_photos, read_photo
 from colorizenet.training.data.screen import Screen
 
@@ -72,11 +72,7 @@ class DataConfig:
             raise ConfigError(
                 f"data.min_crop is {self.min_crop}; give a share of the short side, over 0 up to 1"
             )
-        for name in ("max_corrupt", "cache_gb", "workers"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"data.{name} is {getattr(self, name)}; give a number of at least 0"
-                )
+        check_minimum(0, "data", self, "max_corrupt", "cache_gb", "workers")
 
 
 def crop_square(

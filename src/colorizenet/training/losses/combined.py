@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.training.data.augment import Sample, to_pixels
 from colorizenet.training.losses import pixel
 from colorizenet.training.losses.colorfulness import colorfulness_loss, limit_chroma
@@ -52,11 +52,7 @@ class LossConfig:
                 f"loss.perceptual-batch-fraction is {self.perceptual_batch_fraction}; "
                 "give a fraction over 0 and up to 1, for example 0.25"
             )
-        for name in ("lpips", "colorfulness", "chroma"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"loss.{name} is {getattr(self, name)}; give a weight of at least 0"
-                )
+        check_minimum(0, "loss", self, "lpips", "colorfulness", "chroma")
 
 
 class Losses(nn.Module):

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from colorizenet.errors import ConfigError, quote
+from colorizenet.errors import ConfigError, check_minimum, quote
 from colorizenet.training.networks.color_queries import ColorQueries
 from colorizenet.training.networks.pretrained import (
     find_packaged_weights,
@@ -45,10 +45,7 @@ class EncoderUNetConfig:
     picture agree on their colors."""
 
     def __post_init__(self) -> None:
-        if self.queries < 0:
-            raise ConfigError(
-                f"network.queries is {self.queries}; give a number of at least 0, for example 20"
-            )
+        check_minimum(0, "network", self, "queries")
         if min(self.widths, default=1) < 1:
             raise ConfigError(
                 f"network.widths is {', '.join(map(str, self.widths))}; give numbers of at least 1"

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import check_minimum
 from colorizenet.training.data.augment import Sample, to_pixels
 from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.losses.frechet import RunningFrechet
@@ -40,16 +40,9 @@ class FrechetConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
 
     def __post_init__(self) -> None:
-        if self.lambda_frechet < 0:
-            raise ConfigError(
-                f"task.lambda-frechet is {self.lambda_frechet}; give a weight of at least 0"
-            )
-        for name in ("dimensions", "basis_pictures", "moment_pictures", "memory"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"task.{name.replace('_', '-')} is {getattr(self, name)}; "
-                    "give a number of at least 1"
-                )
+        check_minimum(0, "task", self, "lambda_frechet")
+        names = ("dimensions", "basis_pictures", "moment_pictures", "memory")
+        check_minimum(1, "task", self, *names)
 
     def build(
         self, network: Network, loss: LossConfig, optim: OptimConfig, **settings: Any

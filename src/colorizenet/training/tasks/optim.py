@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 
 __all__ = [
     "OptimConfig",
@@ -56,11 +56,8 @@ class OptimConfig:
     the network. For the fine-tuning of a trained network."""
 
     def __post_init__(self) -> None:
-        for name in ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"optim.{name} is {getattr(self, name)}; give a number of at least 0"
-                )
+        names = ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience")
+        check_minimum(0, "optim", self, *names)
         if not 0 < self.plateau_factor < 1:
             raise ConfigError(
                 f"optim.plateau-factor is {self.plateau_factor}; give a factor between 0 and 1"

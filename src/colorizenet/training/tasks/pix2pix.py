@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import check_minimum
 from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses import adversarial
 from colorizenet.training.losses.combined import LossConfig, reduce_to
@@ -48,11 +48,8 @@ class Pix2PixConfig:
     training and makes steps slower."""
 
     def __post_init__(self) -> None:
-        for name in ("lambda_pixel", "discriminator_lr", "discriminator_warmup", "r1"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"task.{name} is {getattr(self, name)}; give a number of at least 0"
-                )
+        names = ("lambda_pixel", "discriminator_lr", "discriminator_warmup", "r1")
+        check_minimum(0, "task", self, *names)
 
     def build(
         self, network: Network, loss: LossConfig, optim: OptimConfig, **settings: Any

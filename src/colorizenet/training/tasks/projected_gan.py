@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.training.data.augment import Sample, shift_and_cut, to_pixels
 from colorizenet.training.losses import adversarial
 from colorizenet.training.losses.combined import LossConfig
@@ -64,12 +64,8 @@ class ProjectedGANConfig:
     features: FeaturesConfig = field(default_factory=FeaturesConfig)
 
     def __post_init__(self) -> None:
-        for name in ("lambda_gan", "discriminator_lr", "discriminator_warmup", "gradient_penalty"):
-            if getattr(self, name) < 0:
-                raise ConfigError(
-                    f"task.{name.replace('_', '-')} is {getattr(self, name)}; "
-                    "give a number of at least 0"
-                )
+        names = ("lambda_gan", "discriminator_lr", "discriminator_warmup", "gradient_penalty")
+        check_minimum(0, "task", self, *names)
         if not 0 <= self.discriminator_accuracy <= 1:
             raise ConfigError(
                 f"task.discriminator-accuracy is {self.discriminator_accuracy}; "
