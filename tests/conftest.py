@@ -14,7 +14,7 @@ import skimage.data
 from hypothesis import settings
 from onnx import TensorProto, helper
 
-from colorizenet.modelfile import METADATA_KEY, ModelCard
+from colorizenet.modelfile import LIGHTNESS, METADATA_KEY, NOISE, Input, ModelCard
 
 Write = Callable[..., Path]
 
@@ -91,12 +91,92 @@ def write_model() -> Write:
     return write
 
 
+@pytest.fixture(scope="session")
+def write_noise_model() -> Write:
+    """Write a model that draws: a = 0.3 L and b = -0.2 L at half the size, both plus
+    the scaled mean of their noise. So each draw has a cast of its own."""
+
+    def write(path: Path, *, scale: float = 8.0) -> Path:
+        constants = [
+            helper.make_tensor("weight", TensorProto.FLOAT, [2, 1, 1, 1], [0.3, -0.2]),
+            helper.make_tensor("scale", TensorProto.FLOAT, [], [scale]),
+        ]
+        nodes = [
+            helper.make_node(
+                "AveragePool", ["lightness"], ["halved"], kernel_shape=[2, 2], strides=[2, 2]
+            ),
+            helper.make_node("Conv", ["halved", "weight"], ["answer"]),
+            helper.make_node("GlobalAveragePool", ["noise"], ["mean"]),
+            helper.make_node("Mul", ["mean", "scale"], ["cast"]),
+            helper.make_node("Add", ["answer", "cast"], ["ab"]),
+        ]
+        inputs = [
+            helper.make_tensor_value_info("lightness", TensorProto.FLOAT, [1, 1, "h", "w"]),
+            helper.make_tensor_value_info("noise", TensorProto.FLOAT, ["n", 2, "h", "w"]),
+        ]
+        ab = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h2", "w2"])
+        graph = helper.make_graph(nodes, "drawing", inputs, [ab], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 10
+        card = ModelCard(name="drawing", task="diffusion", size=64, inputs=(LIGHTNESS, NOISE))
+        helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+        onnx.save(model, path)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def drawing_model(tmp_path: Path, write_noise_model: Write) -> Path:
+    """A model that draws, in the test's own folder."""
+    return write_noise_model(tmp_path / "drawing.onnx")
+
+
 @pytest.fixture
 def make_model(tmp_path: Path, write_model: Write) -> Callable[..., Path]:
     """As ``write_model``, into the test's own folder."""
 
     def make(name: str = "tiny.onnx", **settings: Any) -> Path:
         return write_model(tmp_path / name, **settings)
+
+    return make
+
+
+@pytest.fixture
+def make_sum_model(tmp_path: Path) -> Callable[..., Path]:
+    """Write a model with a second input: a and b are the sums of its even and odd
+    channels.
+
+    Lightness is added with a factor of 0, so that the network takes both inputs.
+    """
+
+    def make(name: str, channels: int, *, listed: int | None = None) -> Path:
+        weight = np.zeros((2, 1 + channels, 1, 1), np.float32)
+        for channel in range(channels):
+            weight[channel % 2, 1 + channel] = 1
+        inputs = [
+            helper.make_tensor_value_info(each, TensorProto.FLOAT, ["n", count, "h", "w"])
+            for each, count in (("lightness", 1), (name, channels))
+        ]
+        output = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h", "w"])
+        nodes = [
+            helper.make_node("Concat", ["lightness", name], ["all"], axis=1),
+            helper.make_node("Conv", ["all", "weight"], ["ab"]),
+        ]
+        constants = [helper.make_tensor("weight", TensorProto.FLOAT, weight.shape, weight.ravel())]
+        graph = helper.make_graph(nodes, "sum", inputs, [output], constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 10
+        card = ModelCard(
+            name="sum",
+            task="regression",
+            size=64,
+            inputs=(LIGHTNESS, Input(name, channels if listed is None else listed)),
+        )
+        helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+        path = tmp_path / f"{name}.onnx"
+        onnx.save(model, path)
+        return path
 
     return make
 

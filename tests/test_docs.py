@@ -82,7 +82,15 @@ def test_the_readme_describes_how_recipes_prepare_pictures():
     sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
     smaller = [name for name, size in sizes.items() if size != sizes["unet"]]
     assert f"Batches hold {sizes['unet']} pictures ({larger.batch_size} in `unet256`" in text
-    assert sorted(smaller) == ["frechet", "pix2pix", "projected_gan", "tiny", "unet256"]
+    assert sorted(smaller) == [
+        "diffusion",
+        "frechet",
+        "hints",
+        "pix2pix",
+        "projected_gan",
+        "tiny",
+        "unet256",
+    ]
     [line] = [line for line in text.split(" - ") if line.startswith("Batches hold")]
     assert all(f"`{name}`" in line for name in smaller)
     assert {sizes[name] for name in smaller} == {larger.batch_size}

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import cv2
 import pyvips
@@ -24,6 +24,7 @@ from colorizenet import __version__
 from colorizenet.colorizer import Chroma, Colorizer
 from colorizenet.errors import ColorizeNetError, ImageError, quote
 from colorizenet.files import open_atomically, sync_folder
+from colorizenet.imaging.contact_sheet import draw_contact_sheet
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image
@@ -140,11 +141,11 @@ class Worker:
         if self.overwrite:
             return False
         if self.journal is None:
-            return all(target.exists() for target in job.targets)
+            return all(path.exists() for path in job.files)
         with _LOADING:
             journal = self._loaded_journal
-        own = self._describe_hints(job)
-        return all(journal.is_finished(job.source, target, own) for target in job.targets)
+        own = self._describe(job)
+        return all(journal.is_finished(job.source, path, own) for path in job.files)
 
     @property
     def colorizer(self) -> Colorizer:
@@ -165,11 +166,15 @@ class Worker:
             default=float,  # numbers of NumPy
         )
 
-    def _describe_hints(self, job: Job) -> str:
-        """The hints of this photo alone, for the journal; empty if there are none."""
+    def _describe(self, job: Job) -> str:
+        """What the results of this photo alone depend on, for the journal: its hints,
+        and the number of its variants if there are several. Empty if there is
+        nothing."""
         own = self.hints.get(job.source, ())
         objects = [dataclasses.asdict(hint) for hint in Options(hints=own).hints]
-        return json.dumps(objects, default=float) if own else ""
+        hints = json.dumps(objects, default=float) if own else ""
+        count = len(job.targets)
+        return hints + (json.dumps({"variants": count}) if count > 1 else "")
 
     def _make_options(self, job: Job) -> Options:
         """The options of one photo."""
@@ -206,11 +211,15 @@ class Worker:
         warnings += list_losses(file, format, colored=colored, note=note, advice=advice)
         answers = self.colorizer.predict(reduced, options, count=len(job.targets))
         for target, chroma in zip(job.targets, answers, strict=True):
-            self._write(job, target, picture, chroma, format, options, note)
+            self._write_result(job, target, picture, chroma, format, options, note)
+        if job.contact_sheet:
+            sheet = draw_contact_sheet([(job.source, *job.targets)], columns=1)
+            encoded = encode_image(sheet, "jpeg")
+            self._write(job, job.contact_sheet, lambda file: file.write(encoded))
         height, width = file.shape
         return Done(job, width=width, height=height * file.pages, warnings=tuple(warnings))
 
-    def _write(
+    def _write_result(
         self,
         job: Job,
         target: Path,
@@ -222,22 +231,30 @@ class Worker:
     ) -> None:
         quality = self.output.quality
 
+        def write(file: BinaryIO) -> None:
+            if isinstance(picture, ImageFile):
+                rows = max(1, self.strip_pixels // picture.shape[1])
+                strips = self.colorizer.apply_strips(picture, chroma, options, rows=rows)
+                encode_strips(file, picture, strips, rows, format, quality=quality, note=note)
+            else:
+                image = self.colorizer.apply(picture, chroma, options)
+                file.write(encode_image(replace(image, note=note), format, quality=quality))
+
+        self._write(job, target, write)
+
+    def _write(self, job: Job, target: Path, write: Callable[[BinaryIO], Any]) -> None:
+        """Let ``write`` write a file of a job, whole or not at all."""
+
         def record(temporary: Path) -> None:
             if self.journal is not None:
                 with _LOADING:
                     journal = self._loaded_journal
-                journal.record(job.source, target, temporary, self._describe_hints(job))
+                journal.record(job.source, target, temporary, self._describe(job))
 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with open_atomically(target, record, durable=False) as file:
-                if isinstance(picture, ImageFile):
-                    rows = max(1, self.strip_pixels // picture.shape[1])
-                    strips = self.colorizer.apply_strips(picture, chroma, options, rows=rows)
-                    encode_strips(file, picture, strips, rows, format, quality=quality, note=note)
-                else:
-                    image = self.colorizer.apply(picture, chroma, options)
-                    file.write(encode_image(replace(image, note=note), format, quality=quality))
+                write(file)
         except OSError as error:
             raise ImageError(
                 f"{quote(target)} cannot be written: {error.strerror}; choose another --out"

@@ -6,7 +6,7 @@ chroma; ``Colorizer.apply`` merges that with the full-size lightness. Calling a
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, overload
@@ -14,7 +14,8 @@ from typing import Any, overload
 import cv2
 import numpy as np
 
-from colorizenet import __version__, color
+from colorizenet import __version__, color, variants
+from colorizenet.augmentation import average_answers, mirror_inputs
 from colorizenet.errors import ConfigError, ModelFileError, quote
 from colorizenet.hints import HintedUpsampler, make_upsamplers
 from colorizenet.imaging.borders import Border, find_border, locate_photo, place_photo
@@ -22,9 +23,11 @@ from colorizenet.imaging.conversion import Source, convert_like, open_picture, s
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile
 from colorizenet.imaging.resampling import network_shape, reduce_pages, resize
-from colorizenet.modelfile import LIGHTNESS, Input, ModelCard, load_model
+from colorizenet.modelfile import LIGHTNESS, NOISE, Input, ModelCard, load_model
 from colorizenet.options import RENDERERS, Options, Renderer, render_input
 from colorizenet.parallel import map_ordered
+from colorizenet.session import Session
+from colorizenet.suggestions import Suggestion
 from colorizenet.upsample import Chroma, EdgeUpsampler
 
 __all__ = ["Chroma", "Colorizer", "Reduced", "Source"]
@@ -32,7 +35,6 @@ __all__ = ["Chroma", "Colorizer", "Reduced", "Source"]
 _STRIP_PIXELS = 1 << 17
 """Pixels that a thread merges in one step: large enough to outweigh taking Python's
 lock, small enough that the planes fit the cache."""
-
 _KEPT_PIXELS = 300_000
 """ONNX Runtime keeps the memory of network inputs up to this size, about 75 MB."""
 _LARGEST_CHROMA = 1e4
@@ -134,19 +136,31 @@ class Colorizer:
         options: Options = Options(),
         *,
         count: int = 1,
+        **overrides: Any,
     ) -> list[Chroma]:
         """Run the network: ``count`` answers, without ``options.strength``.
 
-        Several answers need a model that takes noise; they use the seeds
-        ``options.seed``, ``options.seed + 1`` and so on. Raises ``ConfigError`` where
-        the options need an input that the model does not have.
+        The first is the model's answer, which no noise changes. The others need a model
+        that takes noise: they are drawn with ``options.seed`` and
+        ``options.diversity``, and chosen by ``variants.choose_variants``. ``overrides``
+        replace fields of ``options``. Raises ``ConfigError`` where the model lacks an
+        input that is needed.
         """
-        self._check_inputs(options, count)
+        options = replace(options, **overrides)
+        self.check_options(options, count)
         reduced = picture if isinstance(picture, Reduced) else self.reduce(picture, options)
-        return [
-            self._predict_once(reduced, replace(options, seed=options.seed + number))
-            for number in range(count)
+        draws = [replace(options, diversity=0)]
+        for seed in variants.draw_seeds(options.seed, variants.count_draws(count)):
+            draws.append(replace(options, seed=seed))
+        pixels = max(page.shape[0] * page.shape[1] for page in reduced.pages)
+        step = max(1, variants.DRAWN_PIXELS // pixels)
+        answer, *drawn = [
+            chroma
+            for start in range(0, len(draws), step)
+            for chroma in self._predict_all(reduced, draws[start : start + step])
         ]
+        chosen = variants.choose_variants(answer.ab, [chroma.ab for chroma in drawn], count - 1)
+        return [answer, *(drawn[number] for number in chosen)]
 
     @overload
     def apply(self, picture: np.ndarray, chroma: Chroma, options: Options = ...) -> np.ndarray: ...
@@ -201,6 +215,14 @@ class Colorizer:
         with ThreadPoolExecutor(self._threads) as pool:
             yield from map_ordered(pool, merge, file.read_strips(rows), 2 * self._threads)
 
+    def session(self, picture: Source) -> Session:
+        """Open a picture to colorize it many times, for example with other hints."""
+        return Session(self, picture)
+
+    def suggest(self, picture: Source, x: float, y: float, n: int = 5) -> list[Suggestion]:
+        """As ``Session.suggest``: likely colors at a place, the most likely first."""
+        return self.session(picture).suggest(x, y, n)
+
     def provenance_note(self, options: Options = Options()) -> str:
         """The note about the colors that is written into a result."""
         count = len(options.hints)
@@ -212,31 +234,29 @@ class Colorizer:
     ) -> list[EdgeUpsampler | HintedUpsampler]:
         return make_upsamplers(chroma, shape, options, spread=not self.card.takes("hints"))
 
-    def _predict_once(self, reduced: Reduced, options: Options) -> Chroma:
+    def _predict_all(self, reduced: Reduced, draws: Sequence[Options]) -> list[Chroma]:
+        """An answer for each of ``draws``, options that differ in their noise only."""
         borders = reduced.borders or (None,) * len(reduced.pages)
-        others = replace(options, hints=())  # hints are for the first page
-        ab = [
-            self._run(page, border, others if number else options)
+        others = [replace(each, hints=()) for each in draws]  # hints are for the first page
+        pages = [
+            self._run(page, border, others if number else draws)
             for number, (page, border) in enumerate(zip(reduced.pages, borders, strict=True))
         ]
         # Pages with different borders have network inputs of different sizes.
-        height, width = np.max([answer.shape[:2] for answer in ab], axis=0).tolist()
-        ab = [
-            answer
-            if answer.shape[:2] == (height, width)
-            else cv2.resize(answer, (width, height), interpolation=cv2.INTER_CUBIC)
-            for answer in ab
-        ]
+        height, width = np.max([page[0].shape[:2] for page in pages], axis=0).tolist()
         l_star = [color.lightness(resize(page, height, width)) for page in reduced.pages]
-        if len(ab) == 1:
-            return Chroma(ab[0], l_star[0], reduced.borders)
-        return Chroma(np.stack(ab), np.stack(l_star), reduced.borders)
+        if len(pages) == 1:
+            return [Chroma(ab, l_star[0], reduced.borders) for ab in pages[0]]
+        stacked = [
+            np.stack([_enlarge(ab, height, width) for ab in answers])
+            for answers in zip(*pages, strict=True)
+        ]
+        return [Chroma(ab, np.stack(l_star), reduced.borders) for ab in stacked]
 
-    def _check_inputs(self, options: Options, count: int) -> None:
-        if count < 1:
-            raise ValueError(f"count is {count}; give 1 or more")
-        needed = options.needed_inputs() | ({"noise": "count"} if count != 1 else {})
-        for name, setting in needed.items():
+    def check_options(self, options: Options, count: int = 1) -> None:
+        """Raise ``ConfigError`` where the model cannot give ``count`` such answers."""
+        variants.check_variants(self.card, options, count)
+        for name, setting in options.needed_inputs().items():
             if not self.card.takes(name):
                 raise ConfigError(
                     f"the model {self.card.name} takes no {name}, which {setting} needs; "
@@ -256,37 +276,42 @@ class Colorizer:
         shapes = [network_shape(box.shape, short, multiple) for box in boxes]
         return tuple(reduce_pages(pages, boxes, shapes, self._threads))
 
-    def _run(self, pixels: np.ndarray, border: Border | None, options: Options) -> np.ndarray:
-        """a* and b* for one picture at network size, from which ``border`` is left out:
-        ``(h, w, 2)`` float32."""
-        inputs = self._make_inputs(pixels, border, options)
+    def _run(
+        self, pixels: np.ndarray, border: Border | None, draws: Sequence[Options]
+    ) -> np.ndarray:
+        """a* and b* for one picture at network size, from which ``border`` is left out,
+        and for each draw: ``(n, h, w, 2)`` float32."""
+        inputs = self._make_inputs(pixels, border, draws)
         ab = self._run_session(inputs)
-        if options.tta:
+        if draws[0].tta:
             multiple = self.card.size_multiple
             shape = [n + max(multiple, n // 4 // multiple * multiple) for n in pixels.shape[:2]]
-            larger = self._make_inputs(resize(pixels, *shape), border, options)
+            larger = self._make_inputs(resize(pixels, *shape), border, draws)
             answers = [
-                ab,
-                self._run_session(_mirror(inputs))[:, ::-1],
-                self._run_session(larger),
-                self._run_session(_mirror(larger))[:, ::-1],
+                ab[0],
+                self._run_session(mirror_inputs(inputs))[0, :, ::-1],
+                self._run_session(larger)[0],
+                self._run_session(mirror_inputs(larger))[0, :, ::-1],
             ]
-            ab = _average_answers(answers)
+            ab = average_answers(answers)[None]
         ab = ab * np.float32(self.card.ab_scale * self.card.strength)
         self._check_colors(ab, _LARGEST_CHROMA)
         return ab
 
     def _make_inputs(
-        self, pixels: np.ndarray, border: Border | None, options: Options
+        self, pixels: np.ndarray, border: Border | None, draws: Sequence[Options]
     ) -> dict[str, np.ndarray]:
-        """The inputs for a picture of network size: ``(channels, h, w)`` float32."""
-        lightness = color.lightness(pixels)[None] * np.float32(1 / self.card.l_scale)
-        return {
-            each.name: lightness
-            if each.name == LIGHTNESS.name
-            else self._render(each, options, pixels.shape[:2], border)
-            for each in self.card.inputs
-        }
+        """The inputs for a picture of network size: ``(1, channels, h, w)`` float32,
+        and of noise one for each draw."""
+        inputs = {}
+        for each in self.card.inputs:
+            if each.name == LIGHTNESS.name:
+                planes = [color.lightness(pixels)[None] * np.float32(1 / self.card.l_scale)]
+            else:
+                varied = draws if each.name == NOISE.name else draws[:1]
+                planes = [self._render(each, own, pixels.shape[:2], border) for own in varied]
+            inputs[each.name] = np.stack(planes)
+        return inputs
 
     def _render(
         self, wanted: Input, options: Options, shape: tuple[int, int], border: Border | None
@@ -303,8 +328,9 @@ class Colorizer:
         return plane.astype(np.float32, copy=False)
 
     def _run_session(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """The network's output in network units: ``(h, w, 2)``."""
-        batch = {name: np.ascontiguousarray(plane[None]) for name, plane in inputs.items()}
+        """The network's output in network units: ``(n, h, w, 2)``."""
+        batch = {name: np.ascontiguousarray(planes) for name, planes in inputs.items()}
+        count = max(map(len, batch.values()))
         try:
             (ab,) = self._session.run(["ab"], batch, self._run_options(batch))
         except Exception as error:
@@ -315,13 +341,13 @@ class Colorizer:
                 f"the model {quote(self.card.name)} cannot be run ({quote(error)}); export it again"
             ) from error
         ab = np.asarray(ab)
-        if ab.ndim != 4 or ab.shape[:2] != (1, 2) or 0 in ab.shape:
+        if ab.ndim != 4 or ab.shape[:2] != (count, 2) or 0 in ab.shape:
             raise ModelFileError(
                 f"the model {quote(self.card.name)} gave values of shape {ab.shape}; "
-                "expected (1, 2, h, w); export it again"
+                f"expected ({count}, 2, h, w); export it again"
             )
         self._check_colors(ab, 100 * _LARGEST_CHROMA)  # what follows must not overflow
-        return np.moveaxis(ab[0], 0, -1)
+        return np.moveaxis(ab, 1, -1)
 
     def _check_colors(self, ab: np.ndarray, largest: float) -> None:
         if not (ab.min() >= -largest and ab.max() <= largest):  # NaN is in no range, either
@@ -355,8 +381,7 @@ class Colorizer:
                 merge(top)
         else:
             with ThreadPoolExecutor(self._threads) as pool:
-                for _ in pool.map(merge, tops):
-                    pass
+                list(pool.map(merge, tops))
         return result
 
 
@@ -371,22 +396,8 @@ def _merge(
         result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
 
 
-def _mirror(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The network inputs of the picture with left and right exchanged."""
-    return {name: plane[..., ::-1] for name, plane in inputs.items()}
-
-
-def _average_answers(answers: list[np.ndarray]) -> np.ndarray:
-    """The mean of answers of different sizes, at the size of the first.
-
-    Answers that differ in hue cancel out in their mean, so it gets their mean chroma
-    back.
-    """
-    shape = answers[0].shape[1::-1]
-    same = [
-        cv2.resize(np.ascontiguousarray(each), shape, interpolation=cv2.INTER_AREA)
-        for each in answers
-    ]
-    mean = np.mean(same, axis=0)
-    wanted = np.mean([np.hypot(each[..., 0], each[..., 1]).mean() for each in same])
-    return mean * (wanted / max(float(np.hypot(mean[..., 0], mean[..., 1]).mean()), 1e-6))
+def _enlarge(ab: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Chroma of another size: ``(h, w, 2) -> (height, width, 2)``."""
+    if ab.shape[:2] == (height, width):
+        return ab
+    return cv2.resize(np.ascontiguousarray(ab), (width, height), interpolation=cv2.INTER_CUBIC)

@@ -28,7 +28,7 @@ from colorizenet.imaging.borders import Border, locate_photo
 from colorizenet.options import Hint, Options
 from colorizenet.upsample import Chroma, EdgeUpsampler
 
-__all__ = ["Discs", "HintedUpsampler", "make_upsamplers", "spread_residuals"]
+__all__ = ["Discs", "HintedUpsampler", "make_upsamplers", "sample_color", "spread_residuals"]
 
 _WIDE = (50.0, 28.0, 28.0, 1.2, 1.2)
 """Differences of lightness, of predicted a* and b*, and of place (in short sides of the
@@ -73,6 +73,21 @@ def make_upsamplers(
     stacked = scaled[0] if chroma.ab.ndim == 3 else np.stack(scaled)
     first, *others = replace(chroma, ab=stacked).make_upsamplers(shape, 1)
     return [HintedUpsampler(first, Discs(options.hints, shape)), *others]
+
+
+def sample_color(chroma: Chroma, place: Hint, shape: tuple[int, int]) -> tuple[float, np.ndarray]:
+    """L* and the predicted a* and b*, ``(2,)``, at the place of a hint on the first
+    page.
+
+    ``shape`` is the height and width of the page. For a place in the border they are
+    those of the nearest place of the photo.
+    """
+    ab, l_star = chroma.pages()[0]
+    box = locate_photo(chroma.borders[0] if chroma.borders else None, shape)
+    inside = np.subtract((place.x * shape[1], place.y * shape[0]), (box.left, box.top))
+    places = (inside / box.shape[::-1]).clip(0, 1) * l_star.shape[::-1]
+    sampled = _sample(np.dstack([l_star, ab]), places[None])[0]
+    return float(sampled[0]), sampled[1:]
 
 
 class HintedUpsampler:

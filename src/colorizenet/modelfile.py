@@ -27,6 +27,7 @@ __all__ = [
     "FORMAT",
     "LIGHTNESS",
     "METADATA_KEY",
+    "NOISE",
     "Input",
     "Model",
     "ModelCard",
@@ -74,6 +75,9 @@ class Input(NamedTuple):
 
 LIGHTNESS = Input("lightness", 1)
 """The input that every network has."""
+NOISE = Input("noise", 2)
+"""The input of a network that draws colorings: one for each standard normal noise.
+Noise of 0 gives the answer that is not random."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_RADIUS",
     "MAX_HINTS",
+    "MAX_VARIANTS",
     "RENDERERS",
     "Choice",
     "Hint",
@@ -33,6 +34,8 @@ __all__ = [
 
 MAX_HINTS = 128
 """Number of hints that one picture may have."""
+MAX_VARIANTS = 16
+"""Colorings of one photo that can be requested at once."""
 DEFAULT_RADIUS = 0.0125
 """Radius of a hint as a fraction of the short side of the picture."""
 
@@ -145,7 +148,18 @@ class Options:
         (), "Colors at given places. Their order does not matter.", composite=True
     )
     seed: int = _setting(
-        0, "Seed of the random draws.", minimum=0, maximum=2**63 - 1, needs="noise"
+        0,
+        "Seed of the variants: other seeds draw other colors.",
+        minimum=0,
+        maximum=2**63 - 1,
+        needs="noise",
+    )
+    diversity: float = _setting(
+        1.0,
+        "How much variants differ: 0 not at all, 1 as much as true colors vary.",
+        minimum=0,
+        maximum=2,
+        needs="noise",
     )
 
     def __post_init__(self) -> None:
@@ -271,6 +285,8 @@ def _render_hints(options: Options, shape: tuple[int, int]) -> "np.ndarray":
     from colorizenet import color
 
     height, width = shape
+    if not options.hints:
+        return np.zeros((3, height, width), np.float32)
     samples = 4
     rows = (np.arange(height * samples, dtype=np.float32) + 0.5) / samples
     columns = (np.arange(width * samples, dtype=np.float32) + 0.5) / samples
@@ -278,21 +294,35 @@ def _render_hints(options: Options, shape: tuple[int, int]) -> "np.ndarray":
     total = np.zeros((2, *count.shape), np.float32)
     for hint in options.hints:
         radius = max(hint.radius * min(shape), 0.5)
-        across = columns[None] - hint.x * width
-        down = rows[:, None] - hint.y * height
+        window = tuple(
+            slice(*np.searchsorted(samples_of, (center - radius, center + radius + 1 / samples)))
+            for samples_of, center in ((rows, hint.y * height), (columns, hint.x * width))
+        )
+        across = columns[window[1]] - hint.x * width
+        down = rows[window[0], None] - hint.y * height
         inside = down**2 + across**2 <= radius**2
         ab = np.zeros(2, np.float32)
         if hint.rgb is not None:
             ab = color.normalize_ab(color.rgb_to_lab(np.array(hint.rgb, np.float32) / 255)[1:])
-        count += inside
-        total += inside * ab[:, None, None]
-    covered = np.minimum(count, 1)
-    planes = np.concatenate([covered[None], total / np.maximum(count, 1)])
-    return planes.reshape(3, height, samples, width, samples).mean((2, 4))
+        count[window] += inside
+        total[:, *window] += inside * ab[:, None, None]
+    planes = np.concatenate([np.minimum(count, 1)[None], total / np.maximum(count, 1)])
+    lines = planes.reshape(3, height, samples, width * samples).sum(2)
+    return lines.reshape(3, height, width, samples).sum(3) / np.float32(samples**2)
+
+
+def _render_noise(options: Options, shape: tuple[int, int]) -> "np.ndarray":
+    """Normal noise of the seed, whose deviation is ``diversity``: the temperature."""
+    import numpy as np
+
+    if options.diversity == 0:
+        return np.zeros((2, *shape), np.float32)
+    noise = np.random.default_rng(options.seed).standard_normal((2, *shape), np.float32)
+    return noise * np.float32(options.diversity)
 
 
 Renderer = Callable[[Options, tuple[int, int]], "np.ndarray"]
 """Makes a network input from the options: ``(options, (h, w)) -> (channels, h, w)``."""
 
-RENDERERS: Mapping[str, Renderer] = {"hints": _render_hints}
+RENDERERS: Mapping[str, Renderer] = {"hints": _render_hints, "noise": _render_noise}
 """How each further network input follows from the options."""

@@ -28,6 +28,13 @@ class Job:
     """Format of the results, a key of ``FORMATS``; None for that of the source."""
     reason: str = ""
     """Why that is not the format that was requested; empty where it is."""
+    contact_sheet: Path | None = None
+    """A file with the photo and all results side by side; None where none is wanted."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Everything that is written: the targets and the contact sheet."""
+        return self.targets + ((self.contact_sheet,) if self.contact_sheet else ())
 
     @property
     def target(self) -> Path:
@@ -51,6 +58,7 @@ def plan_jobs(
     *,
     format: str | None = None,
     suffix: str = "",
+    variants: int = 1,
     max_pixels: int = MAX_PIXELS,
     left_out: list[LeftOut] | None = None,
 ) -> list[Job]:
@@ -60,8 +68,9 @@ def plan_jobs(
     Several folders keep their own names. A folder is searched to any depth for the file
     name extensions of ``FORMATS``; what lies under ``out`` is never an input. No two
     targets are the same file, and none is an input. ``suffix`` is added to each name,
-    before its extension. A target is PNG or TIFF where ``format`` cannot hold the
-    result.
+    before its extension. With more than one of ``variants``, a.jpg has the targets
+    a-1.jpg, a-2.jpg, ... and the contact sheet a-variants.jpg. A target is PNG or TIFF
+    where ``format`` cannot hold the result.
 
     Files of other formats, linked folders, and folders that cannot be searched are
     added to ``left_out``. Without that list, the last are a ``ConfigError``.
@@ -113,9 +122,14 @@ def plan_jobs(
         candidates = _list_names(wanted, ending)
         if short[key(wanted.with_suffix(ending))] > 1 and wanted.suffix != ending:
             next(candidates)  # which photo gets a name must not depend on their order
-        target = next(candidate for candidate in candidates if key(candidate) not in taken)
-        taken.add(key(target))
-        jobs.append(Job(source, (target,), fit, reason))
+        targets, sheet = next(
+            found
+            for found in (_name_variants(candidate, variants) for candidate in candidates)
+            if taken.isdisjoint(map(key, (*found[0], found[1] or found[0][0])))
+        )
+        job = Job(source, targets, fit, reason, sheet)
+        taken.update(map(key, job.files))
+        jobs.append(job)
     return jobs
 
 
@@ -198,6 +212,15 @@ def _list_names(wanted: Path, ending: str) -> Iterator[Path]:
     yield wanted.with_name(f"{wanted.name}{ending}")
     for number in range(2, 1_000_000):
         yield wanted.with_name(f"{wanted.name}.{number}{ending}")
+
+
+def _name_variants(target: Path, count: int) -> tuple[tuple[Path, ...], Path | None]:
+    """The targets of one photo, and its contact sheet if there are several."""
+    if count == 1:
+        return (target,), None
+    stem, ending = target.stem, target.suffix
+    targets = tuple(target.with_name(f"{stem}-{i}{ending}") for i in range(1, count + 1))
+    return targets, target.with_name(f"{stem}-variants.jpg")
 
 
 def _is_same(path: Path, other: Path) -> bool:

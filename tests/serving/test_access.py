@@ -95,7 +95,13 @@ def test_the_models_are_described(api, colorizer):
 
 def test_the_api_documentation_needs_no_other_host(api):
     document = api.get("/openapi.json").json()
-    assert set(document["paths"]) == {"/v1/colorize", "/v1/models", "/healthz", "/metrics"}
+    assert set(document["paths"]) == {
+        "/v1/colorize",
+        "/v1/suggest",
+        "/v1/models",
+        "/healthz",
+        "/metrics",
+    }
     page = api.get("/docs")
     assert page.status_code == 200 and "swagger-ui" in page.text
     assert "://" not in page.text.replace("http://www.w3.org", "")

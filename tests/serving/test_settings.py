@@ -9,7 +9,12 @@ import pytest
 
 from colorizenet.errors import ConfigError
 from colorizenet.options import Options, Output, choices
-from colorizenet.serving.settings import allowed_values, build_request, offered_choices
+from colorizenet.serving.settings import (
+    allowed_values,
+    build_request,
+    offered_choices,
+    variant_choices,
+)
 
 EXPECTED = {choice.name for kind in (Options, Output) for choice in choices(kind) if choice.simple}
 
@@ -19,9 +24,9 @@ def test_the_query_parameters_are_the_choices_and_the_model(api):
     parameters = {
         each["name"]: each for each in document["paths"]["/v1/colorize"]["post"]["parameters"]
     }
-    assert set(parameters) == EXPECTED | {"model"}
+    assert set(parameters) == EXPECTED | {"model", "variants", "seed", "diversity"}
     assert {"strength", "size", "tta", "format", "quality", "provenance"} <= set(parameters)
-    for choice in offered_choices():
+    for choice in offered_choices() + variant_choices():
         parameter = parameters[choice.name]
         assert parameter["required"] is False
         assert parameter["schema"].get("default") == choice.default

@@ -18,7 +18,7 @@ from colorizenet.training.networks.onnx_weights import measure_batch_norm, read_
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
 from colorizenet.training.recipes import encoder_queries
-from colorizenet.training.tasks import OptimConfig, Pix2PixConfig
+from colorizenet.training.tasks import HintsConfig, OptimConfig, Pix2PixConfig
 
 
 def read_weights(path):
@@ -186,6 +186,30 @@ def test_a_run_starts_from_a_model_file_and_records_its_card(model, regression, 
     assert card.init_from["card"]["recipe"] == "unet"
     assert card.init_from["sha256"] == load_model(model).sha256
     assert str(tmp_path) not in card.to_json()
+
+
+def test_hints_are_added_to_a_model_file_that_stays_the_same_without_them(tiny, tmp_path):
+    first = dataclasses.replace(tiny, pictures=16)
+    fit(first, tmp_path / "first", recipe="encoder_unet")
+    export_run(tmp_path / "first", tmp_path / "first.onnx")
+    config = dataclasses.replace(
+        first,
+        init_from=str(tmp_path / "first.onnx"),
+        inputs=("lightness", "hints"),
+        task=HintsConfig(),
+        optim=OptimConfig(lr=1e-2, warmup=0, freeze="all-but-hints"),
+    )
+    fit(config, tmp_path / "second", recipe="hints")
+    export_run(tmp_path / "second", tmp_path / "second.onnx")
+    lightness = np.random.default_rng(0).random((2, 1, 96, 64), np.float32)
+    hints = np.zeros((2, 3, 96, 64), np.float32)
+    before, after = (load_model(tmp_path / f"{name}.onnx") for name in ("first", "second"))
+    [expected] = before.session.run(None, {"lightness": lightness})
+    [without] = after.session.run(None, {"lightness": lightness, "hints": hints})
+    np.testing.assert_array_equal(without, expected)
+    hints[:, :, 20:24, 30:34] = 1
+    [hinted] = after.session.run(None, {"lightness": lightness, "hints": hints})
+    assert np.abs(hinted - expected).max() > 1e-3
 
 
 def test_a_model_of_another_network_or_a_damaged_file_is_an_error(model, regression, tmp_path):

@@ -11,16 +11,25 @@ import pytest
 import torch
 from torch import nn
 
+from colorizenet.modelfile import NOISE
 from colorizenet.training.config import RunConfig
 from colorizenet.training.data.loader import DataConfig, Photographs
 from colorizenet.training.data.screen import Screen
 from colorizenet.training.export import export_run
 from colorizenet.training.fit import build_task, fit
 from colorizenet.training.networks import Network
+from colorizenet.training.networks.denoiser import DenoiserConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.frozen_features import FeaturesConfig
 from colorizenet.training.recipes import RECIPES
-from colorizenet.training.tasks import FrechetConfig, Pix2PixConfig, ProjectedGANConfig, Task
+from colorizenet.training.tasks import (
+    DiffusionConfig,
+    FrechetConfig,
+    HintsConfig,
+    Pix2PixConfig,
+    ProjectedGANConfig,
+    Task,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated"),
@@ -46,6 +55,9 @@ def shrink(config: RunConfig, root: Path) -> RunConfig:
         widths = tuple(min(width, 8) for width in network.widths)
         network = dataclasses.replace(network, widths=widths)
     task = config.task
+    if isinstance(task, DiffusionConfig):
+        denoiser = DenoiserConfig(widths=(16, 16), fine_width=8, blocks=1, heads=2)
+        task = dataclasses.replace(task, denoiser=denoiser, draws=2, steps=2, val_draws=2)
     if isinstance(task, Pix2PixConfig):
         task = dataclasses.replace(
             task,
@@ -65,6 +77,8 @@ def shrink(config: RunConfig, root: Path) -> RunConfig:
         )
     if isinstance(task, ProjectedGANConfig):
         task = dataclasses.replace(task, discriminator_warmup=8, features=features)
+    if isinstance(task, HintsConfig):
+        task = dataclasses.replace(task, implausible=0.0)  # which no picture foretells
     screen = Screen(min_side=0, min_colorfulness=0.0, max_hue_concentration=1.0)
     return dataclasses.replace(
         config,
@@ -78,6 +92,7 @@ def shrink(config: RunConfig, root: Path) -> RunConfig:
         validate_every=16,
         checkpoint_every=12,
         ema=0.9,
+        init_from="",
     )
 
 
@@ -99,6 +114,8 @@ def read_weights(folder: Path, name: str = "last") -> dict[str, torch.Tensor]:
 
 
 def test_it_overfits_one_batch_and_every_parameter_learns(config):
+    if isinstance(config.task, DiffusionConfig):
+        pytest.skip("its loss is random: see tasks/test_diffusion.py")
     config = dataclasses.replace(
         config, pictures=4 * 80, optim=dataclasses.replace(config.optim, lr=2e-2)
     )
@@ -121,12 +138,18 @@ def test_it_overfits_one_batch_and_every_parameter_learns(config):
         accelerator="cpu", max_epochs=1, limit_train_batches=80, callbacks=[Record()], **disabled
     )
     trainer.fit(task, itertools.repeat(batch))
-    assert losses[-1] < losses[0] / 3
+    # Of a random network that stays as it is, a few hints correct only a part.
+    bound = 0.9 if config.optim.freeze == "all-but-hints" else 1 / 3
+    assert losses[-1] < losses[0] * bound
     unchanged = [
         name for name, value in task.network.named_parameters() if torch.equal(value, before[name])
     ]
-    frozen = config.optim.freeze == "encoder"
-    assert all(name.startswith("encoder.") for name in unchanged) and bool(unchanged) == frozen
+    expected = {
+        "none": set(),
+        "encoder": {name for name in before if name.startswith("encoder.")},
+        "all-but-hints": {name for name in before if not name.startswith("hints.")},
+    }
+    assert set(unchanged) == expected[config.optim.freeze]
 
 
 def test_an_interrupted_and_resumed_run_repeats_the_run_bit_for_bit(
@@ -160,8 +183,13 @@ def test_it_exports_and_runs_at_any_size(config, run, tmp_path):
     task = build_task(config, pretrained=False)
     task.load_state_dict(read_weights(run, "best"))
     for height, width in ((1, 2), (3, 1)):
-        lightness = torch.rand(2, 1, height * card.size_multiple, width * card.size_multiple)
-        (ab,) = session.run(None, {"lightness": lightness.numpy()})
+        size = height * card.size_multiple, width * card.size_multiple
+        pictures = 1 if card.takes("noise") else 2
+        inputs = {
+            each.name: torch.rand(2 if each == NOISE else pictures, each.channels, *size)
+            for each in card.inputs
+        }
+        (ab,) = session.run(None, {name: plane.numpy() for name, plane in inputs.items()})
         with torch.no_grad():
-            expected = task.exported().eval()(lightness).numpy()
+            expected = task.exported().eval()(*inputs.values()).numpy()
         assert np.abs(ab - expected).max() * 128 < 0.5  # its weights have half precision

@@ -16,8 +16,9 @@ from cyclopts.validators import Number
 from colorizenet.cli import console
 from colorizenet.cli.app import DASH, Flag, app, expand_settings, explain_interruption
 from colorizenet.cli.hints import add_hints, add_planned_hints
+from colorizenet.cli.variants import add_variants, check_variants_are_alone
 from colorizenet.errors import ConfigError, ImageError, quote
-from colorizenet.options import Options, Output
+from colorizenet.options import MAX_VARIANTS, Options, Output
 
 if TYPE_CHECKING:
     from colorizenet.batch import Done, Worker
@@ -40,6 +41,9 @@ def colorize(
     output: Output = Output(),
     hint: Annotated[tuple[str, ...], Parameter(show_default=False)] = (),
     hints: Path | None = None,
+    variants: Annotated[int, Parameter(validator=Number(gte=1, lte=MAX_VARIANTS))] = 1,
+    seed: Annotated[int | None, Parameter(validator=Number(gte=0, lt=2**63))] = None,
+    diversity: Annotated[float | None, Parameter(validator=Number(gte=0, lte=2))] = None,
     device: str = "cpu",
     jobs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     max_pixels: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
@@ -79,6 +83,14 @@ def colorize(
     hints
         Hints of one photo as a JSON file, or the folder of the files of many photos:
         1921.hints.json for 1921.jpg, in the same subfolder as its result.
+    variants
+        Number of colorings of each photo, up to 16: 1921-1.jpg is the usual one, and
+        1921-2.jpg, ... are drawn and chosen to differ. 1921-variants.jpg shows them
+        side by side. Needs a model that draws (recipe diffusion).
+    seed
+        Seed of the variants (default: 0). Other seeds draw other colors.
+    diversity
+        How much variants differ, from 0 to 2 (default: 1).
     device
         Device that runs the network: cpu, or what the installed ONNX Runtime offers,
         such as cuda.
@@ -130,7 +142,9 @@ def colorize(
         overwrite=overwrite,
         skip_color=skip_color,
     )
+    worker = add_variants(worker, variants, seed, diversity)
     if Path(DASH) in paths or out == DASH:
+        check_variants_are_alone(variants, "-")
         if len(paths) > 1 or as_json or contact_sheet or suffix or dry_run or skip_color:
             raise ConfigError(
                 "- is for one photo, without --json, --contact-sheet, --suffix, --dry-run and "
@@ -142,6 +156,7 @@ def colorize(
     sources = _expand_patterns(paths)
     left_out: list[LeftOut] = []
     if out and _detect_ending(out) and not Path(out).is_dir():
+        check_variants_are_alone(variants, f"--out {quote(out)}")
         planned = [_plan_file(sources, Path(out), worker, suffix)]
         folder = None
     else:
@@ -151,6 +166,7 @@ def colorize(
             folder,
             format=output.format,
             suffix=suffix,
+            variants=variants,
             max_pixels=worker.max_pixels,
             left_out=left_out,
         )
@@ -168,6 +184,7 @@ def colorize(
     workers = jobs or max(1, min(8, cores + 1, len(planned)))
     worker = dataclasses.replace(worker, threads=max(1, cores // workers), journal=folder)
     loaded = worker.colorizer  # an unusable model or device is reported before any photo is read
+    loaded.check_options(worker.options, variants)
     if verbose:
         console.print_message(
             f"model {loaded.card.name} (SHA-256 {loaded.sha256[:12]}…) on {device}, "
@@ -181,12 +198,15 @@ def colorize(
         return
     results = _run(planned, worker, workers, style)
     console.print_left_out(unsearched if quiet else left_out)
-    pairs = [(each.job.source, each.job.target) for each in results if _has_result(each)]
-    if contact_sheet and pairs:
+    groups = [(each.job.source, *each.job.targets) for each in results if _has_result(each)]
+    if contact_sheet and groups:
         from colorizenet.imaging.contact_sheet import draw_contact_sheet
         from colorizenet.imaging.writing import write_image
 
-        write_image(contact_sheet, draw_contact_sheet(pairs[:_CONTACT_SHEET], threads=cores))
+        sheet = draw_contact_sheet(
+            groups[:_CONTACT_SHEET], columns=2 if variants == 1 else 1, threads=cores
+        )
+        write_image(contact_sheet, sheet)
     if unsearched or any(result.error for result in results):
         sys.exit(1)
 
@@ -288,7 +308,7 @@ def _check_contact_sheet(path: Path, planned: "Sequence[Job]") -> None:
             f"--contact-sheet {quote(path)} has no format that can be written; "
             "end it in .png or .jpg"
         )
-    used = {each.resolve() for job in planned for each in (job.source, *job.targets)}
+    used = {each.resolve() for job in planned for each in (job.source, *job.files)}
     if path.resolve() in used:
         raise ConfigError(
             f"--contact-sheet {quote(path)} is one of the photos or results; name another file"

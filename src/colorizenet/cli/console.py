@@ -82,8 +82,8 @@ def report(
             if style.json:
                 print(_encode(result), flush=True)
             elif not (style.quiet or result.error or result.skipped):
-                for target in result.job.targets:
-                    print(quote(target), flush=True)
+                for path in result.job.files:
+                    print(quote(path), flush=True)
 
 
 def print_summary(results: "Sequence[Done]", seconds: float) -> None:
@@ -200,7 +200,11 @@ def _describe(result: "Done", verbose: bool) -> list[str]:
 
 
 def _name(job: "Job") -> dict[str, Any]:
-    return {"source": str(job.source), "target": str(job.target)}
+    named: dict[str, Any] = {"source": str(job.source), "target": str(job.target)}
+    if job.contact_sheet:
+        named["targets"] = [str(target) for target in job.targets]
+        named["contact_sheet"] = str(job.contact_sheet)
+    return named
 
 
 def _encode(result: "Done") -> str:

@@ -1,5 +1,6 @@
 """``colorizenet evaluate``: measure models on color photographs."""
 
+import dataclasses
 import shlex
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from colorizenet.cli.app import (
     require_training,
 )
 from colorizenet.errors import ConfigError, quote
-from colorizenet.options import MAX_HINTS, Options, choices
+from colorizenet.options import MAX_HINTS, MAX_VARIANTS, Options, choices
 
 Metric = Literal[
     "lpips_alex",
@@ -47,7 +48,9 @@ def evaluate(
     options: Options = Options(),
     match_colorfulness: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
     hints: str | None = None,
-    seed: Annotated[int, Parameter(validator=Number(gte=0))] = 0,
+    variants: Annotated[int, Parameter(validator=Number(gte=1, lte=MAX_VARIANTS))] = 1,
+    diversity: Annotated[float, Parameter(validator=Number(gte=0, lte=2))] = 1.0,
+    seed: Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))] = 0,
     picture_size: Annotated[int, Parameter(validator=Number(gte=32, lte=4096))] = 256,
     full: Flag = False,
     limit: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
@@ -91,8 +94,14 @@ def evaluate(
     hints
         Numbers of hints, such as 0,1,2,5,10,20,50,100: give each model so many colors
         of the photograph, at random places, and print what it gains.
+    variants
+        Let every model draw so many colorings, and print the error of one, of the best
+        and of the mean, and how much they differ. Needs models that draw (recipe
+        diffusion).
+    diversity
+        How much the variants differ, from 0 to 2.
     seed
-        Seed of the places of the hints.
+        Seed of the places of the hints, and of the variants.
     picture_size
         Side of the center squares that are compared, in pixels.
     full
@@ -119,6 +128,13 @@ def evaluate(
     counts = _parse_counts(hints)
     if counts and match_colorfulness is not None:
         raise ConfigError("--hints and --match-colorfulness exclude each other; leave one out")
+    if variants > 1 and (counts or match_colorfulness is not None):
+        raise ConfigError(
+            "--variants excludes --hints and --match-colorfulness; leave out one or the others"
+        )
+    if variants == 1 and diversity != 1:
+        raise ConfigError("--diversity is for --variants; add --variants 8, or leave it out")
+    options = dataclasses.replace(options, diversity=diversity)
     for path in (report_json, report_html):
         if path and not path.resolve().parent.is_dir():
             raise ConfigError(
@@ -147,6 +163,7 @@ def evaluate(
         "metric_weights": metric_weights,
         "split": split,
         **{choice.name: getattr(options, choice.name) for choice in choices(Options)},
+        "variants": None if variants == 1 else variants,
         "match_colorfulness": match_colorfulness,
         "hints": hints,
         "seed": seed,
@@ -169,6 +186,7 @@ def evaluate(
             predictions=folders,
             match_colorfulness=match_colorfulness,
             hints=counts,
+            variants=variants,
             seed=seed,
             picture_size=picture_size,
             full=full,
@@ -188,6 +206,10 @@ def evaluate(
         from colorizenet.evaluation.hints import build_hint_table
 
         lines = _format_table(*build_hint_table(report))
+    elif variants > 1:
+        from colorizenet.evaluation.variants import build_variant_table, describe_diversity
+
+        lines = (*_format_table(*build_variant_table(report)), *describe_diversity(report))
     else:
         lines = (*_format_table(*report.build_table()), *report.describe_comparisons())
     for line in lines:

@@ -15,6 +15,7 @@ from colorizenet.evaluation.results import (
     format_title,
     format_value,
 )
+from colorizenet.evaluation.variants import describe_diversity
 
 __all__ = ["render_page"]
 
@@ -62,6 +63,7 @@ def render_page(
         },
         about={row: _describe(about) for row, about in results.about.items()},
         comparisons=_compare_rows(results),
+        diversity=describe_diversity(results),
         histograms={
             name: _encode_png(_draw_histogram(counts))
             for name, counts in results.histograms.items()

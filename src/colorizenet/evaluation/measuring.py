@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,11 @@ from colorizenet.evaluation.examples import ExampleSelection
 from colorizenet.evaluation.results import HISTOGRAM_BINS, HISTOGRAM_EDGE
 from colorizenet.evaluation.rows import Row
 from colorizenet.evaluation.truth import Truth
+from colorizenet.evaluation.variants import (
+    group_variants,
+    measure_differences,
+    measure_diversity,
+)
 from colorizenet.photosets import Photo
 
 __all__ = ["Columns", "Measured", "PairMetric", "SetMetric", "measure_batch", "measure_rows"]
@@ -47,6 +52,8 @@ class Measured:
     """Row -> the network's answer."""
     pictures: dict[str, RGB8]
     """Row -> its picture, where a pair or set metric needs it."""
+    diversity: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Model -> how much its variants differ."""
 
 
 class Columns:
@@ -60,6 +67,7 @@ class Columns:
             name: np.zeros((HISTOGRAM_BINS, HISTOGRAM_BINS))
             for name in (*self.values, "photographs")
         }
+        self.diversity: dict[str, dict[str, array[float]]] = {}
         self.examples = ExampleSelection()
         self._subject = subject
 
@@ -73,6 +81,8 @@ class Columns:
         _append(self.photographs, own)
         for row, values in one.values.items():
             _append(self.values[row], values)
+        for model, values in one.diversity.items():
+            _append(self.diversity.setdefault(model, {}), values)
         for name, histogram in one.histograms.items():
             self.histograms[name] += histogram
         data = truth.photo, one.chroma
@@ -96,15 +106,22 @@ def measure_rows(rows: Sequence[Row], truth: Truth, *, keep_pictures: bool) -> M
         },
         chroma,
         pictures if keep_pictures else {},
+        {
+            model: measure_diversity([pictures[name] for name in names])
+            for model, names in group_variants(rows).items()
+        },
     )
 
 
 def measure_batch(
     batch: Sequence[Measured],
+    variants: Mapping[str, Sequence[str]],
     pair_metrics: Mapping[str, PairMetric],
     set_metrics: Mapping[str, SetMetric],
 ) -> dict[Photo, str]:
     """Add values of pair metrics to each photograph, and pictures to the set metrics.
+
+    ``variants``: model -> its rows that are compared with each other, too.
 
     Returns a message for each photograph that a metric refused, as too small or too
     large.
@@ -120,6 +137,10 @@ def measure_batch(
                 for row, pictures in stacked.items():
                     for one, value in zip(group, metric(pictures, truths), strict=True):
                         one.values[row][name] = float(value)
+                for model, rows in variants.items():
+                    differences = measure_differences([stacked[row] for row in rows], metric)
+                    for one, value in zip(group, differences, strict=True):
+                        one.diversity[model][name] = value
         except ImageError as error:
             refused |= {one.truth.photo: f"{quote(one.truth.name)}: {error}" for one in group}
             continue

@@ -41,6 +41,7 @@ from colorizenet.evaluation.rows import (
     describe_options,
 )
 from colorizenet.evaluation.truth import PICTURE_SIZE, read_truth
+from colorizenet.evaluation.variants import build_variant_rows, group_variants
 from colorizenet.options import Options
 from colorizenet.parallel import limit_opencv_threads, map_ordered
 from colorizenet.photosets import Photo, Split, find_photos, list_photos
@@ -63,6 +64,7 @@ def evaluate(
     predictions: Mapping[str, Path] | None = None,
     match_colorfulness: float | None = None,
     hints: Sequence[int] = (),
+    variants: int = 1,
     seed: int = 0,
     picture_size: int = PICTURE_SIZE,
     full: bool = False,
@@ -81,8 +83,10 @@ def evaluate(
     file stems. ``match_colorfulness`` replaces ``options.strength`` by the strength,
     for each model, at which its pictures have this mean colorfulness. ``hints``: give
     every model these numbers of hints of the true colors, at random places that follow
-    from ``seed``; a row for each number. ``picture_size``
-    is the side of the squares that are compared; ``full`` compares whole photographs.
+    from ``seed``; a row for each number. ``variants``: let every model draw so many
+    colorings with ``seed`` and ``options.diversity``; a row for each of them, the best
+    and the mean. ``picture_size`` is the side of the squares that are compared;
+    ``full`` compares whole photographs.
     ``command`` repeats the evaluation and is stated in the report. For the rest see
     ``evaluate_rows``.
 
@@ -94,7 +98,14 @@ def evaluate(
         )
     if hints and match_colorfulness is not None:
         raise ValueError("hints and match_colorfulness exclude each other; leave one out")
+    if variants > 1 and (hints or match_colorfulness is not None):
+        raise ValueError(
+            "variants exclude hints and match_colorfulness; leave out one or the others"
+        )
     models = {models.card.name: models} if isinstance(models, Colorizer) else models
+    drawing = replace(options, seed=seed) if variants > 1 else options
+    for model in models.values():
+        model.check_options(drawing, variants)
     photos = (find_photos(source, split) if split else list_photos(source))[:limit]
     side = None if full else picture_size
     baselines = [
@@ -109,6 +120,8 @@ def evaluate(
         settings["match_colorfulness"] = match_colorfulness
     if hints:
         settings |= {"hints": list(hints), "seed": seed}
+    if variants > 1:
+        settings |= {"variants": variants, "seed": seed, "diversity": options.diversity}
     if command:
         settings["command"] = command
     steps = len(photos) * (1 if match_colorfulness is None else 1 + len(models))
@@ -116,7 +129,10 @@ def evaluate(
     with ChromaCache() as answers:
         if hints:
             rows += build_hint_rows(models, options, counts=hints, seed=seed, answers=answers)
-        for number, (name, model) in enumerate(() if hints else models.items()):
+        if variants > 1:
+            rows += build_variant_rows(models, drawing, count=variants, answers=answers)
+        plain = {} if hints or variants > 1 else models
+        for number, (name, model) in enumerate(plain.items()):
             if match_colorfulness is None:
                 rows.append(ModelRow(name, model, options))
                 continue
@@ -195,10 +211,11 @@ def evaluate_rows(
     columns = Columns(rows, find_subject({row.name: row.about.get("kind") for row in rows}))
     left_out: list[_LeftOut] = []
     batch: list[Measured] = []
+    groups = group_variants(rows)
 
     def finish_batch() -> None:
         """Give the batch to the pair and set metrics, and add it to the columns."""
-        refused = measure_batch(batch, pair_metrics, set_metrics)
+        refused = measure_batch(batch, groups, pair_metrics, set_metrics)
         for one in batch:
             if message := refused.get(one.truth.photo):
                 left_out.append(_LeftOut(message))
@@ -260,6 +277,7 @@ def _build_report(
             for name, metric in set_metrics.items()
         },
         histograms=columns.histograms,
+        diversity={model: _to_arrays(values) for model, values in columns.diversity.items()},
         examples=columns.examples.list_names(),
         render=render,
     )

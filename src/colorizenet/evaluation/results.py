@@ -69,6 +69,17 @@ class Results:
     """Metric of sets of pictures -> row -> value."""
     histograms: dict[str, np.ndarray] = field(repr=False)
     """Row, or ``photographs`` -> counts of colors over a* (down) and b* (across)."""
+    diversity: dict[str, dict[str, np.ndarray]] = field(default_factory=dict)
+    """Model that draws variants -> measure of how much they differ -> one value per
+    photograph."""
+
+    @property
+    def mean_diversity(self) -> dict[str, dict[str, float]]:
+        """Model -> measure of diversity -> mean over the photographs."""
+        return {
+            model: {name: float(np.mean(column)) for name, column in columns.items()}
+            for model, columns in self.diversity.items()
+        }
 
     @property
     def subject(self) -> str:
@@ -165,6 +176,7 @@ class Results:
             "mean": self.means,
             "interval": self.intervals,
             "photographs": {name: float(np.mean(own)) for name, own in self.photographs.items()},
+            **({"diversity": self.mean_diversity} if self.diversity else {}),
             "comparisons": {
                 one: {
                     other: {name: vars(self.compare(one, other, name)) for name in self.values[one]}

@@ -19,31 +19,35 @@ _MARGIN = 4
 
 
 def draw_contact_sheet(
-    pairs: Sequence[tuple[Path, Path]], *, columns: int = 2, tile: int = 320, threads: int = 1
+    groups: Sequence[Sequence[Path]], *, columns: int = 2, tile: int = 320, threads: int = 1
 ) -> Image:
-    """Draw gray | color of each pair of files ``(photo, result)``, ``tile`` pixels wide
-    each.
+    """Draw gray | color of each group of files, ``(photo, result)`` or ``(photo,
+    result, ...)``, ``tile`` pixels wide each.
 
-    ``columns`` is the number of pairs in a row. Raises ``ImageError`` for a file that
-    cannot be read, and ``ConfigError`` without pairs.
+    ``columns`` is the number of groups in a row; all have the same number of files.
+    Raises ``ImageError`` for a file that cannot be read, and ``ConfigError`` without
+    groups.
     """
-    if not pairs:
+    if not groups:
         raise ConfigError(
             "a contact sheet needs at least one colorized photo; name some that can be read"
         )
     side = tile - 2 * _MARGIN
     with ThreadPoolExecutor(threads) as pool:
         thumbnails = list(
-            pool.map(lambda path: _read_thumbnail(path, side), [p for pair in pairs for p in pair])
+            pool.map(
+                lambda path: _read_thumbnail(path, side), [p for group in groups for p in group]
+            )
         )
-    for index in range(0, len(thumbnails), 2):
+    length = len(groups[0])
+    for index in range(0, len(thumbnails), length):
         gray = cv2.cvtColor(thumbnails[index], cv2.COLOR_RGB2GRAY)
         thumbnails[index] = cv2.cvtColor(gray, cv2.COLOR_GRAY2RGB)
     rows = []
-    for start in range(0, len(thumbnails), 2 * columns):
-        cells = thumbnails[start : start + 2 * columns]
+    for start in range(0, len(thumbnails), length * columns):
+        cells = thumbnails[start : start + length * columns]
         height = max(cell.shape[0] for cell in cells)
-        row = np.full((height, 2 * columns * tile, 3), 255, np.uint8)
+        row = np.full((height, length * columns * tile, 3), 255, np.uint8)
         for number, cell in enumerate(cells):
             top = (height - cell.shape[0]) // 2
             left = number * tile + (tile - cell.shape[1]) // 2

@@ -5,7 +5,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Annotated
 
 from fastapi import FastAPI, Query, Request, Response, Security
@@ -29,11 +29,20 @@ from colorizenet.serving.schemas import (
     WARNINGS_HEADER,
     Health,
     ModelInfo,
+    Suggestions,
     describe_body,
+    describe_form,
     describe_models,
+    describe_suggestions,
     problem_response,
 )
-from colorizenet.serving.settings import build_options_model, build_query_model, merge_options
+from colorizenet.serving.settings import (
+    build_options_model,
+    build_query_model,
+    build_suggest_model,
+    merge_options,
+    parse_suggest_options,
+)
 
 __all__ = ["INTERNAL_ERROR", "create_api"]
 
@@ -86,6 +95,7 @@ def create_api(
         )
     _add_error_handlers(api)
     _add_colorize_route(api, queue)
+    _add_suggest_route(api, queue)
     _add_information_routes(api, queue, health)
     return api
 
@@ -149,6 +159,10 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
 
             HINTS='{"hints": [{"x": 0.31, "y": 0.62, "color": "#2e6b3a"}]}'
             curl -F file=@1921.jpg -F "options=$HINTS" "$URL" -o 1921-color.jpg
+
+        Several colorings of a photo are a ZIP file, the usual one first:
+
+            curl --data-binary @1921.jpg "$URL?variants=6&seed=7" -o 1921.zip
         """
         started = time.perf_counter()
         with queue.count_bytes() as count:
@@ -156,21 +170,59 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
             received = time.perf_counter() - started
             queue.metrics.record_stage("receive", received)
             try:
-                work = queue.colorize(encoded, merge_options(settings, options, FormOptions))
+                wanted = merge_options(settings, options, FormOptions)
+                work = queue.colorize(encoded, wanted)
             except ConfigError as error:
                 raise RequestError(422, str(error)) from error
             photo = await run_while_connected(request, work)
-        stages = {"receive": received, **photo.seconds}
-        timing = ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in stages.items())
-        headers = {"Server-Timing": timing}
+        headers = {"Server-Timing": _format_timing({"receive": received, **photo.seconds})}
         if photo.warnings:
             headers[WARNINGS_HEADER] = json.dumps(photo.warnings)  # ASCII, as a header must be
         return PhotoResponse(
             photo.encoded,
             count=queue.count_result(len(photo.encoded)),
-            media_type=f"image/{photo.format}",
+            media_type="application/zip" if wanted.variants > 1 else f"image/{photo.format}",
             headers=headers,
         )
+
+
+def _add_suggest_route(api: FastAPI, queue: JobQueue) -> None:
+    FormOptions = build_suggest_model(queue)  # noqa: N806 (a class)
+
+    @api.post(
+        "/v1/suggest",
+        summary="Suggest likely colors for a place of a photo",
+        responses=PROBLEMS,
+        openapi_extra={"requestBody": describe_form(FormOptions)},
+    )
+    async def suggest(request: Request, response: Response) -> Suggestions:
+        """
+        Send a form with the file, and a part `options` of JSON with the place, as
+        fractions of the width and the height of the upright photo:
+
+            URL=http://127.0.0.1:8000/v1/suggest
+            curl -F file=@1921.jpg -F 'options={"x": 0.31, "y": 0.62}' "$URL"
+
+        Each color can be sent to `/v1/colorize` as a hint for this place.
+        """
+        started = time.perf_counter()
+        with queue.count_bytes() as count:
+            encoded, options = await read_photo(request, queue.limits, count)
+            received = time.perf_counter() - started
+            queue.metrics.record_stage("receive", received)
+            try:
+                work = queue.suggest(encoded, parse_suggest_options(options, FormOptions))
+            except ConfigError as error:
+                raise RequestError(422, str(error)) from error
+            colors = await run_while_connected(request, work)
+        timing = _format_timing({"receive": received, **colors.seconds})
+        response.headers["Server-Timing"] = timing
+        return describe_suggestions(colors)
+
+
+def _format_timing(stages: Mapping[str, float]) -> str:
+    """Seconds by stage as the header ``Server-Timing`` has them."""
+    return ", ".join(f"{name};dur={1000 * seconds:.1f}" for name, seconds in stages.items())
 
 
 def _add_information_routes(api: FastAPI, queue: JobQueue, health: Callable[[], Health]) -> None:

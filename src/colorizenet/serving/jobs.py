@@ -9,17 +9,17 @@ This module knows nothing of HTTP but the status codes of ``RequestError``.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter, WouldBlock
 
-from colorizenet.modelfile import ModelCard
+from colorizenet.modelfile import NOISE, ModelCard
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.folder import ServerFolder
-from colorizenet.serving.limits import PHOTO_BYTES, Limits, estimate_memory
+from colorizenet.serving.limits import PHOTO_BYTES, Limits, UsualDuration, estimate_memory
 from colorizenet.serving.memory import MemoryBudget
 from colorizenet.serving.metrics import ServerMetrics
 from colorizenet.serving.processes import ProcessPool, WorkerProcess
@@ -30,8 +30,11 @@ from colorizenet.serving.worker import (
     Loader,
     OpenMessage,
     PhotoHeader,
+    SuggestedColors,
+    SuggestRequest,
     readable_formats,
 )
+from colorizenet.variants import count_draws
 
 __all__ = [
     "ColorizeRequest",
@@ -39,25 +42,26 @@ __all__ = [
     "JobQueue",
     "Limits",
     "ModelDescription",
+    "SuggestRequest",
+    "SuggestedColors",
     "readable_formats",
 ]
 
 _BUFFER_FACTOR = 4
 """Photos and results in memory may have this many times ``Limits.max_bytes``
 together."""
-
-
-_USUAL_COUNT = 3
-"""Photos of a model that must have been finished before one can take too long."""
-_USUAL_FACTOR = 30
-"""A photo takes too long after so many times what its size usually takes, ..."""
-_LEAST_SECONDS = 3.0
-"""... and after so many seconds."""
 _NETWORK_WEIGHT = 8
 """A pixel of the network input takes about as long as so many of the photo."""
+_DRAW_WEIGHT = 3
+"""The draw of a diffusion model takes about as long as so many passes of the network
+that it started from."""
 
 _ENCODING_WEIGHTS = {"avif": 40, "webp": 5}
 """A pixel in these formats takes about as long as so many of JPEG."""
+
+
+AnyRequest = ColorizeRequest | SuggestRequest
+T = TypeVar("T")
 
 
 class ModelDescription(NamedTuple):
@@ -77,29 +81,6 @@ class Demand(NamedTuple):
     """Bytes beyond ``PHOTO_BYTES``."""
     cost: float
     """Work, in pixels: of the photo, and those of the network input with a weight."""
-
-
-class UsualDuration:
-    """How long photos take with one model, to recognize one that takes far too long.
-
-    A small file can be made to take minutes, and would keep others from being
-    colorized until the time limit of the server, which large photos need.
-    """
-
-    def __init__(self) -> None:
-        self._rate, self._count = 0.0, 0
-
-    def add(self, cost: float, seconds: float) -> None:
-        """Take a photo into account."""
-        self._count += 1
-        weight = max(0.05, 1 / self._count)
-        self._rate += weight * (seconds / cost - self._rate)
-
-    def limit(self, cost: float) -> float:
-        """Seconds after which a photo is not a usual one; infinite at first."""
-        if self._count < _USUAL_COUNT:
-            return math.inf
-        return max(_LEAST_SECONDS, _USUAL_FACTOR * self._rate * cost)
 
 
 class JobQueue:
@@ -198,12 +179,24 @@ class JobQueue:
         ``preview``: also make small copies of the original and the result, with sides
         of at most this many pixels. A cancelled call stops within about a second.
         """
+        photo = await self._count(self._enqueue(encoded, request, preview), "colorized")
+        assert isinstance(photo, ColorizedPhoto)
+        return photo
+
+    async def suggest(self, encoded: bytes, request: SuggestRequest) -> SuggestedColors:
+        """Find likely colors for a place of a photo; otherwise as ``colorize``."""
+        colors = await self._count(self._enqueue(encoded, request, None), "suggested")
+        assert isinstance(colors, SuggestedColors)
+        return colors
+
+    async def _count(self, work: Coroutine[Any, Any, T], finished: str) -> T:
+        """Do some work within the time limit, and count its outcome."""
         outcome = "failed"
         try:
             async with asyncio.timeout(self.limits.timeout):
-                photo = await self._enqueue(encoded, request, preview)
-            outcome = "colorized"
-            return photo
+                result = await work
+            outcome = finished
+            return result
         except RequestError as error:
             if error.status != 500:
                 outcome = "overloaded" if error.status == 503 else "rejected"
@@ -220,8 +213,8 @@ class JobQueue:
             self.metrics.photos.labels(outcome).inc()
 
     async def _enqueue(
-        self, encoded: bytes, request: ColorizeRequest, preview: int | None
-    ) -> ColorizedPhoto:
+        self, encoded: bytes, request: AnyRequest, preview: int | None
+    ) -> ColorizedPhoto | SuggestedColors:
         if not encoded:
             raise RequestError(400, "this file is empty; choose another photo")
         started = time.monotonic()
@@ -263,20 +256,20 @@ class JobQueue:
     async def _work(
         self,
         process: WorkerProcess,
-        request: ColorizeRequest,
+        request: AnyRequest,
         preview: int | None,
         demand: Demand,
         started: float,
-    ) -> ColorizedPhoto:
-        """Colorize the photo that a process has opened. ``started``: when it
-        arrived."""
+    ) -> ColorizedPhoto | SuggestedColors:
+        """Do what a request wants with the photo that a process has opened.
+        ``started``: when the photo arrived."""
         queued = time.monotonic() - started
         message = ColorizeMessage(request, self.default_model, preview, self._allow(demand.memory))
         left = max(0.0, self.limits.timeout - queued)
         model = request.model or self.default_model
         usual = self._durations[model].limit(demand.cost)
         try:
-            photo: ColorizedPhoto = await self._pool.ask(process, message, min(left, usual))
+            photo = await self._pool.ask(process, message, min(left, usual))
         except TimeoutError:
             if usual >= left:
                 raise
@@ -286,7 +279,8 @@ class JobQueue:
                 begun=True,
             ) from None
         seconds = sum(photo.seconds.values())
-        self._durations[model].add(demand.cost, seconds)
+        if isinstance(request, ColorizeRequest):  # suggestions take less
+            self._durations[model].add(demand.cost, seconds)
         self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
         return replace(photo, seconds={"queue": queued, **photo.seconds})
 
@@ -294,7 +288,7 @@ class JobQueue:
         """Bytes that a process may take for a photo."""
         return None if self._memory.total is None else PHOTO_BYTES + more
 
-    def _judge(self, header: PhotoHeader, request: ColorizeRequest) -> Demand:
+    def _judge(self, header: PhotoHeader, request: AnyRequest) -> Demand:
         """What a photo needs, by its header. Raises ``RequestError`` if that is too
         much."""
         limits, (height, width) = self.limits, header.shape
@@ -314,24 +308,25 @@ class JobQueue:
         card = self.models[request.model or self.default_model].card
         options = request.options
         network = header.network_pixels(options.size or card.size, card.size_multiple)
-        memory = estimate_memory(header, network, tta=options.tta)
+        draws = card.takes(NOISE.name)
+        variants = request.variants if isinstance(request, ColorizeRequest) else 1
+        memory = estimate_memory(header, network, tta=options.tta, draws=draws, variants=variants)
         more = max(0, memory - PHOTO_BYTES)
         if self._memory.total is not None and more > self._memory.total:
             raise RequestError(
                 413,
                 f"the photo needs up to {memory / 1e9:.1f} GB of memory with these settings and "
                 f"the limit is {(self._memory.total + PHOTO_BYTES) / 1e9:.1f} GB; "
-                "use a smaller photo or size",
+                f"use a smaller photo or size{', or fewer variants' if variants > 1 else ''}",
             )
-        runs = header.pages * network * (6 if options.tta else 1)
-        large = (
-            more > 0
-            or header.pixel_count > limits.large_pixels
-            or runs > limits.large_network_pixels
-        )
+        drawn = 1 + count_draws(variants) if draws else 0
+        passes = (6 if options.tta else 1) * (1 + _DRAW_WEIGHT * drawn)
+        runs = header.pages * network * passes
+        written = header.pixel_count * variants
+        large = more > 0 or written > limits.large_pixels or runs > limits.large_network_pixels
         format = request.output.format or header.format
         per_pixel = header.item_bytes * _ENCODING_WEIGHTS.get(format, 1)
-        return Demand(large, more, per_pixel * header.pixel_count + _NETWORK_WEIGHT * runs)
+        return Demand(large, more, per_pixel * written + _NETWORK_WEIGHT * runs)
 
     def _acquire_at_once(self, job: object, demand: Demand) -> bool:
         """Reserve what a photo needs if that is free; otherwise reserve nothing."""

@@ -1,5 +1,6 @@
 """What a client may demand of the server, and how much memory that takes."""
 
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,8 +8,9 @@ from pathlib import Path
 from colorizenet.errors import ConfigError
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.worker import PhotoHeader
+from colorizenet.variants import DRAWN_PIXELS, count_draws
 
-__all__ = ["PHOTO_BYTES", "PROCESS_BYTES", "Limits", "estimate_memory"]
+__all__ = ["PHOTO_BYTES", "PROCESS_BYTES", "Limits", "UsualDuration", "estimate_memory"]
 
 _IDLE_BYTES = 200_000_000
 """What a process takes while it waits: libraries and models."""
@@ -17,6 +19,19 @@ PHOTO_BYTES = 400_000_000
 PROCESS_BYTES = _IDLE_BYTES + PHOTO_BYTES
 """What a process takes at most for a photo that does not need more."""
 _BYTES_PER_NETWORK_PIXEL = 640
+_BYTES_PER_DRAWN_PIXEL = 120
+"""A draw of a diffusion model takes so much for each pixel of the network input."""
+_PIXELS_PER_TOKEN = 256
+"""Its attention is between places at 1/16 of the size of the network input, ..."""
+_BYTES_PER_TOKENS = 48
+"""... and takes so much for each pair of them: four heads, and copies."""
+
+_USUAL_COUNT = 3
+"""Photos of a model that must have been finished before one can take too long."""
+_USUAL_FACTOR = 30
+"""A photo takes too long after so many times what its size usually takes, ..."""
+_LEAST_SECONDS = 3.0
+"""... and after so many seconds."""
 
 
 def _half_of_memory() -> int:
@@ -33,12 +48,23 @@ def _half_of_memory() -> int:
     return min(available) // 2
 
 
-def estimate_memory(header: PhotoHeader, network_pixels: int, *, tta: bool) -> int:
+def estimate_memory(
+    header: PhotoHeader, network_pixels: int, *, tta: bool, draws: bool = False, variants: int = 1
+) -> int:
     """Bytes that a photo takes at most, by its header. ``network_pixels`` is the size
-    of the network input of one page; pages pass the network one after another."""
+    of the network input of one page; pages pass the network one after another.
+    ``draws``: whether the model takes noise. ``variants``: number of colorings."""
     larger = 25 / 16 if tta else 1  # each side is a quarter longer
     photo = header.pixel_count * (3 * header.bytes_per_pixel + 12 * header.item_bytes)
-    return round(photo + _BYTES_PER_NETWORK_PIXEL * larger * network_pixels)
+    network = larger * network_pixels
+    needed = photo + _BYTES_PER_NETWORK_PIXEL * network
+    if draws:
+        at_once = max(1, min(1 + count_draws(variants), DRAWN_PIXELS // network_pixels))
+        tokens = network / _PIXELS_PER_TOKEN
+        needed += at_once * (_BYTES_PER_DRAWN_PIXEL * network + _BYTES_PER_TOKENS * tokens**2)
+    # Encoded pictures, and the ZIP file of them, are at most as large as their pixels.
+    needed += 2 * (variants - 1) * header.pixel_count * header.bytes_per_pixel
+    return round(needed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,3 +141,26 @@ class Limits:
             413,
             f"the file is larger than the limit of {self.max_bytes:,} bytes; use a smaller file",
         )
+
+
+class UsualDuration:
+    """How long photos take with one model, to recognize one that takes far too long.
+
+    A small file can be made to take minutes, and would keep others from being
+    colorized until the time limit of the server, which large photos need.
+    """
+
+    def __init__(self) -> None:
+        self._rate, self._count = 0.0, 0
+
+    def add(self, cost: float, seconds: float) -> None:
+        """Take a photo into account."""
+        self._count += 1
+        weight = max(0.05, 1 / self._count)
+        self._rate += weight * (seconds / cost - self._rate)
+
+    def limit(self, cost: float) -> float:
+        """Seconds after which a photo is not a usual one; infinite at first."""
+        if self._count < _USUAL_COUNT:
+            return math.inf
+        return max(_LEAST_SECONDS, _USUAL_FACTOR * self._rate * cost)

@@ -20,10 +20,10 @@ class ServerMetrics:
     requests: Counter
     """Responses by route and status."""
     photos: Counter
-    """Photos by outcome: colorized, rejected, overloaded, timeout, cancelled or
-    failed."""
+    """Photos by outcome: colorized, suggested (colors for a place), rejected,
+    overloaded, timeout, cancelled or failed."""
     pixels: Counter
-    """Pixels of colorized photos."""
+    """Pixels of photos that were colorized, or for which colors were suggested."""
 
     def __init__(
         self,

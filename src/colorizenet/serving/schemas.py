@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from colorizenet.imaging.formats import FORMATS
+from colorizenet.modelfile import NOISE
 from colorizenet.serving.errors import RequestError
-from colorizenet.serving.jobs import JobQueue
+from colorizenet.serving.jobs import JobQueue, SuggestedColors
 
 __all__ = [
     "PHOTO_RESPONSE",
@@ -18,8 +19,12 @@ __all__ = [
     "Health",
     "ModelInfo",
     "Problem",
+    "SuggestedColor",
+    "Suggestions",
     "describe_body",
+    "describe_form",
     "describe_models",
+    "describe_suggestions",
     "problem_response",
 ]
 
@@ -51,9 +56,46 @@ class ModelInfo(BaseModel):
     sha256: str = Field(description="SHA-256 of the model file.")
     parameters: int = Field(description="Number of trained parameters.")
     size: int = Field(description="Default short side of the network input, in pixels.")
+    draws_variants: bool = Field(description="Whether the model gives several colorings.")
     license: str = Field(description="Terms of use, and the terms of the training data.")
     metrics: dict[str, float] = Field(description="Measured quality.")
     limitations: str = Field(description="Known weaknesses.")
+
+
+class SuggestedColor(BaseModel):
+    """A likely color of a place."""
+
+    color: str = Field(description="sRGB color with the lightness of the place.")
+    probability: float = Field(
+        description="Share of photos whose color there is similar to this one (ΔE at most 10), "
+        "and not to one before it."
+    )
+
+
+class Suggestions(BaseModel):
+    """Likely colors of a place, the most likely first."""
+
+    suggestions: list[SuggestedColor] = Field(
+        examples=[
+            [
+                {"color": "#8a7d6b", "probability": 0.41},
+                {"color": "#6b8152", "probability": 0.17},
+            ]
+        ]
+    )
+
+
+def describe_suggestions(colors: SuggestedColors) -> Suggestions:
+    """Likely colors as a document."""
+    return Suggestions(
+        suggestions=[
+            SuggestedColor(
+                color="#{:02x}{:02x}{:02x}".format(*each.rgb),
+                probability=round(each.probability, 3),
+            )
+            for each in colors.suggestions
+        ]
+    )
 
 
 def describe_models(queue: JobQueue) -> list[ModelInfo]:
@@ -65,6 +107,7 @@ def describe_models(queue: JobQueue) -> list[ModelInfo]:
             sha256=model.sha256,
             parameters=model.card.parameters,
             size=model.card.size,
+            draws_variants=model.card.takes(NOISE.name),
             license=model.card.license,
             metrics=model.card.metrics,
             limitations=model.card.limitations,
@@ -116,8 +159,8 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PHOTOS = {f"image/{name}": _BINARY for name in FORMATS}
 
 PHOTO_RESPONSE = {
-    "description": "The colorized photo.",
-    "content": _PHOTOS,
+    "description": "The colorized photo, or a ZIP file of its variants: variant-1.jpg and so on.",
+    "content": {**_PHOTOS, "application/zip": _BINARY},
     "headers": {
         "Server-Timing": {
             "description": "Milliseconds by stage: receive, queue, decode, color, encode.",
@@ -137,13 +180,21 @@ PHOTO_RESPONSE = {
 def describe_body(options: type[BaseModel]) -> dict[str, Any]:
     """OpenAPI description of the request with a photo; ``options`` is the part of a
     form."""
+    form = describe_form(options, required=False)["content"]
     return {
         "required": True,
         "description": "The file itself, or a form with one file named `file`, and at most one "
         "part `options` of JSON.",
+        "content": {**_PHOTOS, "application/octet-stream": _BINARY, **form},
+    }
+
+
+def describe_form(options: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
+    """OpenAPI description of a form with a photo and the part ``options``."""
+    return {
+        "required": True,
+        "description": "A form with one file named `file`, and one part `options` of JSON.",
         "content": {
-            **_PHOTOS,
-            "application/octet-stream": _BINARY,
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
@@ -151,7 +202,7 @@ def describe_body(options: type[BaseModel]) -> dict[str, Any]:
                         "file": {"type": "string", "format": "binary"},
                         "options": _inline(options.model_json_schema()),
                     },
-                    "required": ["file"],
+                    "required": ["file", "options"] if required else ["file"],
                     "additionalProperties": False,
                 },
                 "encoding": {"options": {"contentType": "application/json"}},

@@ -8,16 +8,29 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from colorizenet.errors import ConfigError, quote
 from colorizenet.hintfiles import parse_hint_objects
 from colorizenet.imaging.formats import FORMATS
-from colorizenet.options import DEFAULT_RADIUS, MAX_HINTS, Choice, Options, Output, choices
-from colorizenet.serving.jobs import ColorizeRequest, JobQueue
+from colorizenet.modelfile import NOISE
+from colorizenet.options import (
+    DEFAULT_RADIUS,
+    MAX_HINTS,
+    MAX_VARIANTS,
+    Choice,
+    Options,
+    Output,
+    choices,
+)
+from colorizenet.serving.jobs import ColorizeRequest, JobQueue, SuggestRequest
+from colorizenet.suggestions import MAX_SUGGESTIONS
 
 __all__ = [
     "allowed_values",
     "build_options_model",
     "build_query_model",
     "build_request",
+    "build_suggest_model",
     "merge_options",
     "offered_choices",
+    "parse_suggest_options",
+    "variant_choices",
 ]
 
 
@@ -31,6 +44,11 @@ def offered_choices() -> list[Choice]:
     return [each for each in (*choices(Options), *choices(Output)) if each.simple]
 
 
+def variant_choices() -> list[Choice]:
+    """The settings of variants, which need a model that draws."""
+    return [each for each in choices(Options) if each.needs == NOISE.name]
+
+
 def allowed_values(choice: Choice) -> list[str] | None:
     """The values of a setting that is chosen from a list, or None for any other
     setting."""
@@ -39,28 +57,68 @@ def allowed_values(choice: Choice) -> list[str] | None:
     return None
 
 
-def build_request(*, model: str | None = None, **settings: Any) -> ColorizeRequest:
-    """A request from the values of ``offered_choices``. ``ConfigError`` if one is out
-    of range."""
+def build_request(
+    *, model: str | None = None, variants: int = 1, **settings: Any
+) -> ColorizeRequest:
+    """A request from the values of ``offered_choices`` and ``variant_choices``.
+    ``ConfigError`` if one is out of range, or is for variants where there are none."""
+    for choice in variant_choices() if variants == 1 else ():
+        if settings.get(choice.name, choice.default) != choice.default:
+            raise ConfigError(
+                f"{choice.name} is for variants; add variants=6, or leave out {choice.name}"
+            )
     options = {each.name for each in choices(Options)}
     return ColorizeRequest(
         options=Options(**{name: value for name, value in settings.items() if name in options}),
         output=Output(**{name: value for name, value in settings.items() if name not in options}),
         model=model,
+        variants=variants,
     )
 
 
 def build_query_model(queue: JobQueue) -> type[BaseModel]:
-    """The query parameters of the API as a pydantic model: ``offered_choices`` and
-    ``model``."""
-    fields: dict[str, Any] = {each.name: _field(each) for each in offered_choices()}
-    fields["model"] = (
+    """The query parameters of the API as a pydantic model: ``offered_choices``,
+    ``variants`` and its settings, and ``model``."""
+    offered = offered_choices() + variant_choices()
+    fields: dict[str, Any] = {each.name: _field(each) for each in offered}
+    fields["variants"] = (
         Annotated[
-            Literal[tuple(queue.models)], Field(description="Name of a model of /v1/models.")
+            int,
+            Field(
+                ge=1,
+                le=MAX_VARIANTS,
+                description="Number of colorings. More than one are a ZIP file; they need a model "
+                "with `draws_variants` in /v1/models.",
+            ),
         ],
-        queue.default_model,
+        1,
     )
+    fields["model"] = _model_field(queue)
     return create_model("Settings", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def build_suggest_model(queue: JobQueue) -> type[BaseModel]:
+    """The part ``options`` of a form of /v1/suggest as a pydantic model."""
+    share = Annotated[float, Field(ge=0, le=1)]
+    fields: dict[str, Any] = {
+        "x": (share, Field(description="Position as a fraction of the width.")),
+        "y": (share, Field(description="Position as a fraction of the height.")),
+        "n": (
+            Annotated[int, Field(ge=1, le=MAX_SUGGESTIONS, strict=True)],
+            Field(5, description="Number of colors."),
+        ),
+        "model": _model_field(queue),
+    }
+    example = {"x": 0.31, "y": 0.62, "n": 5}
+    config = ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
+    return create_model("SuggestOptions", __config__=config, **fields)
+
+
+def parse_suggest_options(encoded: bytes, model: type[BaseModel]) -> SuggestRequest:
+    """A request from the part ``options`` of a form. ``ConfigError`` if it is wrong."""
+    if not encoded:
+        raise ConfigError("the form has no `options`; send the place as JSON with x and y")
+    return SuggestRequest(**_parse_options(encoded, model).model_dump())
 
 
 class HintObject(BaseModel):
@@ -109,22 +167,35 @@ def merge_options(settings: BaseModel, encoded: bytes, model: type[BaseModel]) -
     """
     values = settings.model_dump()
     if encoded:
-        try:
-            options = model.model_validate_json(encoded)
-        except ValidationError as error:
-            faults = "; ".join(
-                f"{'.'.join(map(str, ('options', *fault['loc'])))}: {fault['msg']}"
-                for fault in error.errors()[:_FAULTS]
-            )
-            raise ConfigError(
-                f"a setting is wrong: {quote(faults)}; see /docs for the allowed values"
-            ) from error
+        options = _parse_options(encoded, model)
         given = options.model_fields_set
         if twice := sorted(given & settings.model_fields_set):
             raise ConfigError(f"{twice[0]} is in the URL and in `options`; leave one of them out")
         values |= options.model_dump(include=given)
         values["hints"] = parse_hint_objects(values.get("hints", []), "options")
     return build_request(**values)
+
+
+def _parse_options(encoded: bytes, model: type[BaseModel]) -> BaseModel:
+    """The part ``options`` of a form. ``ConfigError`` names what is wrong in it."""
+    try:
+        return model.model_validate_json(encoded)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, ('options', *fault['loc'])))}: {fault['msg']}"
+            for fault in error.errors()[:_FAULTS]
+        )
+        raise ConfigError(
+            f"a setting is wrong: {quote(faults)}; see /docs for the allowed values"
+        ) from error
+
+
+def _model_field(queue: JobQueue) -> tuple[Any, str]:
+    """Type and default of the name of a model."""
+    names = Annotated[
+        Literal[tuple(queue.models)], Field(description="Name of a model of /v1/models.")
+    ]
+    return names, queue.default_model
 
 
 def _field(choice: Choice) -> tuple[Any, Any]:

@@ -9,13 +9,16 @@ Memory is limited by what the system counts as the data of the process, where th
 can do that (Linux). A photo that needs more gets an error, or ends its process.
 """
 
+import io
+import itertools
 import os
 import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -38,6 +41,7 @@ from colorizenet.imaging.warnings import list_losses
 from colorizenet.imaging.writing import choose_format, encode_image
 from colorizenet.options import Options, Output
 from colorizenet.serving.errors import RequestError
+from colorizenet.suggestions import Suggestion
 
 try:
     import resource
@@ -52,6 +56,8 @@ __all__ = [
     "Loader",
     "OpenMessage",
     "PhotoHeader",
+    "SuggestRequest",
+    "SuggestedColors",
     "WorkerFailure",
     "readable_formats",
     "run_worker",
@@ -70,6 +76,8 @@ class ColorizeRequest:
 
     options: Options = Options()
     output: Output = Output()
+    variants: int = 1
+    """Number of colorings of the photo; several are one ZIP file."""
     model: str | None = None
     """A key of ``JobQueue.models``; None is the default model."""
 
@@ -79,9 +87,10 @@ class ColorizedPhoto:
     """A finished photo and how long its stages took."""
 
     encoded: bytes
-    """The bytes of the result's file."""
+    """The bytes of the result's file; of several variants, those of a ZIP file."""
     format: str
-    """Format of the result, a key of ``FORMATS``."""
+    """Format of the result, or of the variants in the ZIP file: a key of
+    ``FORMATS``."""
     width: int
     height: int
     bits: int
@@ -94,6 +103,34 @@ class ColorizedPhoto:
     """A small JPEG or WebP of the original; empty unless previews were requested."""
     preview_after: bytes = b""
     """A small JPEG or WebP of the result; empty unless previews were requested."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuggestRequest:
+    """The place of a photo for which likely colors are wanted."""
+
+    x: float
+    """Position as a fraction of the width."""
+    y: float
+    """Position as a fraction of the height."""
+    n: int
+    """Number of colors."""
+    model: str | None = None
+    """As in ``ColorizeRequest``."""
+    options: Options = Options()
+    """How the photo is colorized; decides how much work that is."""
+    output: Output = Output()
+    """As in ``ColorizeRequest``; nothing is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuggestedColors:
+    """Likely colors, and how long the stages took."""
+
+    suggestions: tuple[Suggestion, ...]
+    """The most likely color first."""
+    seconds: Mapping[str, float]
+    """Duration of the stages queue, decode and color."""
 
 
 class PhotoHeader(NamedTuple):
@@ -129,10 +166,10 @@ class OpenMessage(NamedTuple):
 
 
 class ColorizeMessage(NamedTuple):
-    """Asks a process to colorize the photo that it has opened. The answer is a
-    ``ColorizedPhoto``."""
+    """Asks a process to colorize the photo that it has opened, or for likely colors.
+    The answer is a ``ColorizedPhoto`` or ``SuggestedColors``."""
 
-    request: ColorizeRequest
+    request: ColorizeRequest | SuggestRequest
     default_model: str
     preview: int | None
     """Longest side of the previews in pixels; None: no previews."""
@@ -206,6 +243,8 @@ class _Worker:
             self._limit_memory(message.memory)
             file, self._file = self._file, None
             model = self._models[message.request.model or message.default_model]
+            if isinstance(message.request, SuggestRequest):
+                return _suggest(file, model, message.request)
             return _colorize(file, model, message.request, message.preview)
         except RequestError as error:
             return error
@@ -291,9 +330,8 @@ def _colorize(
     times = [time.perf_counter()]
     image = file.read()
     times.append(time.perf_counter())
-    colorized = colorizer(image, request.options)
-    if not request.output.provenance:
-        colorized = replace(colorized, note="")
+    variants = _color_variants(image, colorizer, request)
+    colorized = next(variants)
     times.append(time.perf_counter())
     fit = choose_format(image, request.output.format)
     format = request.output.format or fit.format
@@ -301,6 +339,9 @@ def _colorize(
     warnings = [*image.warnings, *([f"{fit.reason}: {format} is written"] if fit.reason else [])]
     warnings += list_losses(file, format, colored=colored, note=colorized.note)
     encoded = encode_image(colorized, format, quality=request.output.quality)
+    if request.variants > 1:
+        files = (encode_image(each, format, quality=request.output.quality) for each in variants)
+        encoded = _pack(itertools.chain([encoded], files), FORMATS[format].suffixes[0])
     before, after = (
         _encode_preview(each, preview) if preview else b"" for each in (image, colorized)
     )
@@ -316,6 +357,42 @@ def _colorize(
         warnings=tuple(warnings),
         preview_before=before,
         preview_after=after,
+    )
+
+
+def _color_variants(
+    image: Image, colorizer: Colorizer, request: ColorizeRequest
+) -> Iterator[Image]:
+    """The colorings of a photo, each made when it is needed."""
+    options, count = request.options, request.variants
+    if count == 1:
+        variants = iter([colorizer(image, options)])
+    else:
+        answers = colorizer.predict(image, options, count=count)
+        variants = (colorizer.apply(image, chroma, options) for chroma in answers)
+    for colorized in variants:
+        yield colorized if request.output.provenance else replace(colorized, note="")
+
+
+def _pack(files: Iterable[bytes], ending: str) -> bytes:
+    """A ZIP file of variant-1.png and so on, the same bytes at any time."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:  # stored, for pictures are compressed
+        for number, encoded in enumerate(files, 1):
+            archive.writestr(zipfile.ZipInfo(f"variant-{number}{ending}"), encoded)
+    return packed.getvalue()
+
+
+def _suggest(file: ImageFile, colorizer: Colorizer, request: SuggestRequest) -> SuggestedColors:
+    """Decode a photo, and find likely colors for a place."""
+    times = [time.perf_counter()]
+    image = file.read()
+    times.append(time.perf_counter())
+    suggestions = colorizer.suggest(image, request.x, request.y, request.n)
+    times.append(time.perf_counter())
+    return SuggestedColors(
+        suggestions=tuple(suggestions),
+        seconds={"decode": times[1] - times[0], "color": times[2] - times[1]},
     )
 
 

@@ -80,9 +80,9 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
 
     A model is named as for ``colorizenet colorize --model``: ``default``, or an .onnx
     file. The statistics of its BatchNorm, which a model file does not have, are
-    measured on the first training pictures of ``data``. The network of ``task`` may
-    have color queries and inputs that the source does not have; at first they change
-    nothing.
+    measured on the first training pictures of ``data``, unless they are frozen with the
+    weights. The initial network of ``task`` may have color queries and inputs that the
+    source does not have; at first they change nothing.
 
     Raises ConfigError where the source cannot be read or has another network.
     """
@@ -95,7 +95,7 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
         folder, file = (path.parent, path) if is_file else (path, path / "best.ckpt")
         checkpoint = read_checkpoint(file)
         weights, description = network_weights(checkpoint), describe_run(folder, checkpoint)
-    template = task.network.state_dict()
+    template = task.initial_network.state_dict()
     weights = complete_weights(weights, template)
     differing = [
         name
@@ -110,8 +110,8 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
             f"{len(template)} weights differ, the first is {quote(differing[0])}; use the same "
             "network settings and inputs, or leave out init_from"
         )
-    task.network.load_state_dict(weights)
-    if is_model:
+    task.initial_network.load_state_dict(weights)
+    if is_model and task.optim.freeze != "all-but-hints":
         batches = itertools.islice(data.train_dataloader(), _MEASURED)
         samples = (
             augment_batch(
@@ -119,7 +119,7 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
             )
             for seed, batch in enumerate(batches)
         )
-        measure_batch_norm(task.network, (sample.condition for sample in samples))
+        measure_batch_norm(task.initial_network, (sample.condition for sample in samples))
     return description
 
 
@@ -132,5 +132,5 @@ def _read_model(source: str, task: Task) -> tuple[dict[str, torch.Tensor], dict[
             f"{card.ab_scale:g}; expected {color.L_SCALE:g} and {color.AB_SCALE:g}: "
             "train from another model"
         )
-    weights = read_model_weights(model_path(source), task.network)
+    weights = read_model_weights(model_path(source), task.initial_network)
     return weights, {"sha256": model.sha256, "card": dataclasses.asdict(card)}

@@ -14,7 +14,9 @@ from colorizenet.training.data.loader import DataConfig
 from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.diffusion import DiffusionConfig
 from colorizenet.training.tasks.frechet import FrechetConfig
+from colorizenet.training.tasks.hints import HintsConfig
 from colorizenet.training.tasks.optim import OptimConfig
 from colorizenet.training.tasks.pix2pix import Pix2PixConfig
 from colorizenet.training.tasks.projected_gan import ProjectedGANConfig
@@ -39,9 +41,14 @@ class RunConfig:
     network: EncoderUNetConfig | UNetConfig = field(default_factory=EncoderUNetConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
-    task: RegressionConfig | Pix2PixConfig | FrechetConfig | ProjectedGANConfig = field(
-        default_factory=RegressionConfig
-    )
+    task: (
+        RegressionConfig
+        | Pix2PixConfig
+        | FrechetConfig
+        | ProjectedGANConfig
+        | DiffusionConfig
+        | HintsConfig
+    ) = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     inputs: tuple[str, ...] = ("lightness",)
     """Inputs of the network, lightness first."""

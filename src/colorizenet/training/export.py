@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError, quote
 from colorizenet.files import write_atomically
-from colorizenet.modelfile import METADATA_KEY, Input, ModelCard
+from colorizenet.modelfile import METADATA_KEY, NOISE, Input, ModelCard
 from colorizenet.training.checkpoints import describe_run, network_weights, read_checkpoint
 from colorizenet.training.config import RunConfig, differences, read_json
 from colorizenet.training.data.conditions import input_channels
@@ -153,7 +153,12 @@ def _trace(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
             path,
             input_names=list(examples),
             output_names=["ab"],
-            dynamic_shapes=(tuple({0: dynamic, 2: dynamic, 3: dynamic} for _ in examples),),
+            dynamic_shapes=(
+                tuple(
+                    {2: dynamic, 3: dynamic} | ({0: dynamic} if len(each) > 1 else {})
+                    for each in examples.values()
+                ),
+            ),
             dynamo=True,
             external_data=False,
             verbose=False,
@@ -164,15 +169,17 @@ def _trace(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
 def _random_inputs(
     card: ModelCard, size: tuple[int, int, int], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Uniform noise for each input; ``size`` is like ``_TRACED``."""
-    count, height, width = size
-    multiple = card.size_multiple
-    return {
-        each.name: torch.rand(
-            (count, each.channels, height * multiple, width * multiple), generator=generator
-        )
-        for each in card.inputs
-    }
+    """Uniform noise for each input; ``size`` is like ``_TRACED``.
+
+    A network with the input noise gets one picture and N times normal noise.
+    """
+    count, height, width = (size[0], *(side * card.size_multiple for side in size[1:]))
+    pictures = 1 if card.takes(NOISE.name) else count
+    inputs = {}
+    for each in card.inputs:
+        random, number = (torch.randn, count) if each == NOISE else (torch.rand, pictures)
+        inputs[each.name] = random((number, each.channels, height, width), generator=generator)
+    return inputs
 
 
 def _remove_traces(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -274,7 +281,10 @@ def _make_card(
             "task": config.task.kind,
             "recipe": recipe,
             "overrides": _list_overrides(RECIPES[recipe](), config) if recipe in RECIPES else {},
-            "inputs": tuple(Input(name, input_channels([name])) for name in config.inputs),
+            "inputs": (
+                *(Input(name, input_channels([name])) for name in config.inputs),
+                *task.random_inputs,
+            ),
             "size": config.data.val_size,
             "size_multiple": task.network.size_multiple,
             "parameters": sum(p.numel() for p in task.network.parameters()),

@@ -144,7 +144,7 @@ def fit(
             enable_model_summary=False,
             logger=chosen_logger,
             callbacks=_callbacks(
-                config, task.monitor, folder, interrupted, world, show_progress=show_progress
+                config, task, folder, interrupted, world, show_progress=show_progress
             ),
             plugins=AtomicCheckpointIO(),
             default_root_dir=folder,
@@ -217,19 +217,21 @@ def _describe(
 
 def _callbacks(
     config: RunConfig,
-    monitor: str,
+    task: Task,
     folder: Path,
     interrupted: threading.Event,
     world: int,
     *,
     show_progress: Callable[[int, int], None] | None,
 ) -> list[Callback]:
+    # What is trained is new unless it started from other weights.
+    ramp = not config.init_from or task.initial_network is not task.network
     return [
-        *([WeightEMA(config.ema, ramp=not config.init_from)] if config.ema else []),
+        *([WeightEMA(config.ema, ramp=ramp)] if config.ema else []),
         Report(folder),
         *([Progress(show_progress)] if show_progress else []),
-        *([EarlyStop(monitor, config.patience)] if config.patience else []),
-        ModelCheckpoint(folder, "best", monitor=monitor, enable_version_counter=False),
+        *([EarlyStop(task.monitor, config.patience)] if config.patience else []),
+        ModelCheckpoint(folder, "best", monitor=task.monitor, enable_version_counter=False),
         LastCheckpoint(
             folder / "last.ckpt",
             every=_steps(config.checkpoint_every, config, world),

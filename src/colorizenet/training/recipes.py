@@ -9,16 +9,20 @@ from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.diffusion import DiffusionConfig
 from colorizenet.training.tasks.frechet import FrechetConfig
+from colorizenet.training.tasks.hints import HintsConfig
 from colorizenet.training.tasks.optim import OptimConfig
 from colorizenet.training.tasks.pix2pix import Pix2PixConfig
 from colorizenet.training.tasks.projected_gan import ProjectedGANConfig
 
 __all__ = [
     "RECIPES",
+    "diffusion",
     "encoder_queries",
     "encoder_unet",
     "frechet",
+    "hints",
     "pix2pix",
     "pix2pix_encoder",
     "projected_gan",
@@ -134,6 +138,45 @@ def projected_gan() -> RunConfig:
     )
 
 
+def diffusion() -> RunConfig:
+    """Many plausible colorings around the answer of a frozen model: give --init-from.
+
+    Starts from the model default. For another model, give its network settings.
+    """
+    return RunConfig(
+        data=DataConfig(min_crop=1.0, val_pictures=64),
+        network=EncoderUNetConfig(queries=20),
+        loss=LossConfig(pixel="ciede2000"),
+        task=DiffusionConfig(),
+        optim=OptimConfig(lr=1e-3, warmup=2_000),
+        init_from="default",
+        pictures=60_000,
+        batch_size=16,
+        validate_every=8_000,
+        checkpoint_every=2_000,
+    )
+
+
+def hints() -> RunConfig:
+    """Color hints for a trained network: starts from default, which stays as it is.
+
+    Give the network settings of another start, --init-from RUN, as well.
+    """
+    return RunConfig(
+        data=DataConfig(size=160, val_size=160, min_crop=1.0),
+        augment=AugmentConfig(film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05),
+        network=EncoderUNetConfig(queries=20),
+        loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
+        task=HintsConfig(),
+        optim=OptimConfig(lr=1e-3, warmup=1_000, freeze="all-but-hints"),
+        inputs=("lightness", "hints"),
+        init_from="default",
+        pictures=80_000,
+        batch_size=16,
+        validate_every=10_000,
+    )
+
+
 def tiny() -> RunConfig:
     """Smoke test: ends within a minute on two cores, and learns no useful colors."""
     return RunConfig(
@@ -159,6 +202,8 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
         pix2pix_encoder,
         frechet,
         projected_gan,
+        diffusion,
+        hints,
         tiny,
     )
 }

@@ -111,28 +111,8 @@ def test_each_width_less_halves_the_size_of_the_chroma(widths, division, queries
 # Further inputs
 
 
-@pytest.mark.parametrize("encoder", [LITE, "resnet18"])
 @torch.no_grad()
-def test_further_channels_change_nothing_at_first(encoder):
-    pretrained = "package" if encoder == LITE else "none"
-    one, four = (
-        randomize_head(build(encoder, pretrained=pretrained, in_channels=channels)).eval()
-        for channels in (1, 4)
-    )
-    four.head.load_state_dict(one.head.state_dict())
-    condition = torch.rand(2, 4, 64, 32)
-    assert torch.equal(four(condition), one(condition[:, :1]))
-
-
-def test_further_channels_have_a_gradient():
-    network = randomize_head(build(SMALL, in_channels=4))
-    network(torch.rand(2, 4, 64, 64)).square().mean().backward()
-    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
-    assert (first.weight.grad.abs().sum((0, 2, 3)) > 0).all()
-
-
-@torch.no_grad()
-def test_weights_without_queries_and_further_channels_are_completed_to_equal_output():
+def test_weights_without_queries_and_hints_are_completed_to_equal_output():
     small = randomize_head(build(SMALL)).eval()
     large = build(SMALL, queries=3, in_channels=4, seed=1).eval()
     nn.init.normal_(large.queries.mix.weight)

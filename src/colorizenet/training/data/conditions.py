@@ -20,6 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from colorizenet.errors import ConfigError, quote
+from colorizenet.training.data.hints import MOST_HINTS, draw_hints, paint_hints
 
 __all__ = ["CONDITIONS", "Condition", "input_channels", "render_condition"]
 
@@ -41,14 +42,6 @@ class Condition:
     is known."""
 
 
-_HINT_PROBABILITY = 1 / 8
-"""Parameter of the geometric distribution of the number of hints."""
-_MAX_HINTS = 128
-_HINT_SIDES = (1, 7)
-"""Smallest and largest side of a hint, in pixels of a picture with a short side of
-192."""
-
-
 def _render_lightness(
     lightness: Float[Tensor, "b 1 h w"], _ab: Tensor | None, _generator: torch.Generator
 ) -> Float[Tensor, "b 1 h w"]:
@@ -60,42 +53,17 @@ def _render_hints(
     ab: Float[Tensor, "b 2 h w"] | None,
     generator: torch.Generator,
 ) -> Float[Tensor, "b 3 h w"]:
-    """Simulate a user's color hints: squares at random places with their mean color.
+    """Color hints at random places, with the true colors.
 
-    Half of the pictures have none, so that the network also learns to work without. The
-    numbers follow Zhang et al. 2017 (arXiv:1705.02999), section 3.1. A pixel that a
-    square covers in part counts with the covered area.
+    Half of the pictures have none, so that the network also learns to work without.
     """
     batch, _, height, width = lightness.shape
     if ab is None:
         return lightness.new_zeros(batch, 3, height, width)
-    count = torch.empty(batch).geometric_(_HINT_PROBABILITY, generator=generator)
-    count = count.clamp(max=_MAX_HINTS) * (torch.rand(batch, generator=generator) < 0.5)
-    low, high = _HINT_SIDES
-    side = torch.randint(low, high + 1, (batch, _MAX_HINTS), generator=generator)
-    side = side * (min(height, width) / 192)
-    top, left = (
-        (length - side) * torch.rand(batch, _MAX_HINTS, generator=generator)
-        for length in (height, width)
-    )
-    most = max(1, int(count.max()))  # fewer hints, less to multiply
-    present = (torch.arange(_MAX_HINTS) < count[:, None]).float()
-    rows = (_overlap(height, top, side) * present[..., None])[:, :most].to(ab)
-    columns = _overlap(width, left, side)[:, :most].to(ab)
-    area = side.square()[:, :most, None].to(ab)
-    color = torch.einsum("bkh,bchw,bkw->bkc", rows, ab, columns) / area
-    weight = torch.einsum("bkh,bkw->bhw", rows, columns)[:, None]
-    total = torch.einsum("bkh,bkc,bkw->bchw", rows, color, columns)
-    return torch.cat([weight.clamp(max=1), total / weight.clamp(min=1)], dim=1)
-
-
-def _overlap(
-    length: int, start: Float[Tensor, "b k"], extent: Float[Tensor, "b k"]
-) -> Float[Tensor, "b k length"]:
-    """Share of each pixel of a line that an interval covers."""
-    pixel = torch.arange(length, dtype=torch.float32)
-    end = (start + extent)[..., None]
-    return (torch.minimum(pixel + 1, end) - torch.maximum(pixel, start[..., None])).clamp(0, 1)
+    y, x = torch.rand(2, batch, MOST_HINTS, generator=generator)
+    hints = draw_hints(y, x, min(height, width), generator)
+    some = torch.rand(batch, 1, generator=generator) < 0.5
+    return paint_hints(hints._replace(present=hints.present & some), ab)
 
 
 CONDITIONS: Mapping[str, Condition] = MappingProxyType(

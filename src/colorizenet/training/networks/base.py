@@ -23,11 +23,22 @@ class Network(Protocol):
     """Channels of each tensor of ``features``, coarsest first."""
 
     def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
-        """Predict chroma: ``decode(features(condition))``."""
+        """Predict chroma: ``decode(features(condition))``, changed by hints if any."""
         ...
 
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """Compute the features of each level of the decoder, coarsest first."""
+        """Compute the features of each level of the decoder, coarsest first:
+        ``expand(encode(condition))``."""
+        ...
+
+    def encode(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Compute the features of each level of the encoder, finest first."""
+        ...
+
+    def expand(
+        self, encoded: list[Float[Tensor, "b _c _h _w"]]
+    ) -> list[Float[Tensor, "b _c2 _h2 _w2"]]:
+        """Compute the features of the decoder from those of the encoder."""
         ...
 
     def decode(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h2 w2"]:

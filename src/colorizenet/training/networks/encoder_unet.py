@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, check_minimum, quote
 from colorizenet.training.networks.color_queries import ColorQueries
+from colorizenet.training.networks.hint_decoder import HintDecoder
 from colorizenet.training.networks.pretrained import (
     find_packaged_weights,
     match_weights,
     read_weights,
-    widen_first_convolution,
 )
 from colorizenet.training.networks.unet import TwoConvolutions, build_head
 
@@ -52,7 +52,10 @@ class EncoderUNetConfig:
             )
 
     def build(self, *, in_channels: int = 1, pretrained: bool = True) -> "EncoderUNet":
-        """Build the network. ``pretrained`` False skips the encoder's weights."""
+        """Build the network. ``pretrained`` False skips the encoder's weights.
+
+        ``in_channels`` is 1 for lightness alone and 4 for lightness and color hints.
+        """
         config = self if pretrained else dataclasses.replace(self, pretrained="none")
         return EncoderUNet(config, in_channels=in_channels)
 
@@ -63,10 +66,18 @@ class EncoderUNet(nn.Module):
     Each level of the decoder enlarges the coarser features by nearest x2, concatenates
     the encoder's features of that size, and applies two 3x3 convolutions. Chroma is
     predicted at the size of the last level. The first prediction is gray.
+
+    Color hints, if the network takes them, change this chroma (``HintDecoder``) and
+    nothing before it.
     """
 
     def __init__(self, config: EncoderUNetConfig, *, in_channels: int = 1) -> None:
         super().__init__()
+        if in_channels not in (1, 4):
+            raise ConfigError(
+                f"inputs have {in_channels} channels; give this network lightness, or lightness "
+                "and hints"
+            )
         try:
             # timm sums the weights of the first convolution over RGB, as for gray.
             encoder: Any = timm.create_model(
@@ -86,7 +97,6 @@ class EncoderUNet(nn.Module):
         self.encoder: nn.Module = encoder
         if config.pretrained not in ("hub", "none"):
             self._load_encoder(config)
-        widen_first_convolution(encoder, in_channels)
         mean, std = encoder.default_cfg["mean"], encoder.default_cfg["std"]
         self.mean, self.std = sum(mean) / 3, sum(std) / 3
 
@@ -102,18 +112,32 @@ class EncoderUNet(nn.Module):
         )
         self.head = build_head(widths[-1])
         self.queries = ColorQueries(widths, config.queries) if config.queries else None
+        self.hints = (
+            HintDecoder(widths, reduction=self.size_multiple >> len(widths))
+            if in_channels > 1
+            else None
+        )
 
     def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
-        """Predict chroma from the condition, whose first channel is lightness."""
-        return self.decode(self.features(condition))
+        """Predict chroma from the condition: lightness, and the hints if it takes
+        them."""
+        features = self.features(condition)
+        ab = self.decode(features)
+        return ab if self.hints is None else self.follow_hints(condition, features, ab)
 
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level of the decoder, coarsest first."""
-        lightness, further = condition[:, :1], condition[:, 1:]
-        normalized = (lightness - self.mean) / self.std
-        if further.shape[1]:
-            normalized = torch.cat([normalized, further], dim=1)
-        *skips, x = self.encoder(normalized)
+        return self.expand(self.encode(condition))
+
+    def encode(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Compute the features of each level of the encoder, finest first."""
+        return self.encoder((condition[:, :1] - self.mean) / self.std)
+
+    def expand(
+        self, encoded: list[Float[Tensor, "b _c _h _w"]]
+    ) -> list[Float[Tensor, "b _c2 _h2 _w2"]]:
+        """Compute ``features`` from the result of ``encode``."""
+        *skips, x = encoded
         found = []
         for level, skip in zip(self.decoder, reversed(skips), strict=False):
             x = level(torch.cat([F.interpolate(x, scale_factor=2.0, mode="nearest"), skip], dim=1))
@@ -121,9 +145,19 @@ class EncoderUNet(nn.Module):
         return found
 
     def decode(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h2 w2"]:
-        """Compute chroma from ``features``."""
+        """Compute chroma from ``features``, without hints."""
         ab = self.head(features[-1])
         return ab if self.queries is None else ab + self.queries(features)
+
+    def follow_hints(
+        self,
+        condition: Float[Tensor, "b 4 h w"],
+        features: list[Float[Tensor, "b _c _h _w"]],
+        ab: Float[Tensor, "b 2 h2 w2"],
+    ) -> Float[Tensor, "b 2 h2 w2"]:
+        """Change ``ab``, computed from ``features`` by ``decode``, to follow hints."""
+        assert self.hints is not None, "the network takes no hints"
+        return ab + self.hints(condition[:, 1:], condition[:, :1], features, ab)
 
     def _load_encoder(self, config: EncoderUNetConfig) -> None:
         path = (

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorizenet.errors import ConfigError, quote
 
@@ -18,8 +18,11 @@ __all__ = [
     "find_packaged_weights",
     "match_weights",
     "read_weights",
-    "widen_first_convolution",
 ]
+
+
+_LAST = ("queries.mix.", "hints.head.", "hints.near.", "hints.far.")
+"""Prefixes of the last layers of parts that add chroma."""
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -87,37 +90,27 @@ def match_weights(
     return matched
 
 
-def widen_first_convolution(network: nn.Module, channels: int) -> None:
-    """Let the first convolution take ``channels`` channels; new ones count zero."""
-    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
-    added = channels - first.in_channels
-    if added:
-        zeros = first.weight.new_zeros(len(first.weight), added, *first.kernel_size)
-        first.weight = nn.Parameter(torch.cat([first.weight.detach(), zeros], dim=1))
-        first.in_channels = channels
-
-
 def complete_weights(
     weights: Mapping[str, Tensor], template: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
     """Weights of a smaller network, completed to those of a larger one of equal output.
 
-    The larger network, whose state dict is ``template``, may have color queries and
-    further input channels that the smaller one lacks. Queries get the template's
-    weights and add zero chroma; further channels count zero. Other differences stay, so
-    that ``load_state_dict`` raises.
+    The larger network, whose state dict is ``template``, may have color queries, a
+    decoder of hints and further input channels that the smaller one lacks. Queries and
+    hints get the template's weights and add zero chroma; further channels count zero.
+    Other differences stay, so that ``load_state_dict`` raises.
     """
-    queries = {name: value for name, value in template.items() if name.startswith("queries.")}
-    queries = {
-        name: torch.zeros_like(value) if name == "queries.mix.weight" else value
-        for name, value in queries.items()
+    added = {
+        name: torch.zeros_like(value) if name.startswith(_LAST) else value
+        for name, value in template.items()
+        if name.startswith(("queries.", "hints."))
     }
-    completed = {**queries, **weights}
+    completed = {**added, **weights}
     first = next((name for name, value in template.items() if value.ndim == 4), None)
     if first in completed:
         value, target = completed[first], template[first]
-        added = target.shape[1] - value.shape[1]
-        if added > 0 and value.shape[2:] == target.shape[2:] and len(value) == len(target):
-            zeros = value.new_zeros(len(value), added, *value.shape[2:])
+        further = target.shape[1] - value.shape[1]
+        if further > 0 and value.shape[2:] == target.shape[2:] and len(value) == len(target):
+            zeros = value.new_zeros(len(value), further, *value.shape[2:])
             completed[first] = torch.cat([value, zeros], dim=1)
     return completed

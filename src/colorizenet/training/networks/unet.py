@@ -70,12 +70,22 @@ class UNet(nn.Module):
 
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level on the way up, coarsest first."""
+        return self.expand(self.encode(condition))
+
+    def encode(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Compute the features of each level on the way down, finest first."""
         skips: list[Tensor] = []
         x = condition
         for level in self.down:
             x = level(F.max_pool2d(x, 2) if skips else x)
             skips.append(x)
-        skips.pop()
+        return skips
+
+    def expand(
+        self, encoded: list[Float[Tensor, "b _c _h _w"]]
+    ) -> list[Float[Tensor, "b _c2 _h2 _w2"]]:
+        """Compute ``features`` from the result of ``encode``."""
+        *skips, x = encoded
         found = []
         for level in self.up:
             enlarged = F.interpolate(x, scale_factor=2.0, mode="nearest")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from colorizenet import color
+from colorizenet.modelfile import Input
 from colorizenet.training.data.augment import AugmentConfig, Sample, augment_batch, to_network
 from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
 from colorizenet.training.losses.combined import LossConfig, Losses, reduce_to
@@ -23,7 +24,7 @@ from colorizenet.training.tasks.optim import (
     Scheduler,
     build_optimizer,
     build_schedulers,
-    find_encoder,
+    find_frozen,
 )
 from colorizenet.training.tasks.validation import make_gray, measure_pictures, merge_chroma
 
@@ -53,12 +54,14 @@ class Task(lightning.LightningModule, ABC):
 
     monitor: ClassVar[str] = "val/loss"
     """Name of the validation metric that is lowest for the best weights."""
+    random_inputs: ClassVar[tuple[Input, ...]] = ()
+    """Inputs of the exported module in addition to ``inputs``: of random numbers."""
     network: nn.Module
     """The network that is validated and exported."""
 
     def __init__(
         self,
-        network: Network,
+        network: Network | nn.Module,
         loss: LossConfig,
         optim: OptimConfig,
         *,
@@ -72,12 +75,17 @@ class Task(lightning.LightningModule, ABC):
         self.automatic_optimization = False
         assert isinstance(network, nn.Module)
         self.network, self.losses, self.optim = network, Losses(loss), optim
-        if optim.freeze == "encoder":
-            find_encoder(network).requires_grad_(False)
+        for part in find_frozen(network, optim.freeze):
+            part.requires_grad_(False)
         self.pictures, self.inputs, self.seed = pictures, tuple(inputs), seed
         self.augmentation = augment or AugmentConfig()
         self.conditions = dict(conditions or CONDITIONS)
         self.pictures_seen = 0
+
+    @property
+    def initial_network(self) -> nn.Module:
+        """The network that starts from the weights of another run or a model."""
+        return self.network
 
     @abstractmethod
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
@@ -112,8 +120,9 @@ class Task(lightning.LightningModule, ABC):
     def train_network(self, mode: bool = True) -> None:
         """Switch the network alone, as ``train`` does."""
         self.network.train(mode)
-        if self.optim.freeze == "encoder":
-            find_encoder(self.network).eval()
+        if self.optim.freeze != "none":
+            for part in find_frozen(self.network, self.optim.freeze):
+                part.eval()
             for module in self.network.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
@@ -203,8 +212,7 @@ class Task(lightning.LightningModule, ABC):
         self, batch: UInt8[Tensor, "b h w 3"], index: int
     ) -> UInt8[Tensor, "b h w 3"]:
         """Colorize photos from their lightness and log the mean of each metric."""
-        photos = batch.cpu().numpy()
-        grays = [make_gray(photo) for photo in photos]
+        grays = np.stack([make_gray(photo) for photo in batch.cpu().numpy()])
         lightness = np.stack([color.normalize_l(color.lightness(gray)) for gray in grays])
         condition = render_condition(
             self.inputs,
@@ -213,15 +221,35 @@ class Task(lightning.LightningModule, ABC):
             index,
             conditions=self.conditions,
         )
+        return self.validate(batch, grays, condition, index)
+
+    def validate(
+        self,
+        batch: UInt8[Tensor, "b h w 3"],
+        grays: UInt8[np.ndarray, "b h w"],
+        condition: Float[Tensor, "b c h w"],
+        index: int,
+    ) -> UInt8[Tensor, "b h w 3"]:
+        """Colorize the gray photos of a batch and log the mean of each metric."""
+        colored, means = self.measure(batch, grays, condition, index)
+        self.log_validation(means, len(batch))
+        return colored
+
+    def measure(
+        self,
+        batch: UInt8[Tensor, "b h w 3"],
+        grays: UInt8[np.ndarray, "b h w"],
+        condition: Float[Tensor, "b c h w"],
+        index: int,
+    ) -> tuple[UInt8[Tensor, "b h w 3"], dict[str, float]]:
+        """Colorize gray photos, and compute the mean of each metric."""
         predicted = self.sample(condition, generator=torch.Generator().manual_seed(index))
         chroma = color.denormalize_ab(predicted).movedim(1, -1).contiguous().cpu().numpy()
         colored = np.stack([merge_chroma(*pair) for pair in zip(grays, chroma, strict=True)])
         _, ab = to_network(batch)
         pixel_loss = self.losses.pixel_loss(predicted, reduce_to(predicted, ab))
-        self.log_validation(
-            measure_pictures(colored, photos) | {"loss": float(pixel_loss)}, len(batch)
-        )
-        return torch.from_numpy(colored)
+        means = measure_pictures(colored, batch.cpu().numpy()) | {"loss": float(pixel_loss)}
+        return torch.from_numpy(colored), means
 
     def log_validation(self, means: dict[str, float], pictures: int) -> None:
         """Log the means over the pictures of a validation batch."""

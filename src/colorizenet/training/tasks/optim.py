@@ -20,7 +20,7 @@ __all__ = [
     "Scheduler",
     "build_optimizer",
     "build_schedulers",
-    "find_encoder",
+    "find_frozen",
     "scale_learning_rate",
 ]
 
@@ -51,9 +51,9 @@ class OptimConfig:
     """``plateau``: factor of each reduction."""
     clip: float = 1.0
     """Maximum norm of the gradient; 0 for no limit."""
-    freeze: Literal["none", "encoder"] = "none"
-    """``encoder``: keep the encoder's weights, and the statistics of every BatchNorm of
-    the network. For the fine-tuning of a trained network."""
+    freeze: Literal["none", "encoder", "all-but-hints"] = "none"
+    """Parts of a trained network that keep their weights: the ``encoder``, or all but
+    the part that follows hints. The statistics of every BatchNorm are kept as well."""
 
     def __post_init__(self) -> None:
         names = ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience")
@@ -100,33 +100,43 @@ def scale_learning_rate(
 def build_optimizer(network: nn.Module, optim: OptimConfig) -> torch.optim.Optimizer:
     """AdamW for a network, with another learning rate for its ``encoder``, if any.
 
-    A frozen encoder is left out.
+    Frozen parts are left out.
     """
     encoder = getattr(network, "encoder", None)
     pretrained = list(encoder.parameters()) if isinstance(encoder, nn.Module) else []
     known = {id(parameter) for parameter in pretrained}
     fresh = [parameter for parameter in network.parameters() if id(parameter) not in known]
-    if optim.freeze == "encoder":
-        pretrained = []
+    frozen = {
+        id(parameter)
+        for part in find_frozen(network, optim.freeze)
+        for parameter in part.parameters()
+    }
     groups = [
-        {"params": parameters, "lr": lr}
+        {"params": trained, "lr": lr}
         for parameters, lr in ((fresh, optim.lr), (pretrained, optim.encoder_lr))
-        if parameters
+        if (trained := [each for each in parameters if id(each) not in frozen])
     ]
     return torch.optim.AdamW(
         groups, lr=optim.lr, betas=optim.betas, weight_decay=optim.weight_decay
     )
 
 
-def find_encoder(network: nn.Module) -> nn.Module:
-    """The pretrained encoder of a network. Raises ConfigError if it has none."""
-    encoder = getattr(network, "encoder", None)
-    if not isinstance(encoder, nn.Module):
+def find_frozen(network: nn.Module, freeze: str) -> list[nn.Module]:
+    """The parts of a network that keep their weights.
+
+    Raises ConfigError where it lacks the part that ``freeze`` names.
+    """
+    if freeze == "none":
+        return []
+    named = "encoder" if freeze == "encoder" else "hints"
+    part = getattr(network, named, None)
+    if not isinstance(part, nn.Module):
         raise ConfigError(
-            f"optim.freeze is encoder and the network {type(network).__name__} has none; "
+            f"optim.freeze is {freeze} and the network {type(network).__name__} has no {named}; "
             "use none, or a network with a pretrained encoder"
+            f"{' and the input hints' if named == 'hints' else ''}"
         )
-    return encoder
+    return [part] if freeze == "encoder" else [x for x in network.children() if x is not part]
 
 
 def build_schedulers(

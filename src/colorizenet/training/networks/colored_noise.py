@@ -1,0 +1,78 @@
+"""Colored noise: Gaussian noise with a given spread in each octave of frequency."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+__all__ = ["color_noise", "measure_bands"]
+
+
+def color_noise(
+    white: Float[Tensor, "b c h w"], bands: Sequence[float]
+) -> Float[Tensor, "b c h w"]:
+    """Give white noise the relative spreads ``bands``, at a total variance of 1.
+
+    Band 0 is the mean of the picture, band k the frequencies from 2^(k-1) up to 2^k
+    half waves along the short side. So a band has structures of the same size relative
+    to the picture at each resolution. Frequencies beyond the last band have its spread.
+    The filter is linear: noise of 0 stays 0.
+    """
+    height, width = white.shape[-2:]
+    rows, columns = _cosines(height, white), _cosines(width, white)
+    gain = _gains(height, width, bands, white)
+    spectrum = rows @ white @ columns.T
+    return rows.T @ (gain * spectrum) @ columns
+
+
+def measure_bands(planes: Float[Tensor, "b c h w"], count: int) -> Float[Tensor, "count"]:
+    """The spread of square planes in each of the ``count`` first bands.
+
+    The sum of their squares is the mean square of the planes, if ``count`` covers all.
+    """
+    height, width = planes.shape[-2:]
+    rows, columns = _cosines(height, planes), _cosines(width, planes)
+    power = (rows @ planes @ columns.T).square().mean((0, 1)) / (height * width)
+    band = _find_bands(height, width, planes)
+    return torch.stack([power[band == number].sum() for number in range(count)]).sqrt()
+
+
+def _cosines(size: Any, like: Tensor) -> Float[Tensor, "n n"]:
+    """The orthonormal discrete cosine transform (DCT-II), one frequency in each row.
+
+    ``size`` is a whole number, or a symbolic one while the network is exported.
+    """
+    index = torch.arange(size, dtype=like.dtype, device=like.device)
+    angle = math.pi / size * index[:, None] * (index + 0.5)
+    first = (index == 0).to(like.dtype)[:, None]
+    return torch.cos(angle) * ((2 - first) / size).sqrt()
+
+
+def _find_bands(
+    height: int | torch.SymInt, width: int | torch.SymInt, like: Tensor
+) -> Float[Tensor, "h w"]:
+    """The number of the band of each coefficient, a whole number."""
+    short: Any = torch.sym_min(height, width)
+    rows = torch.arange(height, dtype=like.dtype, device=like.device) * (short / height)
+    columns = torch.arange(width, dtype=like.dtype, device=like.device) * (short / width)
+    frequency = torch.maximum(rows[:, None], columns[None])
+    # A frequency of exactly 2^k must not fall into the lower band by rounding.
+    return torch.floor(torch.log2(frequency.clamp(min=0.5)) + 1 + 1e-4)
+
+
+def _gains(
+    height: int | torch.SymInt, width: int | torch.SymInt, bands: Sequence[float], like: Tensor
+) -> Float[Tensor, "h w"]:
+    """The factor of each coefficient that gives the bands their spreads."""
+    band = _find_bands(height, width, like)
+    gain = torch.zeros_like(band)
+    beyond = 2 * len(bands)  # more bands than any picture has
+    for number in range(beyond):
+        spread = bands[min(number, len(bands) - 1)]
+        # A square has 4^k coefficients below frequency 2^k.
+        coefficients = 4.0**number - (4.0 ** (number - 1) if number else 0.0)
+        gain = gain + (band == number).to(like.dtype) * (spread / math.sqrt(coefficients))
+    return gain / gain.square().mean().sqrt()
