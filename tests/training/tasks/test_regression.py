@@ -101,7 +101,13 @@ class Ones(nn.Module):
         return self.weight[:, None, None] * torch.ones_like(condition[:, :1])
 
     def features(self, condition):
+        return self.expand(self.encode(condition))
+
+    def encode(self, condition):
         return [condition]
+
+    def expand(self, encoded):
+        return encoded
 
     def decode(self, features):
         return self.forward(features[0])

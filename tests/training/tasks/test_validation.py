@@ -26,7 +26,13 @@ class Linear(nn.Module):
         return self.decode(self.features(condition))
 
     def features(self, condition: Tensor) -> list[Tensor]:
-        return [nn.functional.avg_pool2d(condition, 2)]
+        return self.expand(self.encode(condition))
+
+    def encode(self, condition: Tensor) -> list[Tensor]:
+        return [condition]
+
+    def expand(self, encoded: list[Tensor]) -> list[Tensor]:
+        return [nn.functional.avg_pool2d(encoded[0], 2)]
 
     def decode(self, features: list[Tensor]) -> Tensor:
         return torch.tensor(SLOPES)[:, None, None] * features[0]

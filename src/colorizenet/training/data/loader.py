@@ -65,12 +65,12 @@ class DataConfig:
     def __post_init__(self) -> None:
         if self.size % 32 or self.val_size % 32:
             raise ConfigError(
-                f"data.size {self.size} and data.val_size {self.val_size} must be multiples of 32, "
+                f"data.size {self.size} and data.val-size {self.val_size} must be multiples of 32, "
                 "because networks halve them several times; try 128 or 256"
             )
         if not 0 < self.min_crop <= 1:
             raise ConfigError(
-                f"data.min_crop is {self.min_crop}; give a share of the short side, over 0 up to 1"
+                f"data.min-crop is {self.min_crop}; give a share of the short side, over 0 up to 1"
             )
         check_minimum(0, "data", self, "max_corrupt", "cache_gb", "workers")
 
