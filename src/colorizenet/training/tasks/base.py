@@ -91,9 +91,16 @@ class Task(lightning.LightningModule, ABC):
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Compute the weighted loss terms, by name. The network minimizes their sum."""
 
-    @abstractmethod
     def optimize(self, sample: Sample) -> dict[str, Tensor]:
-        """Take one training step. Returns what to log, by the same names each time."""
+        """Take one training step, with one optimizer unless this is overridden.
+
+        Returns what to log, by the same names each time.
+        """
+        terms = self.training_losses(sample)
+        loss = sum_losses(terms)
+        [optimizer] = self.list_optimizers()
+        norm = self.update(optimizer, loss, self.network)
+        return {"loss": loss, **terms, "gradient_norm": norm}
 
     def sample(
         self, condition: Float[Tensor, "b c h w"], *, generator: torch.Generator | None = None
@@ -210,7 +217,7 @@ class Task(lightning.LightningModule, ABC):
 
     def validation_step(
         self, batch: UInt8[Tensor, "b h w 3"], index: int
-    ) -> UInt8[Tensor, "b h w 3"]:
+    ) -> UInt8[Tensor, "b h _width 3"]:
         """Colorize photos from their lightness and log the mean of each metric."""
         grays = np.stack([make_gray(photo) for photo in batch.cpu().numpy()])
         lightness = np.stack([color.normalize_l(color.lightness(gray)) for gray in grays])
@@ -229,7 +236,7 @@ class Task(lightning.LightningModule, ABC):
         grays: UInt8[np.ndarray, "b h w"],
         condition: Float[Tensor, "b c h w"],
         index: int,
-    ) -> UInt8[Tensor, "b h w 3"]:
+    ) -> UInt8[Tensor, "b h _width 3"]:
         """Colorize the gray photos of a batch and log the mean of each metric."""
         colored, means = self.measure(batch, grays, condition, index)
         self.log_validation(means, len(batch))

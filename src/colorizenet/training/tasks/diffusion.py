@@ -1,7 +1,6 @@
 """``Diffusion``: draw plausible colorings around the answer of a frozen network."""
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -15,7 +14,7 @@ from colorizenet.errors import ConfigError
 from colorizenet.evaluation import metrics
 from colorizenet.modelfile import NOISE, Input
 from colorizenet.training.data.augment import Sample, to_network
-from colorizenet.training.data.conditions import input_channels, render_condition
+from colorizenet.training.data.conditions import input_channels
 from colorizenet.training.losses.combined import LossConfig, reduce_to
 from colorizenet.training.networks.base import Network
 from colorizenet.training.networks.denoiser import DenoiserConfig
@@ -27,7 +26,7 @@ from colorizenet.training.networks.residual_diffusion import (
 from colorizenet.training.networks.samplers import SAMPLERS, space_times
 from colorizenet.training.tasks.base import Task, sum_losses
 from colorizenet.training.tasks.optim import OptimConfig, build_optimizer, build_schedulers
-from colorizenet.training.tasks.validation import make_gray, measure_pictures, merge_chroma
+from colorizenet.training.tasks.validation import measure_pictures, merge_chroma
 
 __all__ = ["Diffusion", "DiffusionConfig"]
 
@@ -159,14 +158,6 @@ class Diffusion(Task):
         chosen = torch.rand(count, generator=random) < self.config.t_uniform
         return torch.where(chosen, uniform, logits.sigmoid())
 
-    def optimize(self, sample: Sample) -> dict[str, Tensor]:
-        """Take one step of the denoiser."""
-        terms = self.training_losses(sample)
-        loss = sum_losses(terms)
-        [optimizer] = self.list_optimizers()
-        norm = self.update(optimizer, loss, self.network)
-        return {"loss": loss, **terms, "gradient_norm": norm}
-
     def draw(
         self, described: Described, count: int, generator: torch.Generator
     ) -> list[Float[Tensor, "b 2 h w"]]:
@@ -204,8 +195,12 @@ class Diffusion(Task):
 
     # Validation
 
-    def validation_step(
-        self, batch: UInt8[Tensor, "b h w 3"], index: int
+    def validate(
+        self,
+        batch: UInt8[Tensor, "b h w 3"],
+        grays: UInt8[np.ndarray, "b h w"],
+        condition: Float[Tensor, "b c h w"],
+        index: int,
     ) -> UInt8[Tensor, "b h _width 3"]:
         """Draw colorings, log their metrics, and return strips: the answer, the draws.
 
@@ -214,15 +209,6 @@ class Diffusion(Task):
         without a prefix are those of the first draw.
         """
         photos = batch.cpu().numpy()
-        grays = [make_gray(photo) for photo in photos]
-        lightness = np.stack([color.normalize_l(color.lightness(gray)) for gray in grays])
-        condition = render_condition(
-            self.inputs,
-            torch.from_numpy(lightness)[:, None].to(batch.device),
-            None,
-            index,
-            conditions=self.conditions,
-        )
         generator = torch.Generator().manual_seed(index)
         described = self.network.describe(condition)
         draws = self.draw(described, self.config.val_draws, generator)
@@ -246,7 +232,7 @@ class Diffusion(Task):
 
 
 def _color_pictures(
-    grays: Sequence[UInt8[np.ndarray, "h w"]], ab: Float[Tensor, "b 2 h2 w2"]
+    grays: UInt8[np.ndarray, "b h w"], ab: Float[Tensor, "b 2 h2 w2"]
 ) -> UInt8[np.ndarray, "b h w 3"]:
     chroma = color.denormalize_ab(ab).movedim(1, -1).contiguous().cpu().numpy()
     return np.stack([merge_chroma(*pair) for pair in zip(grays, chroma, strict=True)])

@@ -87,11 +87,7 @@ class Frechet(ScoredTask):
         known."""
         if not self.frechet.is_ready:
             return self._collect(sample)
-        terms = self.training_losses(sample)
-        loss = sum_losses(terms)
-        [optimizer] = self.list_optimizers()
-        norm = self.update(optimizer, loss, self.network)
-        return {"loss": loss, **terms, "gradient_norm": norm}
+        return super().optimize(sample)
 
     @torch.no_grad()
     def _collect(self, sample: Sample) -> dict[str, Tensor]:

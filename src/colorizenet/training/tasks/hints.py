@@ -18,7 +18,7 @@ from colorizenet.training.data.hints import Hints, paint_hints, simulate_hints
 from colorizenet.training.losses.combined import LossConfig, reduce_to
 from colorizenet.training.networks.base import Network
 from colorizenet.training.networks.encoder_unet import EncoderUNet
-from colorizenet.training.tasks.base import Task, sum_losses
+from colorizenet.training.tasks.base import Task
 from colorizenet.training.tasks.optim import OptimConfig
 
 __all__ = ["FollowHints", "HintsConfig"]
@@ -127,14 +127,6 @@ class FollowHints(Task):
         coverage, *_ = covered = reduce_to(predicted, drawn.planes).split((1, 2), dim=1)
         at_hints = self.losses.pixel_loss(predicted * coverage, covered[1]) / coverage.mean()
         return {**terms, "hints": self.config.lambda_hints * at_hints}
-
-    def optimize(self, sample: Sample) -> dict[str, Tensor]:
-        """Take one step of the part that follows hints."""
-        terms = self.training_losses(sample)
-        loss = sum_losses(terms)
-        [optimizer] = self.list_optimizers()
-        norm = self.update(optimizer, loss, self.network)
-        return {"loss": loss, **terms, "gradient_norm": norm}
 
     def validate(
         self,

@@ -9,7 +9,7 @@ from torch import Tensor
 from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.networks.base import Network
-from colorizenet.training.tasks.base import Task, sum_losses
+from colorizenet.training.tasks.base import Task
 from colorizenet.training.tasks.optim import OptimConfig
 
 __all__ = ["Regression", "RegressionConfig"]
@@ -34,11 +34,3 @@ class Regression(Task):
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Compute the weighted loss terms of the prediction."""
         return self.losses(self.predict(sample.condition), sample)
-
-    def optimize(self, sample: Sample) -> dict[str, Tensor]:
-        """Take one step of the network."""
-        terms = self.training_losses(sample)
-        loss = sum_losses(terms)
-        [optimizer] = self.list_optimizers()
-        norm = self.update(optimizer, loss, self.network)
-        return {"loss": loss, **terms, "gradient_norm": norm}
