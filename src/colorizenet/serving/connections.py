@@ -204,6 +204,7 @@ class _TimeoutProtocol(H11Protocol):
         super().__init__(*arguments, **more)
         self._limits = limits
         self._unsent = 0
+        self._drained = False
 
     @property
     def answered(self) -> bool:
@@ -245,6 +246,10 @@ class _TimeoutProtocol(H11Protocol):
         if self.cycle is not before:  # a request has begun
             self._restart_timer()
 
+    def resume_writing(self) -> None:
+        self._drained = True
+        super().resume_writing()
+
     def on_response_complete(self) -> None:
         self._restart_timer()
         super().on_response_complete()
@@ -253,14 +258,16 @@ class _TimeoutProtocol(H11Protocol):
         if hasattr(self, "_timer"):
             self._timer.cancel()
         self._unsent = unsent
+        self._drained = False
         self._timer = self.loop.call_later(self._limits.idle_timeout, self._check_progress)
 
     def _check_progress(self) -> None:
         """Disconnect a client that has read nothing, or sent nothing, for too long."""
         unsent = self.transport.get_write_buffer_size()
         working = not self.answered
-        # While a response is being sent, what was read may have been replaced.
-        reading = unsent != self._unsent if working else unsent <= self._unsent - _PROGRESS_BYTES
+        # While a response is being sent, what was read is replaced, maybe by as much.
+        changed = self._drained or unsent != self._unsent
+        reading = changed if working else unsent <= self._unsent - _PROGRESS_BYTES
         first = self._unsent == 0
         if (working and not unsent) or (unsent and (first or reading)):
             self._restart_timer(unsent)
