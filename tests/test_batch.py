@@ -15,9 +15,10 @@ import pytest
 import pyvips
 import tifffile
 
+import colorizenet
 from colorizenet.batch import Engine, Worker, run_threads
 from colorizenet.colorizer import Colorizer
-from colorizenet.errors import DeviceError, ModelFileError
+from colorizenet.errors import ConfigError, DeviceError, ImageError, ModelFileError
 from colorizenet.imaging import tiff, writing
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import open_image, read_image
@@ -107,17 +108,13 @@ def test_unusual_names_are_written(tmp_path, save_photo, worker):
 ERRORS_ABOUT_MEMORY = [MemoryError(), cv2.error("memory"), pyvips.Error("memory")]
 
 
-@pytest.mark.parametrize(
-    ("step", "error"),
-    [("reduce", MemoryError()), *(("apply", error) for error in ERRORS_ABOUT_MEMORY)],
-)
-def test_too_little_memory_fails_alone(step, error, tmp_path, save_photo, worker):
-    def fail(self, picture, *arguments, **settings):
-        if picture.format == "png":
-            raise error
-        return getattr(super(Starved, self), step)(picture, *arguments, **settings)
-
-    Starved = type("Starved", (Colorizer,), {step: fail})  # noqa: N806
+@pytest.mark.parametrize("error", ERRORS_ABOUT_MEMORY)
+def test_too_little_memory_fails_alone(error, tmp_path, save_photo, worker):
+    class Starved(Colorizer):
+        def reduce(self, picture, *arguments, **settings):
+            if picture.format == "png":
+                raise error
+            return super().reduce(picture, *arguments, **settings)
 
     class StarvedWorker(Worker):
         @property
@@ -529,3 +526,23 @@ def test_a_photo_with_a_damaged_end_leaves_no_file(tmp_path, gray, worker):
     done = replace(worker, stream_above=0)(job)
     assert done.error and "damaged or cut short" in done.error
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".onnx"] == ["cut.tif"]
+
+
+def test_one_call_colorizes_a_photo_into_a_file(tmp_path, save_photo, worker):
+    photo = save_photo(tmp_path / "a.png", "png")
+    colorizenet.colorize(photo, tmp_path / "b.jpg", model=worker.model, strength=1.4)
+    expected = Colorizer(worker.model)(photo, strength=1.4)
+    assert (tmp_path / "b.jpg").read_bytes() == encode_image(expected, "jpeg")
+    for result, message in (
+        (tmp_path / "b.jpg", "exists already"),
+        (photo, "is the photo itself"),
+        (tmp_path / "c.txt", "use one of .jpg, .png"),
+        (tmp_path / "c", "has no known extension"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            colorizenet.colorize(photo, result, model=worker.model)
+    colorizenet.colorize(photo, tmp_path / "b.jpg", model=worker.model, overwrite=True)
+    (tmp_path / "d.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError, match="not in a supported"):
+        colorizenet.colorize(tmp_path / "d.png", tmp_path / "e.png", model=worker.model)
+    assert not (tmp_path / "e.png").exists()

@@ -16,6 +16,7 @@ from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.resampling import network_shape
 from colorizenet.imaging.writing import encode_image, write_image
+from colorizenet.merging import describe_colors
 from colorizenet.modelfile import ModelCard
 from colorizenet.options import RENDERERS, Hint, Options
 
@@ -241,7 +242,7 @@ def test_applying_a_prediction_equals_a_call(colorizer, gray, tta):
         [chroma] = colorizer.predict(picture, options)
         applied, called = colorizer.apply(picture, chroma, options), colorizer(picture, options)
         if isinstance(picture, Image):
-            assert applied.note == called.note == colorizer.provenance_note()
+            assert applied.note == called.note == describe_colors(options)
             applied, called = applied.pixels, called.pixels
         assert np.array_equal(applied, called)
 

@@ -44,6 +44,7 @@ def test_the_public_names_are_these():
         "Options",
         "Output",
         "Report",
+        "colorize",
         "evaluate",
         "lab_to_rgb",
         "read_hints",

@@ -15,12 +15,13 @@ import numpy as np
 import pyvips
 
 from colorizenet import batch
-from colorizenet.colorizer import Reduced
 from colorizenet.errors import ImageError
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile, open_image, read_rgb8
+from colorizenet.merging import Merger
 from colorizenet.options import Options
 from colorizenet.planning import plan_jobs
+from colorizenet.reduction import Reduced
 
 __all__ = ["Outcome", "Supervisor"]
 
@@ -131,27 +132,30 @@ class Supervisor:
             return Outcome("finding", f"the process died with status {status}: {said}")
 
 
+class _RedMerger(Merger):
+    """Colors everything red."""
+
+    def merge(self, picture: Image, chroma: None, options: Options) -> Image:
+        pixels = picture.pixels if picture.pixels.ndim == 2 else picture.pixels[..., 0]
+        half = pixels // 2 if pixels.dtype.kind == "u" else pixels
+        return picture.with_pixels(np.dstack([pixels, half, half]))
+
+    def merge_strips(self, file: ImageFile, chroma: None, options: Options, *, rows: int):
+        for _, _, pixels, alpha in file.read_strips(rows):
+            gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+            yield np.dstack([gray] * 3 if alpha is None else [gray, gray, gray, alpha])
+
+
 class _RedColorizer:
     """Stands for a ``Colorizer`` without a network."""
 
-    def provenance_note(self, options: Options) -> str:
-        return "note"
+    merger = _RedMerger()
 
     def reduce(self, picture: Image | ImageFile, options: Options) -> Reduced:
         return Reduced(())
 
     def predict(self, picture: Reduced, options: Options, *, count: int) -> list[None]:
         return [None] * count
-
-    def apply(self, image: Image, chroma: None, options: Options) -> Image:
-        pixels = image.pixels if image.pixels.ndim == 2 else image.pixels[..., 0]
-        half = pixels // 2 if pixels.dtype.kind == "u" else pixels
-        return image.with_pixels(np.dstack([pixels, half, half]))
-
-    def apply_strips(self, file: ImageFile, chroma: None, options: Options, *, rows: int):
-        for _, _, pixels, alpha in file.read_strips(rows):
-            gray = pixels if pixels.ndim == 2 else pixels[..., 0]
-            yield np.dstack([gray] * 3 if alpha is None else [gray, gray, gray, alpha])
 
 
 class _RedWorker(batch.Worker):

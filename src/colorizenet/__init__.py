@@ -1,6 +1,7 @@
 """Colorize black-and-white photos, and train the networks that do it.
 
 >>> import colorizenet as cn
+>>> cn.colorize("gray.jpg", "color.jpg")  # doctest: +SKIP
 >>> colorizer = cn.Colorizer()
 >>> cn.write_image("color.jpg", colorizer("gray.jpg"))  # doctest: +SKIP
 """
@@ -10,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from colorizenet.batch import colorize
     from colorizenet.color import lab_to_rgb, rgb_to_lab
     from colorizenet.colorizer import Chroma, Colorizer
     from colorizenet.errors import (
@@ -38,6 +40,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Names are loaded on first use (PEP 562), so that `import colorizenet` is quick.
 _MODULES = {
+    "batch": ("colorize",),
     "color": ("lab_to_rgb", "rgb_to_lab"),
     "colorizer": ("Chroma", "Colorizer"),
     "errors": (
@@ -74,6 +77,7 @@ __all__ = [
     "Options",
     "Output",
     "Report",
+    "colorize",
     "evaluate",
     "lab_to_rgb",
     "read_hints",

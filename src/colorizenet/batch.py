@@ -8,6 +8,7 @@ file that fails does not stop the others.
 import dataclasses
 import json
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -15,40 +16,38 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import cv2
 import pyvips
 
 from colorizenet import __version__
 from colorizenet.colorizer import Chroma, Colorizer
-from colorizenet.errors import ColorizeNetError, ImageError, quote
-from colorizenet.files import open_atomically, sync_folder
+from colorizenet.errors import ColorizeNetError, ConfigError, ImageError, quote
+from colorizenet.files import open_atomically, open_for_reading, sync_folder
 from colorizenet.imaging.contact_sheet import draw_contact_sheet
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image
 from colorizenet.imaging.toning import is_colored
 from colorizenet.imaging.warnings import list_losses
-from colorizenet.imaging.writing import choose_format, encode_image, encode_strips
+from colorizenet.imaging.writing import choose_format, encode_image
 from colorizenet.journal import Journal
+from colorizenet.merging import STREAM_ABOVE, STRIP_PIXELS, describe_colors
 from colorizenet.options import Hint, Options, Output
 from colorizenet.parallel import limit_opencv_threads, map_ordered
 from colorizenet.planning import Job
+from colorizenet.sidecar import Sidecar, compute_sha256, round_chroma
+from colorizenet.signing import SigningKey, describe_origin
 
 __all__ = [
     "Done",
     "Engine",
     "Worker",
+    "colorize",
     "configure_libvips",
     "run_threads",
 ]
-
-STREAM_ABOVE = 32_000_000
-"""Photos of more pixels are colorized in strips and are never in memory as a whole."""
-
-STRIP_PIXELS = 1 << 19
-"""Pixels of a strip: few hand-overs between threads, which take turns for them."""
 
 _LOADING = RLock()
 """Held while a worker loads its model or journal, so that threads load them once."""
@@ -92,6 +91,8 @@ class Worker:
     """Hints of single photos by their source, in addition to those of ``options``."""
     output: Output = Output()
     """Quality and provenance of the results. Their format is that of the job."""
+    signing: SigningKey | None = None
+    """Key that signs the results; None: they are not signed."""
     max_pixels: int = MAX_PIXELS
     """Photos of more pixels fail before they are decoded."""
     overwrite: bool = False
@@ -162,19 +163,22 @@ class Worker:
                 "model": self.colorizer.sha256,
                 **dataclasses.asdict(self.options),
                 **dataclasses.asdict(self.output),
+                **({"signer": self.signing.fingerprint} if self.signing else {}),
             },
             default=float,  # numbers of NumPy
         )
 
     def _describe(self, job: Job) -> str:
         """What the results of this photo alone depend on, for the journal: its hints,
-        and the number of its variants if there are several. Empty if there is
-        nothing."""
+        the number of its variants if there are several, and whether it has a sidecar.
+        Empty if there is nothing."""
         own = self.hints.get(job.source, ())
         objects = [dataclasses.asdict(hint) for hint in Options(hints=own).hints]
         hints = json.dumps(objects, default=float) if own else ""
-        count = len(job.targets)
-        return hints + (json.dumps({"variants": count}) if count > 1 else "")
+        more: dict[str, Any] = {"variants": len(job.targets)} if len(job.targets) > 1 else {}
+        if job.sidecar:
+            more["rounded"] = True  # as the colors in a sidecar are
+        return hints + (json.dumps(more) if more else "")
 
     def _make_options(self, job: Job) -> Options:
         """The options of one photo."""
@@ -202,7 +206,7 @@ class Worker:
         streamed = file.pixel_count > self.stream_above and not whole_only
         picture = file if streamed else file.read()
         options = self._make_options(job)
-        note = self.colorizer.provenance_note(options) if self.output.provenance else ""
+        note = describe_colors(options) if self.output.provenance else ""
         reduced = self.colorizer.reduce(picture, options)
         colored = any(is_colored(page) for page in reduced.pages)
         if colored and self.skip_color:
@@ -210,8 +214,22 @@ class Worker:
         advice = "--skip-color leaves such photos out"
         warnings += list_losses(file, format, colored=colored, note=note, advice=advice)
         answers = self.colorizer.predict(reduced, options, count=len(job.targets))
-        for target, chroma in zip(job.targets, answers, strict=True):
-            self._write_result(job, target, picture, chroma, format, options, note)
+        if job.sidecar:
+            answers = [round_chroma(chroma) for chroma in answers]
+        hashed = job.sidecar or self.signing
+        source = compute_sha256(job.source) if hashed else ""
+        for number, (target, chroma) in enumerate(zip(job.targets, answers, strict=True)):
+            written = False
+            if job.sidecar != "only":
+                written = self._write(
+                    job, target, self._make_writer(job, picture, chroma, format, options, source)
+                )
+            if job.sidecar:
+                sidecar = self._make_sidecar(job, chroma, format, options, source)
+                if written and not self.signing:
+                    sidecar = replace(sidecar, result_sha256=compute_sha256(target))
+                encoded = sidecar.encode()
+                self._write(job, job.sidecars[number], lambda file, it=encoded: file.write(it))
         if job.contact_sheet:
             sheet = draw_contact_sheet([(job.source, *job.targets)], columns=1)
             encoded = encode_image(sheet, "jpeg")
@@ -219,31 +237,77 @@ class Worker:
         height, width = file.shape
         return Done(job, width=width, height=height * file.pages, warnings=tuple(warnings))
 
-    def _write_result(
+    def _make_writer(
         self,
         job: Job,
-        target: Path,
         picture: ImageFile | Image,
         chroma: Chroma,
         format: str,
         options: Options,
-        note: str,
-    ) -> None:
-        quality = self.output.quality
+        source: str,
+    ) -> Callable[[BinaryIO], None]:
+        """A function that writes a result to a file. ``source`` is the SHA-256 of the
+        photo."""
+        colorizer, signing = self.colorizer, self.signing
 
         def write(file: BinaryIO) -> None:
-            if isinstance(picture, ImageFile):
-                rows = max(1, self.strip_pixels // picture.shape[1])
-                strips = self.colorizer.apply_strips(picture, chroma, options, rows=rows)
-                encode_strips(file, picture, strips, rows, format, quality=quality, note=note)
-            else:
-                image = self.colorizer.apply(picture, chroma, options)
-                file.write(encode_image(replace(image, note=note), format, quality=quality))
+            colorizer.merger.write(
+                file,
+                picture,
+                chroma,
+                options,
+                format=format,
+                quality=self.output.quality,
+                note=describe_colors(options) if self.output.provenance else "",
+                strip_pixels=self.strip_pixels,
+            )
 
-        self._write(job, target, write)
+        def write_signed(file: BinaryIO) -> None:
+            assert signing is not None
+            origin = describe_origin(
+                options,
+                model=colorizer.card.name,
+                model_sha256=colorizer.sha256,
+                source_sha256=source,
+            )
+            with tempfile.TemporaryFile(dir=job.target.parent) as unsigned:
+                write(cast(BinaryIO, unsigned))
+                unsigned.seek(0)
+                with open_for_reading(job.source) as original:
+                    signing.sign(
+                        cast(BinaryIO, unsigned), file, format, origin, original, job.source.name
+                    )
 
-    def _write(self, job: Job, target: Path, write: Callable[[BinaryIO], Any]) -> None:
-        """Let ``write`` write a file of a job, whole or not at all."""
+        return write_signed if signing else write
+
+    def _make_sidecar(
+        self, job: Job, chroma: Chroma, format: str, options: Options, source: str
+    ) -> Sidecar:
+        """The sidecar of a result. ``source`` is the SHA-256 of the photo."""
+        colorizer = self.colorizer
+        return Sidecar(
+            source=job.source.name,
+            source_sha256=source,
+            model=colorizer.card.name,
+            model_sha256=colorizer.sha256,
+            takes_hints=colorizer.card.takes("hints"),
+            short=options.size or colorizer.card.size,
+            multiple=colorizer.card.size_multiple,
+            options=options,
+            output=replace(self.output, format=format),
+            chroma=chroma,
+        )
+
+    def _write(self, job: Job, target: Path, write: Callable[[BinaryIO], Any]) -> bool:
+        """Let ``write`` write a file of a job, whole or not at all.
+
+        Returns False, and writes nothing, where a file of somebody else has its name.
+        """
+        if self.journal is not None and not self.overwrite:
+            with _LOADING:
+                journal = self._loaded_journal
+            if journal.is_foreign(target):
+                return False
 
         def record(temporary: Path) -> None:
             if self.journal is not None:
@@ -259,6 +323,7 @@ class Worker:
             raise ImageError(
                 f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
             ) from error
+        return True
 
 
 def _is_of_library(error: Exception) -> bool:
@@ -292,6 +357,39 @@ def run_threads(jobs: Iterable[Job], worker: Worker, *, workers: int = 1) -> Ite
             pool.shutdown(cancel_futures=True)
             for folder in folders:  # once, because it takes as long as writing a small photo
                 sync_folder(folder)
+
+
+def colorize(
+    photo: str | os.PathLike[str],
+    result: str | os.PathLike[str],
+    *,
+    model: str | os.PathLike[str] = "default",
+    overwrite: bool = False,
+    **options: Any,
+) -> None:
+    """Colorize a photo of any size into a file, whole or not at all.
+
+    The extension of ``result`` chooses its format. ``options`` are fields of
+    ``Options``: ``colorize("1921.jpg", "1921-color.jpg", strength=1.2)``. For several
+    photos, use one ``Worker`` or ``Colorizer``, which loads the model once. Raises
+    ``ImageError``, and ``ConfigError`` where ``result`` exists and is not to be
+    overwritten.
+    """
+    source, target = Path(photo), Path(result)
+    if target.exists() and source.exists() and target.samefile(source):
+        raise ConfigError(f"{quote(target)} is the photo itself; name another file")
+    if target.exists() and not overwrite:
+        raise ConfigError(f"{quote(target)} exists already; name another file, or use overwrite")
+    format = next((n for n, f in FORMATS.items() if target.suffix.lower() in f.suffixes), None)
+    if format is None or not FORMATS[format].written:
+        written = ", ".join(each.suffixes[0] for each in FORMATS.values() if each.written)
+        raise ConfigError(f"{quote(target)} has no known extension; use one of {written}")
+    threads = os.cpu_count() or 1
+    worker = Worker(model=model, threads=threads, options=Options(**options), overwrite=True)
+    done = worker(Job(source, (target,), format))
+    sync_folder(target.parent)
+    if done.error:
+        raise ImageError(done.error)
 
 
 def configure_libvips(threads: int) -> None:

@@ -7,50 +7,35 @@ chroma; ``Colorizer.apply`` merges that with the full-size lightness. Calling a
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, overload
 
 import cv2
 import numpy as np
 
-from colorizenet import __version__, color, variants
+from colorizenet import color, variants
 from colorizenet.augmentation import average_answers, mirror_inputs
 from colorizenet.errors import ConfigError, ModelFileError, quote
-from colorizenet.hints import HintedUpsampler, make_upsamplers
-from colorizenet.imaging.borders import Border, find_border, locate_photo, place_photo
-from colorizenet.imaging.conversion import Source, convert_like, open_picture, split_pages
+from colorizenet.imaging.borders import Border, place_photo
+from colorizenet.imaging.conversion import Source, convert_like, open_picture
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile
-from colorizenet.imaging.resampling import network_shape, reduce_pages, resize
+from colorizenet.imaging.resampling import resize
+from colorizenet.merging import Merger
 from colorizenet.modelfile import LIGHTNESS, NOISE, Input, ModelCard, load_model
 from colorizenet.options import RENDERERS, Options, Renderer, render_input
-from colorizenet.parallel import map_ordered
+from colorizenet.reduction import Reduced, reduce_picture
 from colorizenet.session import Session
 from colorizenet.suggestions import Suggestion
-from colorizenet.upsample import Chroma, EdgeUpsampler
+from colorizenet.upsample import Chroma
 
-__all__ = ["Chroma", "Colorizer", "Reduced", "Source"]
+__all__ = ["Chroma", "Colorizer", "Source"]
 
-_STRIP_PIXELS = 1 << 17
-"""Pixels that a thread merges in one step: large enough to outweigh taking Python's
-lock, small enough that the planes fit the cache."""
 _KEPT_PIXELS = 300_000
 """ONNX Runtime keeps the memory of network inputs up to this size, about 75 MB."""
 _LARGEST_CHROMA = 1e4
 """Absolute values of a* and b* above this are errors of a network; colors of sRGB are
 within 110."""
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """A picture at the size of the network input. Made by ``Colorizer.reduce``."""
-
-    pages: tuple[np.ndarray, ...]
-    """Each page without its border, ``(h, w)`` or ``(h, w, 3)``, with the dtype of the
-    picture."""
-    borders: tuple[Border | None, ...] = ()
-    """The border of each page; empty if there is none."""
 
 
 class Colorizer:
@@ -67,6 +52,8 @@ class Colorizer:
     """What the model says about itself."""
     sha256: str
     """SHA-256 of the model file."""
+    merger: Merger
+    """Merges answers of this model with pictures."""
 
     def __init__(
         self,
@@ -80,6 +67,7 @@ class Colorizer:
         self._session, self.card, self.sha256 = loaded.session, loaded.card, loaded.sha256
         self._returning = loaded.memory_returning_options()
         self._threads = threads or os.cpu_count() or 1
+        self.merger = Merger(self._threads, spread_hints=not self.card.takes("hints"))
         self._renderers = renderers
 
     @overload
@@ -119,16 +107,13 @@ class Colorizer:
         An ``ImageFile`` is reduced strip by strip, so it is never in memory as a whole;
         one with a border is decoded once more.
         """
-        if isinstance(picture, ImageFile):
-            pages, shape, count = picture, picture.shape, picture.pages
-        else:
-            pages = split_pages(open_picture(picture))
-            shape, count = pages[0].shape[:2], len(pages)
-        reduced = self._reduce_pages(pages, (None,) * count, options)
-        borders = tuple(find_border(page, shape) for page in reduced) if crop_borders else ()
-        if not any(borders):
-            return Reduced(reduced)
-        return Reduced(self._reduce_pages(pages, borders, options), borders)
+        return reduce_picture(
+            picture,
+            options.size or self.card.size,
+            self.card.size_multiple,
+            threads=self._threads,
+            borders=None if crop_borders else (),
+        )
 
     def predict(
         self,
@@ -179,18 +164,7 @@ class Colorizer:
         ``options.hints``, and fades colors that sRGB cannot hold. Does not run the
         network, so an answer of a model without the input hints serves for any hints.
         """
-        opened = open_picture(picture)
-        pages = split_pages(opened)
-        upsamplers = self._make_upsamplers(chroma, pages[0].shape[:2], options)
-        colored = [
-            self._merge_page(page, upsampler)
-            for page, upsampler in zip(pages, upsamplers, strict=True)
-        ]
-        if isinstance(opened, np.ndarray):
-            return colored[0]
-        whole = colored[0] if len(colored) == 1 else np.concatenate(colored)
-        result = replace(opened.with_pixels(whole), note=self.provenance_note(options))
-        return convert_like(result, picture)
+        return self.merger.merge(picture, chroma, options)
 
     def apply_strips(
         self, file: ImageFile, chroma: Chroma, options: Options = Options(), *, rows: int
@@ -201,19 +175,7 @@ class Colorizer:
         Yields strips of ``rows`` rows (fewer at the end of a page): ``(n, W, 3)``, or
         ``(n, W, 4)`` with alpha. Decodes the file once more.
         """
-        upsamplers = self._make_upsamplers(chroma, file.shape, options)
-
-        def merge(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> np.ndarray:
-            page, top, pixels, alpha = strip
-            channels = 3 if alpha is None else 4
-            merged = np.empty((*pixels.shape[:2], channels), pixels.dtype)
-            _merge(upsamplers[page], pixels, top, merged[..., :3])
-            if alpha is not None:
-                merged[..., 3] = alpha
-            return merged
-
-        with ThreadPoolExecutor(self._threads) as pool:
-            yield from map_ordered(pool, merge, file.read_strips(rows), 2 * self._threads)
+        return self.merger.merge_strips(file, chroma, options, rows=rows)
 
     def session(self, picture: Source) -> Session:
         """Open a picture to colorize it many times, for example with other hints."""
@@ -222,17 +184,6 @@ class Colorizer:
     def suggest(self, picture: Source, x: float, y: float, n: int = 5) -> list[Suggestion]:
         """As ``Session.suggest``: likely colors at a place, the most likely first."""
         return self.session(picture).suggest(x, y, n)
-
-    def provenance_note(self, options: Options = Options()) -> str:
-        """The note about the colors that is written into a result."""
-        count = len(options.hints)
-        hints = f", {count} user hint{'' if count == 1 else 's'}" if count else ""
-        return f"ColorizeNet {__version__}: colors reconstructed{hints}"
-
-    def _make_upsamplers(
-        self, chroma: Chroma, shape: tuple[int, int], options: Options
-    ) -> list[EdgeUpsampler | HintedUpsampler]:
-        return make_upsamplers(chroma, shape, options, spread=not self.card.takes("hints"))
 
     def _predict_all(self, reduced: Reduced, draws: Sequence[Options]) -> list[Chroma]:
         """An answer for each of ``draws``, options that differ in their noise only."""
@@ -244,14 +195,14 @@ class Colorizer:
         ]
         # Pages with different borders have network inputs of different sizes.
         height, width = np.max([page[0].shape[:2] for page in pages], axis=0).tolist()
-        l_star = [color.lightness(resize(page, height, width)) for page in reduced.pages]
+        l_star = reduced.lightness(height, width)
         if len(pages) == 1:
             return [Chroma(ab, l_star[0], reduced.borders) for ab in pages[0]]
         stacked = [
             np.stack([_enlarge(ab, height, width) for ab in answers])
             for answers in zip(*pages, strict=True)
         ]
-        return [Chroma(ab, np.stack(l_star), reduced.borders) for ab in stacked]
+        return [Chroma(ab, l_star, reduced.borders) for ab in stacked]
 
     def check_options(self, options: Options, count: int = 1) -> None:
         """Raise ``ConfigError`` where the model cannot give ``count`` such answers."""
@@ -262,19 +213,6 @@ class Colorizer:
                     f"the model {self.card.name} takes no {name}, which {setting} needs; "
                     f"leave out {setting}, or choose a model that lists {name} among its inputs"
                 )
-
-    def _reduce_pages(
-        self,
-        pages: list[np.ndarray] | ImageFile,
-        borders: tuple[Border | None, ...],
-        options: Options,
-    ) -> tuple[np.ndarray, ...]:
-        """Each page without its border, at the size of the network input."""
-        short, multiple = options.size or self.card.size, self.card.size_multiple
-        shape = pages.shape if isinstance(pages, ImageFile) else pages[0].shape[:2]
-        boxes = [locate_photo(border, shape) for border in borders]
-        shapes = [network_shape(box.shape, short, multiple) for box in boxes]
-        return tuple(reduce_pages(pages, boxes, shapes, self._threads))
 
     def _run(
         self, pixels: np.ndarray, border: Border | None, draws: Sequence[Options]
@@ -364,36 +302,6 @@ class Colorizer:
         """
         height, width = batch[LIGHTNESS.name].shape[2:]
         return self._returning if height * width > _KEPT_PIXELS else None
-
-    def _merge_page(
-        self, pixels: np.ndarray, upsampler: EdgeUpsampler | HintedUpsampler
-    ) -> np.ndarray:
-        height, width = pixels.shape[:2]
-        result = np.empty((height, width, 3), pixels.dtype)
-        rows = max(1, _STRIP_PIXELS // width)
-
-        def merge(top: int) -> None:
-            _merge(upsampler, pixels[top : top + rows], top, result[top : top + rows])
-
-        tops = range(0, height, rows)
-        if self._threads == 1 or len(tops) == 1:
-            for top in tops:
-                merge(top)
-        else:
-            with ThreadPoolExecutor(self._threads) as pool:
-                list(pool.map(merge, tops))
-        return result
-
-
-def _merge(
-    upsampler: EdgeUpsampler | HintedUpsampler, pixels: np.ndarray, top: int, result: np.ndarray
-) -> None:
-    """Colorize some rows of a picture, the first of which is number ``top``."""
-    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
-    for start in range(0, len(pixels), rows):
-        l_star = color.lightness(pixels[start : start + rows])
-        a, b = upsampler.planes(l_star, top + start)
-        result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
 
 
 def _enlarge(ab: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -21,6 +21,7 @@ __all__ = [
     "HINTS_SUFFIX",
     "NEUTRAL",
     "VERSION",
+    "format_hint",
     "parse_hint",
     "parse_hint_objects",
     "read_hints",
@@ -69,18 +70,20 @@ def read_hints(path: str | os.PathLike[str]) -> tuple[Hint, ...]:
 
 def write_hints(path: str | os.PathLike[str], hints: Sequence[Hint]) -> None:
     """Write hints to a file. Raises ``OSError``."""
-    objects = [
-        {
-            "x": float(hint.x),
-            "y": float(hint.y),
-            "color": NEUTRAL if hint.rgb is None else "#{:02x}{:02x}{:02x}".format(*hint.rgb),
-            "radius": float(hint.radius),
-        }
-        for hint in hints
-    ]
+    objects = [format_hint(hint) for hint in hints]
     lines = ",\n  ".join(map(json.dumps, objects))
     text = f'{{"version": {VERSION}, "hints": [\n  {lines}\n]}}\n'
     write_atomically(Path(path), text.encode())
+
+
+def format_hint(hint: Hint) -> dict[str, Any]:
+    """A hint as a JSON object."""
+    return {
+        "x": float(hint.x),
+        "y": float(hint.y),
+        "color": NEUTRAL if hint.rgb is None else "#{:02x}{:02x}{:02x}".format(*hint.rgb),
+        "radius": float(hint.radius),
+    }
 
 
 def parse_hint_objects(objects: Any, where: str) -> tuple[Hint, ...]:

@@ -64,6 +64,23 @@ class Journal:
         True also for files that this tool did not write and for results that were
         changed since: those are never replaced.
         """
+        if self.is_foreign(target):
+            return True
+        record = self._records.get(self._name(target))
+        try:
+            if record is None or record.get("stamp") != _fingerprint(target):
+                return False
+        except OSError:
+            return False
+        try:
+            found = _fingerprint(source)
+        except OSError:
+            return True  # the source is gone, so the result cannot be made again
+        return record.get("key") == self._key + own and record.get("source") == found
+
+    def is_foreign(self, target: Path) -> bool:
+        """Whether a file exists that this tool did not write, or that was changed
+        since."""
         try:
             present = _fingerprint(target)
         except OSError:
@@ -71,13 +88,8 @@ class Journal:
         record = self._records.get(self._name(target))
         if record is None:
             return True
-        if record.get("stamp") != present:
-            return not _is_torn(target, record.get("stamp"), present)
-        try:
-            found = _fingerprint(source)
-        except OSError:
-            return True  # the source is gone, so the result cannot be made again
-        return record.get("key") == self._key + own and record.get("source") == found
+        stamp = record.get("stamp")
+        return stamp != present and not _is_torn(target, stamp, present)
 
     def record(self, source: Path, target: Path, temporary: Path, own: str = "") -> None:
         """Describe ``temporary`` before its rename to ``target``. Raises OSError.

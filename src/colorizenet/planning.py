@@ -14,7 +14,13 @@ from colorizenet.imaging.formats import FORMATS, Format, detect_format
 from colorizenet.imaging.reading import MAX_PIXELS, open_image
 from colorizenet.imaging.writing import choose_format
 
-__all__ = ["Job", "LeftOut", "plan_jobs"]
+__all__ = ["SIDECAR_SUFFIX", "Job", "LeftOut", "SidecarMode", "plan_jobs"]
+
+SIDECAR_SUFFIX = ".colors.json"
+"""What is added to the name of a result for the name of its sidecar."""
+
+SidecarMode = Literal["also", "only"]
+"""Whether sidecars are written along with the results, or in place of them."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,20 @@ class Job:
     """Why that is not the format that was requested; empty where it is."""
     contact_sheet: Path | None = None
     """A file with the photo and all results side by side; None where none is wanted."""
+    sidecar: SidecarMode | None = None
+    """Whether a sidecar of each result is written; None: no."""
+
+    @property
+    def sidecars(self) -> tuple[Path, ...]:
+        """The sidecar of each target; empty where none is wanted."""
+        targets = self.targets if self.sidecar else ()
+        return tuple(each.with_name(each.name + SIDECAR_SUFFIX) for each in targets)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Everything that is written: the targets and the contact sheet."""
-        return self.targets + ((self.contact_sheet,) if self.contact_sheet else ())
+        """Everything that is written: targets, sidecars and the contact sheet."""
+        results = () if self.sidecar == "only" else self.targets
+        return results + self.sidecars + ((self.contact_sheet,) if self.contact_sheet else ())
 
     @property
     def target(self) -> Path:
@@ -59,6 +74,7 @@ def plan_jobs(
     format: str | None = None,
     suffix: str = "",
     variants: int = 1,
+    sidecar: SidecarMode | None = None,
     max_pixels: int = MAX_PIXELS,
     left_out: list[LeftOut] | None = None,
 ) -> list[Job]:
@@ -70,7 +86,7 @@ def plan_jobs(
     targets are the same file, and none is an input. ``suffix`` is added to each name,
     before its extension. With more than one of ``variants``, a.jpg has the targets
     a-1.jpg, a-2.jpg, ... and the contact sheet a-variants.jpg. A target is PNG or TIFF
-    where ``format`` cannot hold the result.
+    where ``format`` cannot hold the result. ``sidecar`` is that of each job.
 
     Files of other formats, linked folders, and folders that cannot be searched are
     added to ``left_out``. Without that list, the last are a ``ConfigError``.
@@ -127,8 +143,8 @@ def plan_jobs(
             for found in (_name_variants(candidate, variants) for candidate in candidates)
             if taken.isdisjoint(map(key, (*found[0], found[1] or found[0][0])))
         )
-        job = Job(source, targets, fit, reason, sheet)
-        taken.update(map(key, job.files))
+        job = Job(source, targets, fit, reason, None if sidecar == "only" else sheet, sidecar)
+        taken.update(map(key, (*targets, *job.files)))
         jobs.append(job)
     return jobs
 

@@ -17,6 +17,7 @@ from colorizenet.imaging import tiff
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
+from colorizenet.merging import describe_colors
 from colorizenet.options import Hint, Options
 
 
@@ -46,9 +47,9 @@ def test_every_setting_has_the_effect_it_has_in_python(api, colorizer, gray):
     )
 
 
-def test_the_provenance_note_is_left_out_on_request(api, colorizer, gray):
+def test_the_provenance_note_is_left_out_on_request(api, gray):
     sent = encode_image(Image(gray[:100, :120]), "jpeg")
-    note = colorizer.provenance_note().encode()
+    note = describe_colors(Options()).encode()
     assert note in api.post("/v1/colorize", content=sent).content
     without = api.post("/v1/colorize?provenance=false", content=sent)
     assert without.status_code == 200 and b"ColorizeNet" not in without.content

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import cyclopts
 
-from colorizenet.cli import colorize, evaluate, export, models, prepare, serve, train
+from colorizenet.cli import apply, colorize, evaluate, export, models, prepare, serve, train
 from colorizenet.cli.app import DASH, app
 from colorizenet.errors import (
     ColorizeNetError,
@@ -26,6 +26,7 @@ from colorizenet.errors import (
 
 __all__ = [
     "app",
+    "apply",
     "colorize",
     "evaluate",
     "export",

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
@@ -16,8 +16,10 @@ from cyclopts.validators import Number
 from colorizenet.cli import console
 from colorizenet.cli.app import DASH, Flag, app, expand_settings, explain_interruption
 from colorizenet.cli.hints import add_hints, add_planned_hints
+from colorizenet.cli.signing import add_signing
+from colorizenet.cli.single import colorize_stream, detect_ending, plan_file
 from colorizenet.cli.variants import add_variants, check_variants_are_alone
-from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.errors import ConfigError, quote
 from colorizenet.options import MAX_VARIANTS, Options, Output
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
 
 _CONTACT_SHEET = 24
 """Photos that a contact sheet shows at most."""
-_LONGEST_STDIN = 1 << 29
-"""Bytes of a photo on standard input at most."""
 
 
 @app.command
@@ -51,6 +51,9 @@ def colorize(
     skip_color: Flag = False,
     dry_run: Flag = False,
     contact_sheet: Path | None = None,
+    sidecar: Literal["also", "only"] | None = None,
+    sign: Annotated[tuple[Path, Path] | None, Parameter(show_default=False)] = None,
+    tsa: str | None = None,
     as_json: Annotated[Flag, Parameter(name="--json")] = False,
     quiet: Annotated[Flag, Parameter(alias="-q")] = False,
     verbose: Annotated[Flag, Parameter(alias="-v")] = False,
@@ -108,6 +111,16 @@ def colorize(
     contact_sheet
         Also write one picture that shows up to 24 photos, gray and colorized. An
         existing file is replaced.
+    sidecar
+        Write the colors of each result as a small file, 1921.jpg.colors.json: also, or
+        only that. `colorizenet apply` makes the colored picture from the photo and that
+        file.
+    sign
+        Sign each result with a C2PA manifest, which names the photo, the model and the
+        options: the certificate with those of its issuers and the private key, as PEM
+        files. Needs the extra `provenance`.
+    tsa
+        URL of a time-stamping authority (RFC 3161) for --sign.
     as_json
         Print one JSON object for each photo instead of the path of its result.
     quiet
@@ -143,21 +156,39 @@ def colorize(
         skip_color=skip_color,
     )
     worker = add_variants(worker, variants, seed, diversity)
+    worker = add_signing(worker, sign, tsa)
+    if sign and sidecar == "only":
+        raise ConfigError("--sign signs results and --sidecar only writes none; leave one out")
+    if contact_sheet and sidecar == "only":
+        raise ConfigError(
+            "--contact-sheet shows results and --sidecar only writes none; leave one out"
+        )
     if Path(DASH) in paths or out == DASH:
         check_variants_are_alone(variants, "-")
-        if len(paths) > 1 or as_json or contact_sheet or suffix or dry_run or skip_color:
+        if (
+            len(paths) > 1
+            or as_json
+            or contact_sheet
+            or suffix
+            or dry_run
+            or skip_color
+            or sidecar
+            or sign
+        ):
             raise ConfigError(
-                "- is for one photo, without --json, --contact-sheet, --suffix, --dry-run and "
-                "--skip-color; name a folder with --out to use them"
+                "- is for one photo, without --json, --contact-sheet, --suffix, --dry-run, "
+                "--skip-color, --sidecar and --sign; name a folder with --out to use them"
             )
-        _colorize_stream(paths[0], out, add_hints(worker, hint, hints), style)
+        colorize_stream(paths[0], out, add_hints(worker, hint, hints), style)
         return
 
     sources = _expand_patterns(paths)
     left_out: list[LeftOut] = []
-    if out and _detect_ending(out) and not Path(out).is_dir():
+    if out and detect_ending(out) and not Path(out).is_dir():
         check_variants_are_alone(variants, f"--out {quote(out)}")
-        planned = [_plan_file(sources, Path(out), worker, suffix)]
+        planned = [
+            dataclasses.replace(plan_file(sources, Path(out), worker, suffix), sidecar=sidecar)
+        ]
         folder = None
     else:
         folder = Path(out or "colorized")
@@ -167,6 +198,7 @@ def colorize(
             format=output.format,
             suffix=suffix,
             variants=variants,
+            sidecar=sidecar,
             max_pixels=worker.max_pixels,
             left_out=left_out,
         )
@@ -268,42 +300,8 @@ def _expand_patterns(paths: Sequence[Path]) -> list[Path]:
     return expanded
 
 
-def _plan_file(sources: Sequence[Path], out: Path, worker: "Worker", suffix: str) -> "Job":
-    """The job of ``--out FILE``, for one photo."""
-    from colorizenet.planning import Job
-
-    if len(sources) > 1 or sources[0].is_dir():
-        raise ConfigError(
-            f"--out {quote(out)} is a file and there may be several photos; "
-            "name a folder for the results"
-        )
-    if suffix:
-        raise ConfigError("--suffix is for a folder of results; leave it out, or name a folder")
-    _check_file(out, worker, sources[0])
-    return Job(sources[0], (out,), _choose_format(out, worker))
-
-
-def _check_file(out: Path, worker: "Worker", source: Path | None = None) -> None:
-    if source and out.exists() and source.exists() and out.samefile(source):
-        raise ConfigError(f"--out {quote(out)} is the photo itself; name another file")
-    if out.exists() and not worker.overwrite:
-        raise ConfigError(
-            f"{quote(out)} exists already; name another file with --out, or add --overwrite"
-        )
-
-
-def _choose_format(out: str | Path, worker: "Worker") -> str | None:
-    """The format of ``--format`` and of the extension, which must not differ."""
-    named, wanted = _detect_ending(out), worker.output.format
-    if named and wanted and named != wanted:
-        raise ConfigError(
-            f"--out {quote(out)} is a {named} file and --format is {wanted}; leave one of them out"
-        )
-    return named or wanted
-
-
 def _check_contact_sheet(path: Path, planned: "Sequence[Job]") -> None:
-    if not _detect_ending(path):
+    if not detect_ending(path):
         raise ConfigError(
             f"--contact-sheet {quote(path)} has no format that can be written; "
             "end it in .png or .jpg"
@@ -313,87 +311,3 @@ def _check_contact_sheet(path: Path, planned: "Sequence[Job]") -> None:
         raise ConfigError(
             f"--contact-sheet {quote(path)} is one of the photos or results; name another file"
         )
-
-
-def _detect_ending(path: str | Path) -> str | None:
-    """The format that the extension of a file names, a key of ``FORMATS``, or None."""
-    from colorizenet.imaging.formats import FORMATS
-
-    ending = Path(path).suffix.lower()
-    return next((name for name, kind in FORMATS.items() if ending in kind.suffixes), None)
-
-
-def _read_stdin() -> bytes:
-    """Read a photo from standard input, which may have no end."""
-    from colorizenet.imaging.formats import FORMATS, detect_format
-
-    start = sys.stdin.buffer.read(64)
-    if start and detect_format(start) is None:
-        raise ImageError(
-            "the picture on standard input is not in a supported picture format; "
-            f"expected one of {', '.join(FORMATS)}; convert it first"
-        )
-    rest = sys.stdin.buffer.read(_LONGEST_STDIN - len(start) + 1)
-    if len(start) + len(rest) > _LONGEST_STDIN:
-        raise ImageError(
-            f"the picture on standard input has more than {_LONGEST_STDIN >> 20} MiB, "
-            "which is the limit; name a file instead"
-        )
-    return start + rest
-
-
-def _colorize_stream(path: Path, out: str | None, worker: "Worker", style: console.Style) -> None:
-    """Colorize one photo from stdin, or to stdout."""
-    from colorizenet.files import write_atomically
-    from colorizenet.imaging.conversion import split_pages
-    from colorizenet.imaging.reading import open_image
-    from colorizenet.imaging.toning import is_colored
-    from colorizenet.imaging.warnings import list_losses
-    from colorizenet.imaging.writing import choose_format, encode_image
-
-    file = None if out in (None, DASH) else Path(out)
-    if path != Path(DASH) and path.is_dir():
-        raise ConfigError(f"{quote(path)} is a folder and --out - is for one photo; name a folder")
-    if file is None and sys.stdout.isatty():
-        raise ConfigError(
-            "an image file cannot be printed to a terminal; "
-            "name a file with --out, or redirect stdout"
-        )
-    if file and file.is_dir():
-        raise ConfigError(
-            f"{quote(file)} is a folder and a photo from stdin has no name; name a file with --out"
-        )
-    if file:
-        _check_file(file, worker)
-    format = _choose_format(file, worker) if file else worker.output.format
-    worker = dataclasses.replace(worker, threads=0)
-    colorizer = worker.colorizer
-    source = _read_stdin() if path == Path(DASH) else path
-    with open_image(source, max_pixels=worker.max_pixels) as opened:
-        image = opened.read()
-    fit = choose_format(image, format)
-    if fit.reason and file and _detect_ending(file):
-        raise ImageError(
-            f"{quote(file)} cannot hold the result: {fit.reason}; name a {fit.format} file"
-        )
-    warnings = list(image.warnings)
-    if fit.reason:
-        warnings.append(f"{fit.reason}: {fit.format} is written")
-    note = colorizer.provenance_note(worker.options) if worker.output.provenance else ""
-    colored = any(is_colored(page) for page in split_pages(image))
-    warnings += list_losses(opened, fit.format, colored=colored, note=note)
-    for line in () if style.quiet else warnings:
-        console.print_message(line)
-    colorized = colorizer(image, worker.options)
-    encoded = encode_image(
-        dataclasses.replace(colorized, note=note), fit.format, quality=worker.output.quality
-    )
-    if file is None:
-        sys.stdout.buffer.write(encoded)
-        return
-    try:
-        write_atomically(file, encoded)
-    except OSError as error:
-        raise ConfigError(
-            f"{quote(file)} cannot be written: {error.strerror}; choose another --out"
-        ) from error

@@ -204,6 +204,8 @@ def _name(job: "Job") -> dict[str, Any]:
     if job.contact_sheet:
         named["targets"] = [str(target) for target in job.targets]
         named["contact_sheet"] = str(job.contact_sheet)
+    if job.sidecar:
+        named["sidecars"] = [str(path) for path in job.sidecars]
     return named
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "read_aspect",
     "read_orientation",
     "read_resolution",
+    "read_software",
     "update_block",
 ]
 
@@ -118,6 +119,15 @@ def is_readable(block: bytes) -> bool:
     """Return whether a block has a main directory."""
     opened = _Block(block)
     return opened.fields(opened.start) is not None
+
+
+def read_software(block: bytes) -> str:
+    """Read the software that is named; empty where none is."""
+    opened = _Block(block)
+    for field in opened.fields(opened.start) or []:
+        if field.tag == _SOFTWARE and field.kind == tiff.ASCII:
+            return opened.value(field).rstrip(b"\0 ").decode("utf-8", "replace")
+    return ""
 
 
 def read_orientation(block: bytes) -> int:

@@ -18,6 +18,7 @@ __all__ = [
     "decode_packet",
     "merge_packets",
     "read_extension_name",
+    "read_source_type",
     "split_packet",
     "update_packet",
 ]
@@ -62,6 +63,9 @@ _DIGITAL_SOURCE = (_IPTC_EXTENSION, "DigitalSourceType")
 _TRAINED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _STATEMENT = f'xmlns:Iptc4xmpExt="{_IPTC_EXTENSION}" Iptc4xmpExt:DigitalSourceType="{_TRAINED}"'
 _ATTRIBUTE = re.compile(rb"\s++([^\s=]++)\s*+=\s*+(\"[^\"]*+\"|'[^']*+')")
+_SOURCE_TYPE = re.compile(
+    rb"DigitalSourceType(?:\s*+=\s*+[\"']|>\s*+|\s[^>]{0,200}?resource\s*+=\s*+[\"'])([^\"'<>]{1,200})"
+)
 _TAG_NAME = re.compile(rb"<[^\s/>]++")
 _INSTRUCTION = re.compile(rb"\s*+<\?[^?]*+\?>\s*+")
 
@@ -158,6 +162,12 @@ def update_packet(packet: bytes, *, shape: tuple[int, int], provenance: bool) ->
         else:
             scan.edits.append((end, end, statement))
     return _apply(packet, scan.edits)
+
+
+def read_source_type(packet: bytes) -> str | None:
+    """Read the digital source type of the IPTC, a URL; None where none is stated."""
+    found = _SOURCE_TYPE.search(packet[:MAX_SIZE])
+    return found[1].decode("utf-8", "replace").strip() if found else None
 
 
 def read_extension_name(packet: bytes) -> bytes:
