@@ -23,12 +23,13 @@ SERVE ?=
 serve: .venv/serve.installed
 	@$(BIN)/colorizenet serve $(SERVE)
 
-# The command line reference, and the picture at the top of the README.
+# The command line reference, the pictures of the documentation, and its site in build/docs.
 README_SAMPLES := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
 docs: .venv/dev.installed
 	$(BIN)/colorizenet colorize $(README_SAMPLES:%=samples/%.jpg) --out build/readme --overwrite --contact-sheet docs/before-after.jpg
 	$(BIN)/python scripts/write_cli_reference.py
 	$(BIN)/python scripts/draw_augmentations.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 # The README's table of models, measured on PICTURES=...; without it, from the stored figures.
 model-table: .venv/dev.installed

@@ -1,7 +1,7 @@
-"""Write the README's table of the models inside the package.
+"""Write the README's table of the models inside the package, and docs/models.md.
 
-    python scripts/model_table.py PHOTOS    evaluate, then write the table
-    python scripts/model_table.py           write the table from the stored measurements
+    python scripts/model_table.py PHOTOS    evaluate, then write both
+    python scripts/model_table.py           write both from the stored measurements
 
 PHOTOS is what `colorizenet evaluate` takes. The measurements are stored in
 docs/models/measured.json.
@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import page_table
-from colorizenet.modelfile import shipped_models
+from colorizenet.modelfile import load_model, model_path, shipped_models
 
 ROOT = Path(__file__).parents[1]
 MEASURED = ROOT / "docs" / "models" / "measured.json"
 README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "models.md"
 BEGIN, END = (
     "<!-- The table below is written by `make model-table`. -->\n",
     "<!-- End of the table. -->",
@@ -81,6 +82,42 @@ def update_page(readme: str, measured: dict[str, Any]) -> str:
     return page_table.replace_between(readme, BEGIN, END, render_rows(measured))
 
 
+def render_models(measured: dict[str, Any]) -> str:
+    """The text of docs/models.md: a section for each model inside the package."""
+    return (
+        "<!-- Written by `make model-table`. -->\n\n# Models\n\n"
+        "These models are inside the package.\n"
+        "Colors are plausible, and never evidence.\n"
+        f"Measured on {measured['pictures']} photos of COCO val2017 by version "
+        f"{measured['protocol']} of [the protocol](protocol.md), with 95 % intervals:\n\n"
+        f"{render_rows(measured)}"
+    ) + "".join(map(_render_model, shipped_models()))
+
+
+def _render_model(name: str) -> str:
+    loaded, file = load_model(name), model_path(name)
+    card = loaded.card
+    about = {"license": card.license, "limitations": card.limitations}
+    if (described := MEASURED.with_name(f"{name}.json")).exists():  # newer than the file
+        about |= json.loads(described.read_text())
+    inputs = ", ".join(each.name for each in card.inputs)
+    return f"""
+## {name}
+
+| | |
+|---|---|
+| task | {card.task}, recipe `{card.recipe}` |
+| size | {card.parameters / 1e6:.1f} million parameters, {file.stat().st_size / 1e6:.1f} MB |
+| network input | {inputs}; short side of {card.size} px |
+| last run | {card.pictures_seen:,} pictures; `colorizenet info {name}` prints those before it |
+| SHA-256 | `{loaded.sha256}` |
+
+**Terms.** {about["license"]}
+
+**What it gets wrong.** {about["limitations"]}
+"""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -89,10 +126,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.photos:
         MEASURED.write_text(json.dumps(measure(options.photos), indent=1) + "\n")
-    README.write_text(
-        update_page(README.read_text(encoding="utf-8"), json.loads(MEASURED.read_text())),
-        encoding="utf-8",
-    )
+    measured = json.loads(MEASURED.read_text())
+    README.write_text(update_page(README.read_text(encoding="utf-8"), measured), encoding="utf-8")
+    PAGE.write_text(render_models(measured), encoding="utf-8")
 
 
 if __name__ == "__main__":

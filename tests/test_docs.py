@@ -2,12 +2,16 @@
 
 import importlib
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import yaml
+
+import colorizenet
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("samples/*.md")])
@@ -62,6 +66,43 @@ def test_the_table_in_the_readme_describes_the_models_in_the_package(import_scri
     assert {row: about["sha256"] for row, about in models.items()} == {
         name: load_model(name).sha256 for name in shipped_models()
     }, "run `make model-table PICTURES=...`"
+
+
+def test_the_page_of_models_describes_the_models_in_the_package(import_script):
+    model_table = import_script("model_table")
+    measured = json.loads(model_table.MEASURED.read_text())
+    page = model_table.PAGE.read_text(encoding="utf-8")
+    assert page == model_table.render_models(measured), "run `make model-table`"
+
+
+def test_the_citation_and_the_workflow_agree_with_the_package():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == colorizenet.__version__ and citation["license"] == "Apache-2.0"
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text("utf-8"))
+    assert workflow["jobs"]["checks"]["steps"][-1] == {"run": ".ci/run"}
+    for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
+        assert yaml.safe_load(path.read_text("utf-8"))["body"]
+
+
+def test_every_decision_is_listed():
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\]\((\d{4}-[^)]+)\)", (folder / "README.md").read_text("utf-8"))
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_the_documentation_builds_without_a_warning(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", tmp_path / "site"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+    )
+    assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
+    index = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "fonts.googleapis.com" not in index
+    api = (tmp_path / "site" / "api" / "index.html").read_text(encoding="utf-8")
+    assert all(f'id="colorizenet.{name}"' in api for name in ("colorize", "Colorizer", "Options"))
 
 
 def test_the_readme_describes_how_recipes_prepare_pictures():
