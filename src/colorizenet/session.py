@@ -42,8 +42,11 @@ class Predictor(Protocol):
 class Session:
     """A picture and what a model makes of it. Made by ``Colorizer.session``."""
 
+    picture: Source
+    """The picture, as it was given."""
+
     def __init__(self, colorizer: Predictor, picture: Source) -> None:
-        self._colorizer, self._given = colorizer, picture
+        self._colorizer, self.picture = colorizer, picture
         self._opened = open_picture(picture)
         self._shape = split_pages(self._opened)[0].shape[:2]
         self._reduce = lru_cache(1)(self._reduce_once)
@@ -53,7 +56,7 @@ class Session:
         """Colorize the picture. The result is that of ``Colorizer.__call__``."""
         options = replace(options, **overrides)
         colored = self._colorizer.apply(self._opened, self.predict(options), options)
-        return convert_like(colored, self._given)
+        return convert_like(colored, self.picture)
 
     def predict(self, options: Options = Options()) -> Chroma:
         """The network's answer, computed only if no earlier call needed the same."""

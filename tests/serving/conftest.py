@@ -17,7 +17,7 @@ from colorizenet.colorizer import Colorizer
 from colorizenet.serving.access import Access
 from colorizenet.serving.http import App, create_server
 from colorizenet.serving.jobs import JobQueue, Limits
-from colorizenet.serving.worker import Loader
+from colorizenet.serving.messages import Loader
 
 sys.path.append(str(Path(__file__).parent))  # the processes of a server import by name
 

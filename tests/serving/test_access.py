@@ -74,7 +74,7 @@ def test_health_can_be_requested_without_a_body(api):
 def test_unknown_routes_and_methods_are_rejected(api, read_problem):
     assert "/v1/nowhere does not exist" in read_problem(api.get("/v1/nowhere"), 404)
     for path in (
-        "/gradio_api/file=/etc/passwd",
+        "/page/index.html",
         "/file=/etc/passwd",
         "/..%2f..%2fetc/passwd",
         "/static/x",
@@ -98,6 +98,7 @@ def test_the_api_documentation_needs_no_other_host(api):
     assert set(document["paths"]) == {
         "/v1/colorize",
         "/v1/suggest",
+        "/v1/info",
         "/v1/models",
         "/healthz",
         "/metrics",

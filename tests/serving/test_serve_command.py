@@ -143,7 +143,32 @@ def test_open_opens_the_page_in_a_browser(tmp_path):
             assert time.monotonic() < end
             time.sleep(0.05)
         assert opened.read_text().strip() == url
-        process.kill()  # an orderly end would wait for the import of Gradio
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def read_limits(*flags: object, **environment: str) -> dict[str, int]:
+    """The limits of a server as it describes them."""
+    headers = {"Authorization": "Bearer open sesame"}
+    with run_serve(*flags, **environment) as (address, _):
+        address = address.replace("0.0.0.0", "127.0.0.1")
+        return httpx.get(f"{address}/v1/info", headers=headers).json()["limits"]
+
+
+def test_only_this_machine_may_send_photos_as_large_as_the_command_line_takes(monkeypatch):
+    monkeypatch.delenv("COLORIZENET_TOKEN", raising=False)
+    local = {"max_bytes": 4_000_000_000, "max_pixels": 2_000_000_000, "max_pages": 20}
+    usual = {"max_bytes": 100_000_000, "max_pixels": 100_000_000, "max_pages": 20}
+    assert read_limits() == local
+    assert read_limits("--max-bytes", 1000, "--max-pixels", 2000) == {
+        "max_bytes": 1000,
+        "max_pixels": 2000,
+        "max_pages": 20,
+    }
+    # These may be behind a proxy that others can reach.
+    assert read_limits("--server-name", "photos.example") == usual
+    assert read_limits(COLORIZENET_TOKEN="open sesame") == usual
+    assert read_limits("--host", "0.0.0.0", "--insecure") == usual
 
 
 def test_a_model_file_is_offered_by_its_name(make_model, samples):
@@ -154,7 +179,7 @@ def test_a_model_file_is_offered_by_its_name(make_model, samples):
             "mine",
         ]
         one, two = (
-            httpx.post(f"{address}/v1/colorize?model={n}", content=encoded).content
+            httpx.post(f"{address}/v1/colorize?model={n}", content=encoded, timeout=60).content
             for n in ("default", "mine")
         )
         assert one != two

@@ -13,7 +13,7 @@ from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
 from colorizenet.serving.jobs import JobQueue, Limits
 from colorizenet.serving.limits import estimate_memory
-from colorizenet.serving.worker import ColorizeRequest, PhotoHeader
+from colorizenet.serving.messages import ColorizeRequest, PhotoHeader
 
 
 @pytest.fixture(scope="module")

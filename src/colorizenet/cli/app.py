@@ -34,9 +34,8 @@ SERVING = (
     "uvicorn",
     "python_multipart",
     "prometheus_client",
-    "gradio",
 )
-"""Modules that only the extra ``serve`` installs; the last is for the page."""
+"""Modules that only the extra ``serve`` installs."""
 
 Flag = Annotated[bool, Parameter(show_default=False)]
 """A switch that is off by default."""

@@ -36,13 +36,13 @@ def serve(
     insecure: Flag = False,
     server_name: tuple[str, ...] = (),
     origin: tuple[str, ...] = (),
-    max_bytes: Annotated[int, AtLeast1] = 100_000_000,
-    max_pixels: Annotated[int, AtLeast1] = 100_000_000,
+    max_bytes: Annotated[int | None, AtLeast1] = None,
+    max_pixels: Annotated[int | None, AtLeast1] = None,
     max_pages: Annotated[int, AtLeast1] = 20,
     concurrency: Annotated[int | None, AtLeast2] = None,
     queue: Annotated[int, AtLeast0] = 32,
     memory: Annotated[int | None, AtLeast0] = None,
-    timeout: Annotated[float, Positive] = 120.0,
+    timeout: Annotated[float | None, Positive] = None,
 ) -> None:
     """Run the web page and the HTTP API. Ctrl-C finishes running requests, then stops.
 
@@ -64,7 +64,7 @@ def serve(
     open
         Open the page in a browser.
     no_page
-        Run the API only. Gradio is not needed then.
+        Run the API only.
     token
         Secret that clients must send, as `Authorization: Bearer TOKEN` or as the
         password of any user. Other users of this machine can read a command line, so
@@ -81,9 +81,11 @@ def serve(
         Origin of another site whose pages may use the API (CORS), such as
         https://photos.example. May be given several times.
     max_bytes
-        Size of the largest file that is accepted.
+        Size of the largest file that is accepted. By default 100,000,000; 4,000,000,000
+        where only this machine can connect, and there is no token and no --server-name.
     max_pixels
-        Number of pixels of the largest photo that is accepted.
+        Number of pixels of the largest photo that is accepted. By default 100,000,000;
+        2,000,000,000 where only this machine can connect, as above.
     max_pages
         Number of pages of the longest TIFF that is accepted.
     concurrency
@@ -99,9 +101,10 @@ def serve(
         memory of this machine or container; 0 sets no limit.
     timeout
         Seconds that a photo may take to arrive, and then again to be colorized. A
-        process that takes longer is killed and replaced.
+        process that takes longer is killed and replaced. By default 120; 3600 where
+        only this machine can connect, as above.
     """
-    require_extra("serve", "serving", SERVING[:-1] if no_page else SERVING)
+    require_extra("serve", "serving", SERVING)
     from colorizenet.colorizer import Colorizer
     from colorizenet.serving import http
     from colorizenet.serving.access import Access, is_loopback
@@ -123,16 +126,21 @@ def serve(
         )
     if memory is None and device != "cpu":
         memory = 0  # drivers of other devices reserve more than they use
-    limits = Limits(
-        max_bytes=max_bytes,
-        max_pixels=max_pixels,
+    # With a token or a name, the server may be behind a proxy that others can reach.
+    local = is_loopback(host) and not token and not server_name
+    given = {
+        "max_bytes": max_bytes,
+        "max_pixels": max_pixels,
+        "timeout": timeout,
+        "concurrency": concurrency,
+    }
+    limits = dataclasses.replace(
+        Limits.for_this_machine() if local else Limits(),
         max_pages=max_pages,
         queue=queue,
         memory=memory,
-        timeout=timeout,
+        **{name: value for name, value in given.items() if value is not None},
     )
-    if concurrency is not None:
-        limits = dataclasses.replace(limits, concurrency=concurrency)
     hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *map(str.lower, server_name)})
     logging.basicConfig(level=logging.WARNING, format="colorizenet: %(message)s", stream=sys.stderr)
 

@@ -73,6 +73,8 @@ class ImageFile:
     """EXIF, XMP, IPTC, texts and comments of the file."""
     warnings: list[str]
     """What could not be honored, each a sentence for a person."""
+    streams: bool
+    """Whether strips are decoded without the whole picture in memory."""
     bilevel: bool
     """Whether every pixel that was decoded so far is black or white."""
 
@@ -105,6 +107,8 @@ class ImageFile:
         self.compression = self._loader.compression
         header = self._unread = self._load()
         self._check_header(header)
+        interlaced = header.get_typeof("interlaced") and header.get("interlaced")
+        self.streams = self._loader.streams and not interlaced
         self._profile, warning = find_profile(header, self.name)
         self.warnings = [*([warning] if warning else []), *self._loader.warnings]
         self.warnings += extracted.warnings

@@ -98,6 +98,12 @@ class Loader:
             ]
         return []
 
+    @property
+    def streams(self) -> bool:
+        """Whether the file can be decoded row by row, and never is whole in memory."""
+        decoded = "_decoded" in self.__dict__  # a TIFF that libvips has refused
+        return self._format in ("jpeg", "png", "tiff") and self._is_for_libvips and not decoded
+
     def open(self, access: str = "sequential", *, shrink: int = 1) -> pyvips.Image:
         """Open the chosen pages, a JPEG at ``1 / shrink`` of its size."""
         if not self._is_for_libvips:

@@ -5,8 +5,8 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Annotated
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
@@ -23,15 +23,19 @@ from colorizenet.serving.access import Access
 from colorizenet.serving.connections import PhotoResponse, read_photo, run_while_connected
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue
+from colorizenet.serving.messages import ColorizedPhoto, Content, SuggestedColors
 from colorizenet.serving.schemas import (
     PHOTO_RESPONSE,
     PROBLEMS,
+    SIZE_HEADER,
     WARNINGS_HEADER,
     Health,
+    Info,
     ModelInfo,
     Suggestions,
     describe_body,
     describe_form,
+    describe_info,
     describe_models,
     describe_suggestions,
     problem_response,
@@ -46,6 +50,8 @@ from colorizenet.serving.settings import (
 
 __all__ = ["INTERNAL_ERROR", "create_api"]
 
+Finished = TypeVar("Finished", ColorizedPhoto, SuggestedColors)
+
 INTERNAL_ERROR = RequestError(
     500, "the server failed; report the instance named here to its operator"
 )
@@ -56,22 +62,13 @@ def create_api(
     *,
     access: Access,
     health: Callable[[], Health],
-    run_page: Callable[[], Awaitable[None]],
-    stop: Callable[[], None],
 ) -> FastAPI:
-    """The API as an ASGI application.
-
-    Its lifespan runs ``run_page`` from the start of the server; at the end it calls
-    ``stop``, waits for ``run_page``, and closes the queue.
-    """
+    """The API as an ASGI application, whose lifespan closes the queue at its end."""
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        page = asyncio.ensure_future(run_page())
         touching = asyncio.ensure_future(queue.folder.touch_regularly())
         yield
-        stop()
-        await page
         touching.cancel()
         await asyncio.to_thread(queue.close)
 
@@ -91,7 +88,7 @@ def create_api(
             allow_origins=sorted(access.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Server-Timing", "Retry-After", WARNINGS_HEADER],
+            expose_headers=["Server-Timing", "Retry-After", SIZE_HEADER, WARNINGS_HEADER],
         )
     _add_error_handlers(api)
     _add_colorize_route(api, queue)
@@ -163,25 +160,24 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
         Several colorings of a photo are a ZIP file, the usual one first:
 
             curl --data-binary @1921.jpg "$URL?variants=6&seed=7" -o 1921.zip
+
+        A small picture of the result, or the third coloring only, comes faster:
+
+            curl --data-binary @1921.jpg "$URL?preview=1280" -o preview.jpg
+            curl --data-binary @1921.jpg "$URL?variants=6&variant=3" -o 1921-3.jpg
         """
-        started = time.perf_counter()
-        with queue.count_bytes() as count:
-            encoded, options = await read_photo(request, queue.limits, count)
-            received = time.perf_counter() - started
-            queue.metrics.record_stage("receive", received)
-            try:
-                wanted = merge_options(settings, options, FormOptions)
-                work = queue.colorize(encoded, wanted)
-            except ConfigError as error:
-                raise RequestError(422, str(error)) from error
-            photo = await run_while_connected(request, work)
-        headers = {"Server-Timing": _format_timing({"receive": received, **photo.seconds})}
+
+        def start(content: Content, options: bytes) -> Coroutine[Any, Any, ColorizedPhoto]:
+            return queue.colorize(content, merge_options(settings, options, FormOptions))
+
+        photo, timing = await _work_on_photo(request, queue, start)
+        headers = {"Server-Timing": timing, SIZE_HEADER: f"{photo.width}x{photo.height}"}
         if photo.warnings:
             headers[WARNINGS_HEADER] = json.dumps(photo.warnings)  # ASCII, as a header must be
         return PhotoResponse(
-            photo.encoded,
-            count=queue.count_result(len(photo.encoded)),
-            media_type="application/zip" if wanted.variants > 1 else f"image/{photo.format}",
+            photo.content,
+            holding=queue.storage.hold(photo.content),
+            media_type="application/zip" if photo.packed else f"image/{photo.format}",
             headers=headers,
         )
 
@@ -205,19 +201,35 @@ def _add_suggest_route(api: FastAPI, queue: JobQueue) -> None:
 
         Each color can be sent to `/v1/colorize` as a hint for this place.
         """
-        started = time.perf_counter()
-        with queue.count_bytes() as count:
-            encoded, options = await read_photo(request, queue.limits, count)
-            received = time.perf_counter() - started
-            queue.metrics.record_stage("receive", received)
-            try:
-                work = queue.suggest(encoded, parse_suggest_options(options, FormOptions))
-            except ConfigError as error:
-                raise RequestError(422, str(error)) from error
-            colors = await run_while_connected(request, work)
-        timing = _format_timing({"receive": received, **colors.seconds})
-        response.headers["Server-Timing"] = timing
+
+        def start(content: Content, options: bytes) -> Coroutine[Any, Any, SuggestedColors]:
+            return queue.suggest(content, parse_suggest_options(options, FormOptions))
+
+        colors, response.headers["Server-Timing"] = await _work_on_photo(request, queue, start)
         return describe_suggestions(colors)
+
+
+async def _work_on_photo(
+    request: Request,
+    queue: JobQueue,
+    start: Callable[[Content, bytes], Coroutine[Any, Any, Finished]],
+) -> tuple[Finished, str]:
+    """Read the photo in a request and its part ``options``, and call ``start`` with
+    them.
+
+    Returns the result and the header ``Server-Timing``. Raises ``RequestError``.
+    """
+    started = time.perf_counter()
+    with queue.storage.receive() as incoming:
+        content, options = await read_photo(request, incoming, queue.limits)
+        received = time.perf_counter() - started
+        queue.metrics.record_stage("receive", received)
+        try:
+            work = start(content, options)
+        except ConfigError as error:
+            raise RequestError(422, str(error)) from error
+        finished = await run_while_connected(request, work)
+    return finished, _format_timing({"receive": received, **finished.seconds})
 
 
 def _format_timing(stages: Mapping[str, float]) -> str:
@@ -233,6 +245,14 @@ def _add_information_routes(api: FastAPI, queue: JobQueue, health: Callable[[], 
     )
     async def models() -> list[ModelInfo]:
         return describe_models(queue)
+
+    @api.get(
+        "/v1/info",
+        summary="Describe the server: version, models, limits and formats",
+        responses={status: PROBLEMS[status] for status in (401, 403, 421)},
+    )
+    async def info() -> Info:
+        return describe_info(queue)
 
     @api.head("/healthz", include_in_schema=False)  # some load balancers send HEAD
     @api.get("/healthz", summary="Whether the server is ready", responses={503: {"model": Health}})

@@ -5,7 +5,7 @@ import asyncio
 import math
 import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar, cast
@@ -20,7 +20,9 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.serving.errors import RequestError
-from colorizenet.serving.jobs import Limits
+from colorizenet.serving.limits import Limits
+from colorizenet.serving.messages import Content
+from colorizenet.serving.storage import Incoming, measure_content
 
 __all__ = [
     "MAX_HEADER_BYTES",
@@ -51,34 +53,32 @@ Without it that is megabytes, and the progress of a slow client remains unseen."
 T = TypeVar("T")
 
 
-async def read_photo(
-    request: Request, limits: Limits, count: Callable[[int], None]
-) -> tuple[bytes, bytes]:
+async def read_photo(request: Request, incoming: Incoming, limits: Limits) -> tuple[Content, bytes]:
     """The photo in a request, its whole body or the file of its form, and the part
     ``options`` of the form, empty if there is none.
 
-    ``count`` is called with the size of each part that arrives, and may raise.
+    Raises ``RequestError`` where there is no photo, or one that is too large.
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:
         raise limits.file_too_large
-    form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-    chunks = _read_chunks(request, count)
+    options = b""
     try:
-        encoded, options = (
-            await _read_form(request, chunks)
-            if form
-            else (b"".join([chunk async for chunk in chunks]), b"")
-        )
+        if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            options = await _read_form(request, incoming)
+        else:
+            async for chunk in _read_chunks(request, incoming):
+                await incoming.write(chunk)
     except MultiPartException as error:
         raise RequestError(
             400,
             f"the form is malformed ({quote(error.message)}); "
             "send one file named `file`, and the settings in the URL or as `options`",
         ) from error
-    if not encoded:
+    content = await incoming.finish()
+    if not content:
         raise RequestError(400, "the request contains no photo; send the bytes of one as its body")
-    return encoded, options
+    return content, options
 
 
 def limit_body_time(receive: Receive, limits: Limits) -> Receive:
@@ -109,18 +109,22 @@ def limit_body_time(receive: Receive, limits: Limits) -> Receive:
     return receive_in_time
 
 
-async def _read_chunks(request: Request, count: Callable[[int], None]) -> AsyncGenerator[bytes]:
+async def _read_chunks(request: Request, incoming: Incoming) -> AsyncGenerator[bytes]:
     async for chunk in request.stream():
-        count(len(chunk))
+        incoming.count(len(chunk))
         yield chunk
 
 
-async def _read_form(request: Request, chunks: AsyncGenerator[bytes]) -> tuple[bytes, bytes]:
+async def _read_form(request: Request, incoming: Incoming) -> bytes:
+    """Read the file of a form into ``incoming``, and return its part ``options``."""
     # Some clients send JSON as a field, others as a file.
-    form = await _FormParser(request.headers, chunks, max_files=2, max_fields=1).parse()
+    parser = _FormParser(
+        request.headers, _read_chunks(request, incoming), max_files=2, max_fields=1
+    )
+    parser.incoming = incoming
+    form = await parser.parse()
     try:
-        file, options = form.get("file"), form.get("options", "")
-        if not isinstance(file, UploadFile):
+        if not isinstance(form.get("file"), UploadFile):
             raise RequestError(
                 400, "the form has no file named `file`; send the photo under that name"
             )
@@ -131,23 +135,52 @@ async def _read_form(request: Request, chunks: AsyncGenerator[bytes]) -> tuple[b
                 f"the form has the parts {quote(', '.join(names))[:200]}; "
                 "send one `file`, and at most one `options`",
             )
+        options = form.get("options", "")
         if isinstance(options, UploadFile):
-            options = await options.read(_OPTIONS_BYTES + 1)
-        else:
-            options = options.encode("utf-8", "surrogateescape")
-        if len(options) > _OPTIONS_BYTES:
-            raise RequestError(
-                413, f"`options` has more than {_OPTIONS_BYTES:,} bytes; send fewer hints"
-            )
-        return await file.read(), options
+            return await options.read()
+        encoded = options.encode("utf-8", "surrogateescape")
+        _check_options(len(encoded))
+        return encoded
     finally:
         await form.close()
 
 
+def _check_options(size: int) -> None:
+    if size > _OPTIONS_BYTES:
+        raise RequestError(
+            413, f"`options` has more than {_OPTIONS_BYTES:,} bytes; send fewer hints"
+        )
+
+
 class _FormParser(MultiPartParser):
-    # The size is limited elsewhere, and a client's photo must not be written to the
-    # disk.
-    spool_max_size = sys.maxsize
+    """Reads a form whose file goes to ``incoming`` while it arrives."""
+
+    incoming: Incoming
+
+    def on_headers_finished(self) -> None:
+        super().on_headers_finished()
+        part = self._current_part
+        if part.file is not None:
+            first = part.field_name not in (name for name, _ in self.items)
+            photo = part.field_name == "file" and first
+            part.file = _Part(part.file, part.field_name, self.incoming if photo else None)
+
+
+class _Part(UploadFile):
+    """A file of a form. The photo goes to ``incoming``, ``options`` are kept, and what
+    is rejected in the end is not."""
+
+    def __init__(self, plain: UploadFile, name: str, incoming: Incoming | None) -> None:
+        super().__init__(plain.file, size=0, filename=plain.filename, headers=plain.headers)
+        self._name, self._incoming = name, incoming
+
+    async def write(self, data: bytes) -> None:
+        """Add bytes to the part."""
+        if self._incoming is not None:
+            await self._incoming.write(data)
+        elif self._name == "options":
+            _check_options((self.size or 0) + len(data))
+            await super().write(data)
 
 
 async def run_while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
@@ -173,22 +206,33 @@ class PhotoResponse(Response):
     """A response that is sent in parts, each when the client has read most of those
     before it.
 
-    So ``count`` is left when the client has received the result, and not when the
+    So ``holding`` is left when the client has received the result, and not when the
     server has copied it to the connection.
     """
 
-    def __init__(self, content: bytes, *, count: AbstractContextManager[None], **more: Any) -> None:
-        super().__init__(content, **more)
-        self._count = count
+    def __init__(
+        self, content: Content, *, holding: AbstractContextManager[None], **more: Any
+    ) -> None:
+        super().__init__(content if isinstance(content, bytes) else b"", **more)
+        self._content, self._holding = content, holding
+        self.headers["Content-Length"] = str(measure_content(content))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         start = {"type": "http.response.start", "status": self.status_code}
-        with self._count:
+        with self._holding:
             await send(start | {"headers": self.raw_headers})
-            for at in range(0, len(self.body), _PART_BYTES):
-                part = self.body[at : at + _PART_BYTES]
+            async for part in self._read_parts():
                 await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
+
+    async def _read_parts(self) -> AsyncGenerator[bytes]:
+        if isinstance(self._content, bytes):
+            for at in range(0, len(self._content), _PART_BYTES):
+                yield self._content[at : at + _PART_BYTES]
+        else:
+            with await asyncio.to_thread(self._content.open, "rb") as file:
+                while part := await asyncio.to_thread(file.read, _PART_BYTES):
+                    yield part
 
 
 class _TimeoutProtocol(H11Protocol):

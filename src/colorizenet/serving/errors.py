@@ -13,8 +13,7 @@ class RequestError(ColorizeNetError):
 
     ``status`` is the HTTP status code with the same meaning, ``retry_after`` the number
     of seconds after which the same request may succeed (None: never), and ``headers``
-    are further headers of the response. ``begun`` says that the photo itself took too
-    long, and would probably do so again.
+    are further headers of the response.
     """
 
     def __init__(
@@ -23,12 +22,10 @@ class RequestError(ColorizeNetError):
         detail: str,
         *,
         retry_after: int | None = None,
-        begun: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.status, self.detail, self.retry_after = status, detail, retry_after
-        self.begun = begun
         self.headers = dict(headers or {})
         if retry_after is not None:
             self.headers["Retry-After"] = str(retry_after)

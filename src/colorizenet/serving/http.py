@@ -12,8 +12,9 @@ import signal
 import uuid
 from collections.abc import Callable, Mapping
 
-from starlette.responses import HTMLResponse, RedirectResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+from starlette.types import Message, Receive, Scope, Send
 
 from colorizenet.errors import quote
 from colorizenet.serving.access import Access
@@ -21,8 +22,9 @@ from colorizenet.serving.api import INTERNAL_ERROR, create_api
 from colorizenet.serving.connections import MAX_HEADER_BYTES, Server, limit_body_time, listen
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue, Limits
+from colorizenet.serving.messages import Loader
 from colorizenet.serving.schemas import Health, problem_response
-from colorizenet.serving.worker import Loader
+from colorizenet.serving.static import PageFiles
 
 __all__ = ["App", "create_server", "serve"]
 
@@ -46,18 +48,17 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), interest-cohort=()",
 }
 _PAGE_POLICY = (
-    # Gradio's page consists of inline scripts and styles, and asks no other host for
-    # anything.
-    "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data: blob:; font-src 'self' data:; worker-src 'self' blob:; "
-    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; worker-src 'self'; manifest-src 'self'; font-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_DOCUMENTATION_POLICY = (
+    # FastAPI's documentation has an inline script and an inline style.
+    "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _API_POLICY = "default-src 'none'; frame-ancestors 'none'"
-
-_STARTING = (
-    "<!doctype html><title>ColorizeNet</title>"
-    "<p style='font:1.2em sans-serif;margin:3em'>The page is starting …"
-)
 
 _log = logging.getLogger("colorizenet.serving.http")
 
@@ -69,18 +70,11 @@ class App:
         self, queue: JobQueue, *, access: Access | None = None, with_page: bool = False
     ) -> None:
         self.queue, self.access = queue, access or Access()
-        self.with_page = with_page
-        self.page: ASGIApp | None = None
-        """The page, once Gradio has been imported."""
+        self.page = PageFiles() if with_page else None
+        """The page, if it is served."""
         self.stopping = asyncio.Event()
         """Set when the server begins to stop."""
-        self.api = create_api(
-            queue,
-            access=self.access,
-            health=self.health,
-            run_page=self.run_page,
-            stop=self.stopping.set,
-        )
+        self.api = create_api(queue, access=self.access, health=self.health)
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,22 +84,11 @@ class App:
             return await send({"type": "websocket.close", "code": 1008})
         path: str = scope["path"]
         status = 0
-        failure: RequestError | None = None
-        receive_in_time = limit_body_time(receive, self.queue.limits)
-
-        async def receive_body() -> Message:
-            nonlocal failure
-            try:
-                return await receive_in_time()
-            except RequestError as error:
-                failure = error
-                raise
+        receive_body = limit_body_time(receive, self.queue.limits)
 
         async def respond(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                if failure and message["status"] == 500:  # Gradio's answer to any error
-                    raise failure
                 status = message["status"]
                 message["headers"] = [*message.get("headers", []), *_security_headers(path)]
             await send(message)
@@ -120,7 +103,7 @@ class App:
             if path.startswith(_API_PATHS):
                 await self.api(scope, receive_body, respond)
             else:
-                await self._respond_with_page(scope, receive_body, respond)
+                await self._respond_with_page(scope, receive, respond)
         except RequestError as error:
             await respond_with_error(error)
         except Exception:
@@ -134,31 +117,11 @@ class App:
             self.queue.metrics.requests.labels(_route(path), status or "disconnected").inc()
 
     def health(self) -> Health:
-        """Whether the server accepts requests, and whether its page has started."""
-        page = "ready" if self.page else "starting" if self.with_page else "off"
-        return Health(status="stopping" if self.stopping.is_set() else "ready", page=page)
-
-    async def run_page(self) -> None:
-        """Import Gradio while the API already answers; run the page until the server
-        stops."""
-        if not self.with_page:
-            return
-
-        def create_page():
-            from colorizenet.serving.page.app import Page
-
-            return Page(self.queue, self.stopping)
-
-        try:
-            page = await asyncio.to_thread(create_page)
-        except Exception:
-            # Gradio's errors have no common base, and the API works without the page.
-            _log.exception("the page could not start; use --no-page, or reinstall gradio")
-            self.with_page = False
-            return
-        async with page.open():
-            self.page = page
-            await self.stopping.wait()
+        """Whether the server accepts requests, and whether it has a page."""
+        return Health(
+            status="stopping" if self.stopping.is_set() else "ready",
+            page="ready" if self.page else "off",
+        )
 
     def _check(self, scope: Scope) -> None:
         """Raise ``RequestError`` where the headers of a request are reason enough."""
@@ -180,19 +143,30 @@ class App:
         self.access.check(scope["method"], scope["path"], headers)
 
     async def _respond_with_page(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = quote(scope["path"])
         if self.page is not None:
-            await self.page(scope, receive, send)
+            try:
+                await self.page(scope, receive, send)
+            except HTTPException as error:
+                wrong = "does not exist" if error.status_code != 405 else "is only for reading"
+                raise RequestError(
+                    405 if error.status_code == 405 else 404,
+                    f"{path} {wrong}; see /docs for the API",
+                    headers=error.headers,
+                ) from error
         elif scope["path"] != "/":
-            raise RequestError(404, f"{quote(scope['path'])} does not exist; see /docs for the API")
-        elif self.with_page:
-            await HTMLResponse(_STARTING, headers={"Refresh": "1"})(scope, receive, send)
+            raise RequestError(404, f"{path} does not exist; see /docs for the API")
         else:
             await RedirectResponse("/docs")(scope, receive, send)
 
 
 def _security_headers(path: str) -> list[tuple[bytes, bytes]]:
-    no_page = path.startswith(("/v1/", "/healthz", "/metrics", "/openapi.json"))
-    headers = {**_HEADERS, "Content-Security-Policy": _API_POLICY if no_page else _PAGE_POLICY}
+    policy = _PAGE_POLICY
+    if path.startswith(("/docs", "/redoc", "/static-offline-docs/")):
+        policy = _DOCUMENTATION_POLICY
+    elif path.startswith(_API_PATHS):
+        policy = _API_POLICY
+    headers = {**_HEADERS, "Content-Security-Policy": policy}
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
 

@@ -9,31 +9,32 @@ This module knows nothing of HTTP but the status codes of ``RequestError``.
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
 from anyio import CapacityLimiter, WouldBlock
 
 from colorizenet.modelfile import NOISE, ModelCard
+from colorizenet.serving.coloring import is_streamed, reduced_shape
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.folder import ServerFolder
-from colorizenet.serving.limits import PHOTO_BYTES, Limits, UsualDuration, estimate_memory
+from colorizenet.serving.limits import PHOTO_BYTES, Limits, Reading, UsualDuration, estimate_memory
 from colorizenet.serving.memory import MemoryBudget
-from colorizenet.serving.metrics import ServerMetrics
-from colorizenet.serving.processes import ProcessPool, WorkerProcess
-from colorizenet.serving.worker import (
+from colorizenet.serving.messages import (
     ColorizedPhoto,
     ColorizeMessage,
     ColorizeRequest,
+    Content,
     Loader,
     OpenMessage,
     PhotoHeader,
     SuggestedColors,
     SuggestRequest,
-    readable_formats,
 )
+from colorizenet.serving.metrics import ServerMetrics
+from colorizenet.serving.processes import ProcessPool, WorkerProcess
+from colorizenet.serving.storage import Storage, delete_file
 from colorizenet.variants import count_draws
 
 __all__ = [
@@ -44,21 +45,18 @@ __all__ = [
     "ModelDescription",
     "SuggestRequest",
     "SuggestedColors",
-    "readable_formats",
 ]
 
-_BUFFER_FACTOR = 4
-"""Photos and results in memory may have this many times ``Limits.max_bytes``
-together."""
 _NETWORK_WEIGHT = 8
 """A pixel of the network input takes about as long as so many of the photo."""
 _DRAW_WEIGHT = 3
 """The draw of a diffusion model takes about as long as so many passes of the network
 that it started from."""
 
+_REDUCED_WEIGHT = 8
+"""So many pixels of a photo that is reduced while it is decoded take as long as one."""
 _ENCODING_WEIGHTS = {"avif": 40, "webp": 5}
 """A pixel in these formats takes about as long as so many of JPEG."""
-
 
 AnyRequest = ColorizeRequest | SuggestRequest
 T = TypeVar("T")
@@ -95,6 +93,8 @@ class JobQueue:
     metrics: ServerMetrics
     folder: ServerFolder
     """Where temporary files are, until the queue is closed."""
+    storage: Storage
+    """The photos that arrive, and the results until they have been sent."""
 
     def __init__(self, loaders: Mapping[str, Loader], limits: Limits) -> None:
         self.limits = limits
@@ -109,7 +109,7 @@ class JobQueue:
         self._small = CapacityLimiter(limits.concurrency)
         self._large = CapacityLimiter(limits.concurrency - 1)
         self._memory = MemoryBudget(limits.shared_memory)
-        self._buffered_bytes = 0
+        self.storage = Storage(self.folder.path, limits, self.overloaded)
         self._durations = {name: UsualDuration() for name in loaders}
         self._mean_seconds = 0.5  # of a photo, updated with each one
         self.metrics = ServerMetrics(
@@ -121,7 +121,11 @@ class JobQueue:
                 ),
                 "buffered_bytes": (
                     "Bytes of photos and results in memory",
-                    lambda: self._buffered_bytes,
+                    lambda: self.storage.memory_bytes,
+                ),
+                "stored_bytes": (
+                    "Bytes of photos and results on the disk",
+                    lambda: self.storage.disk_bytes,
                 ),
             },
             process_ids=lambda: self._pool.process_ids,
@@ -134,58 +138,19 @@ class JobQueue:
         waiting = sum(limiter.statistics().tasks_waiting for limiter in limiters)
         return waiting + self._memory.waiting
 
-    @contextmanager
-    def count_bytes(self) -> Iterator[Callable[[int], None]]:
-        """Count the bytes of a photo from their arrival until the photo is answered.
+    async def colorize(self, content: Content, request: ColorizeRequest) -> ColorizedPhoto:
+        """Colorize one file. ``RequestError`` says why that is not possible.
 
-        Yields the function that adds a number of bytes; it raises ``RequestError``
-        where a limit is exceeded.
+        The result is to be sent within ``storage.hold``. A cancelled call stops within
+        about a second.
         """
-        received = 0
-
-        def add(number: int) -> None:
-            nonlocal received
-            received += number
-            self._buffered_bytes += number
-            if received > self.limits.max_bytes:
-                raise self.limits.file_too_large
-            if self._buffered_bytes > _BUFFER_FACTOR * self.limits.max_bytes:
-                raise self.overloaded("the server is receiving too many bytes at once")
-
-        try:
-            yield add
-        finally:
-            self._buffered_bytes -= received
-
-    @contextmanager
-    def count_result(self, number: int) -> Iterator[None]:
-        """Count the bytes of a result until the client has received them.
-
-        They count together with those of the photos that arrive, so clients that do not
-        read their results cannot fill the memory.
-        """
-        self._buffered_bytes += number
-        try:
-            yield
-        finally:
-            self._buffered_bytes -= number
-
-    async def colorize(
-        self, encoded: bytes, request: ColorizeRequest, *, preview: int | None = None
-    ) -> ColorizedPhoto:
-        """Colorize the bytes of one file. ``RequestError`` says why that is not
-        possible.
-
-        ``preview``: also make small copies of the original and the result, with sides
-        of at most this many pixels. A cancelled call stops within about a second.
-        """
-        photo = await self._count(self._enqueue(encoded, request, preview), "colorized")
+        photo = await self._count(self._enqueue(content, request), "colorized")
         assert isinstance(photo, ColorizedPhoto)
         return photo
 
-    async def suggest(self, encoded: bytes, request: SuggestRequest) -> SuggestedColors:
+    async def suggest(self, content: Content, request: SuggestRequest) -> SuggestedColors:
         """Find likely colors for a place of a photo; otherwise as ``colorize``."""
-        colors = await self._count(self._enqueue(encoded, request, None), "suggested")
+        colors = await self._count(self._enqueue(content, request), "suggested")
         assert isinstance(colors, SuggestedColors)
         return colors
 
@@ -213,28 +178,28 @@ class JobQueue:
             self.metrics.photos.labels(outcome).inc()
 
     async def _enqueue(
-        self, encoded: bytes, request: AnyRequest, preview: int | None
+        self, content: Content, request: AnyRequest
     ) -> ColorizedPhoto | SuggestedColors:
-        if not encoded:
+        if not content:
             raise RequestError(400, "this file is empty; choose another photo")
         started = time.monotonic()
         job = object()
         photo = None
         async with self._pool.take() as process:
-            header = await self._read_header(process, encoded)
+            header = await self._read_header(process, content, request)
             demand = self._judge(header, request)
             if self._acquire_at_once(job, demand):
                 # The process that has read the header goes on with the photo.
                 try:
-                    photo = await self._work(process, request, preview, demand, started)
+                    photo = await self._work(process, request, demand, started)
                 finally:
                     self._release(job, demand)
         if photo is None:
             await self._acquire(job, demand)
             try:
                 async with self._pool.take() as process:
-                    await self._read_header(process, encoded)
-                    photo = await self._work(process, request, preview, demand, started)
+                    await self._read_header(process, content, request)
+                    photo = await self._work(process, request, demand, started)
             finally:
                 self._release(job, demand)
         self.metrics.pixels.inc(header.pixel_count)
@@ -242,10 +207,14 @@ class JobQueue:
             self.metrics.record_stage(stage, duration)
         return photo
 
-    async def _read_header(self, process: WorkerProcess, encoded: bytes) -> PhotoHeader:
+    async def _read_header(
+        self, process: WorkerProcess, content: Content, request: AnyRequest
+    ) -> PhotoHeader:
         limit = self.limits.header_timeout
+        first_page = isinstance(request, ColorizeRequest) and request.preview is not None
+        message = OpenMessage(content, self._allow(0), first_page)
         try:
-            return await self._pool.ask(process, OpenMessage(encoded, self._allow(0)), limit)
+            return await self._pool.ask(process, message, limit)
         except TimeoutError:
             raise RequestError(
                 422,
@@ -257,26 +226,36 @@ class JobQueue:
         self,
         process: WorkerProcess,
         request: AnyRequest,
-        preview: int | None,
         demand: Demand,
         started: float,
     ) -> ColorizedPhoto | SuggestedColors:
         """Do what a request wants with the photo that a process has opened.
         ``started``: when the photo arrived."""
         queued = time.monotonic() - started
-        message = ColorizeMessage(request, self.default_model, preview, self._allow(demand.memory))
+        message = ColorizeMessage(
+            request,
+            self.default_model,
+            self._allow(demand.memory),
+            target=self.storage.new_path(),
+            spool_bytes=self.limits.spool_bytes,
+            stream_above=self.limits.stream_above,
+        )
         left = max(0.0, self.limits.timeout - queued)
         model = request.model or self.default_model
         usual = self._durations[model].limit(demand.cost)
         try:
             photo = await self._pool.ask(process, message, min(left, usual))
-        except TimeoutError:
+        except BaseException as error:
+            delete_file(message.target)
+            if not isinstance(error, TimeoutError):
+                raise
             if usual >= left:
                 raise
-            raise self.overloaded(
+            # Again, it would probably take as long.
+            raise RequestError(
+                503,
                 f"the photo was not finished within {usual:.1f} s, many times what photos of its "
-                "size take",
-                begun=True,
+                "size take; convert it, or use a smaller one",
             ) from None
         seconds = sum(photo.seconds.values())
         if isinstance(request, ColorizeRequest):  # suggestions take less
@@ -309,8 +288,22 @@ class JobQueue:
         options = request.options
         network = header.network_pixels(options.size or card.size, card.size_multiple)
         draws = card.takes(NOISE.name)
-        variants = request.variants if isinstance(request, ColorizeRequest) else 1
-        memory = estimate_memory(header, network, tta=options.tta, draws=draws, variants=variants)
+        variants, written = 1, header.pixel_count
+        reading: Reading = "whole"
+        format = request.output.format or header.format
+        if isinstance(request, ColorizeRequest):
+            variants = request.variants
+            if request.preview:
+                reading, format = "preview", request.output.format or "jpeg"
+                height, width = reduced_shape(header.shape, request.preview)
+                written = height * width
+            elif self._is_streamed(header, format):
+                reading = "strips"
+        elif header.pixel_count > limits.stream_above:
+            reading = "preview"
+        memory = estimate_memory(
+            header, network, tta=options.tta, draws=draws, variants=variants, reading=reading
+        )
         more = max(0, memory - PHOTO_BYTES)
         if self._memory.total is not None and more > self._memory.total:
             raise RequestError(
@@ -322,11 +315,18 @@ class JobQueue:
         drawn = 1 + count_draws(variants) if draws else 0
         passes = (6 if options.tta else 1) * (1 + _DRAW_WEIGHT * drawn)
         runs = header.pages * network * passes
-        written = header.pixel_count * variants
+        if isinstance(request, ColorizeRequest) and request.variant is None:
+            written *= variants
+        if reading == "preview":
+            written += header.pixel_count // _REDUCED_WEIGHT
         large = more > 0 or written > limits.large_pixels or runs > limits.large_network_pixels
-        format = request.output.format or header.format
         per_pixel = header.item_bytes * _ENCODING_WEIGHTS.get(format, 1)
         return Demand(large, more, per_pixel * written + _NETWORK_WEIGHT * runs)
+
+    def _is_streamed(self, header: PhotoHeader, format: str) -> bool:
+        """Whether a photo is never in memory as a whole."""
+        in_rows = header.streams and format in ("jpeg", "png", "tiff")
+        return in_rows and is_streamed(header.pixel_count, format, self.limits.stream_above)
 
     def _acquire_at_once(self, job: object, demand: Demand) -> bool:
         """Reserve what a photo needs if that is free; otherwise reserve nothing."""
@@ -373,13 +373,13 @@ class JobQueue:
         self._memory.give_back(demand.memory)
         (self._large if demand.large else self._small).release_on_behalf_of(job)
 
-    def overloaded(self, reason: str, *, begun: bool = False) -> RequestError:
+    def overloaded(self, reason: str) -> RequestError:
         """The error for a request that may succeed later, with the time after which to
-        retry. ``begun``: as in ``RequestError``."""
+        retry."""
         rounds = math.ceil((self.waiting + 1) / self.limits.concurrency)
         wait = max(1, math.ceil(rounds * self._mean_seconds))
         detail = f"{reason}; try again in {wait} s"
-        return RequestError(503, detail, retry_after=wait, begun=begun)
+        return RequestError(503, detail, retry_after=wait)
 
     def close(self) -> None:
         """End all processes, and delete their temporary files."""

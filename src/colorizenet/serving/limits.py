@@ -4,13 +4,31 @@ import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
+from colorizenet.batch import STREAM_ABOVE
 from colorizenet.errors import ConfigError
+from colorizenet.imaging.reading import MAX_PIXELS
 from colorizenet.serving.errors import RequestError
-from colorizenet.serving.worker import PhotoHeader
+from colorizenet.serving.messages import PhotoHeader
 from colorizenet.variants import DRAWN_PIXELS, count_draws
 
-__all__ = ["PHOTO_BYTES", "PROCESS_BYTES", "Limits", "UsualDuration", "estimate_memory"]
+__all__ = [
+    "PHOTO_BYTES",
+    "PROCESS_BYTES",
+    "Limits",
+    "Reading",
+    "UsualDuration",
+    "estimate_memory",
+]
+
+_LOCAL_BYTES = 4_000_000_000
+"""Size of the largest file for a server that only this machine can reach, ..."""
+_LOCAL_SECONDS = 3600.0
+"""... how long a photo of so many bytes may take, ..."""
+_LOCAL_HEADER_SECONDS = 60.0
+"""... and how long its header, for which some of its bytes are read from the disk."""
+
 
 _IDLE_BYTES = 200_000_000
 """What a process takes while it waits: libraries and models."""
@@ -25,6 +43,14 @@ _PIXELS_PER_TOKEN = 256
 """Its attention is between places at 1/16 of the size of the network input, ..."""
 _BYTES_PER_TOKENS = 48
 """... and takes so much for each pair of them: four heads, and copies."""
+
+_STRIPS_BYTES = 300_000_000
+"""What a photo takes at most that is decoded in strips, or reduced."""
+_HELD_PIXELS = 1 << 26
+"""A photo of up to so many pixels is turned upright in memory, and its JPEG file is
+optimized there, ..."""
+_BYTES_PER_HELD_PIXEL = 9
+"""... which takes so much for each pixel and each byte of a channel."""
 
 _USUAL_COUNT = 3
 """Photos of a model that must have been finished before one can take too long."""
@@ -48,22 +74,40 @@ def _half_of_memory() -> int:
     return min(available) // 2
 
 
+Reading = Literal["whole", "strips", "preview"]
+"""How a photo is decoded: as a whole, in strips, or reduced to a small picture."""
+
+
 def estimate_memory(
-    header: PhotoHeader, network_pixels: int, *, tta: bool, draws: bool = False, variants: int = 1
+    header: PhotoHeader,
+    network_pixels: int,
+    *,
+    tta: bool,
+    draws: bool = False,
+    variants: int = 1,
+    reading: Reading = "whole",
 ) -> int:
     """Bytes that a photo takes at most, by its header. ``network_pixels`` is the size
     of the network input of one page; pages pass the network one after another.
     ``draws``: whether the model takes noise. ``variants``: number of colorings."""
     larger = 25 / 16 if tta else 1  # each side is a quarter longer
-    photo = header.pixel_count * (3 * header.bytes_per_pixel + 12 * header.item_bytes)
     network = larger * network_pixels
-    needed = photo + _BYTES_PER_NETWORK_PIXEL * network
+    needed = _BYTES_PER_NETWORK_PIXEL * network
+    if reading == "whole":
+        needed += header.pixel_count * (3 * header.bytes_per_pixel + 12 * header.item_bytes)
+        # Encoded pictures, and the ZIP file of them, are at most as large as their
+        # pixels.
+        needed += 2 * (variants - 1) * header.pixel_count * header.bytes_per_pixel
+    elif reading == "strips":
+        held = min(header.pixel_count, _HELD_PIXELS) * header.item_bytes
+        needed += _STRIPS_BYTES + _BYTES_PER_HELD_PIXEL * held
+    else:
+        whole = 0 if header.streams else 3 * header.pixel_count * header.bytes_per_pixel
+        needed += _STRIPS_BYTES + whole
     if draws:
         at_once = max(1, min(1 + count_draws(variants), DRAWN_PIXELS // network_pixels))
         tokens = network / _PIXELS_PER_TOKEN
         needed += at_once * (_BYTES_PER_DRAWN_PIXEL * network + _BYTES_PER_TOKENS * tokens**2)
-    # Encoded pictures, and the ZIP file of them, are at most as large as their pixels.
-    needed += 2 * (variants - 1) * header.pixel_count * header.bytes_per_pixel
     return round(needed)
 
 
@@ -96,15 +140,16 @@ class Limits:
     """Connections at once. At the limit, one without a request in work is closed."""
     header_timeout: float = 3.0
     """Seconds that the header of a photo may take to be read."""
+    spool_bytes: int = 32_000_000
+    """Photos and results of more bytes are files in the folder of the server."""
+    stream_above: int = STREAM_ABOVE
+    """Photos of more pixels are colorized in strips, and are never in memory as a
+    whole."""
     large_pixels: int = 8_000_000
     """A photo with more pixels than this is large, and leaves one process to small
     ones."""
     large_network_pixels: int = 1_000_000
     """A photo is also large if its network inputs, of all pages, have more pixels."""
-    page_seconds: float = 3600.0
-    """Seconds for which the page keeps uploads and results on the disk."""
-    page_files: int = 20
-    """Disk space for the page's uploads and results, in multiples of ``max_bytes``."""
 
     def __post_init__(self) -> None:
         if self.concurrency < 2:
@@ -118,6 +163,17 @@ class Limits:
                 f"the limit on memory is {self.memory:,} bytes and {self.processes} processes "
                 f"need {least:,}; give more memory or a lower concurrency"
             )
+
+    @classmethod
+    def for_this_machine(cls) -> "Limits":
+        """The limits of a server that only this machine can reach: those of the command
+        line, and time for photos of that size."""
+        return cls(
+            max_bytes=_LOCAL_BYTES,
+            max_pixels=MAX_PIXELS,
+            timeout=_LOCAL_SECONDS,
+            header_timeout=_LOCAL_HEADER_SECONDS,
+        )
 
     @property
     def processes(self) -> int:

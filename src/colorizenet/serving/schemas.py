@@ -7,22 +7,29 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from colorizenet import __version__
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.modelfile import NOISE
+from colorizenet.serving.coloring import readable_formats
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue, SuggestedColors
+from colorizenet.serving.settings import written_formats
 
 __all__ = [
     "PHOTO_RESPONSE",
     "PROBLEMS",
+    "SIZE_HEADER",
     "WARNINGS_HEADER",
     "Health",
+    "Info",
     "ModelInfo",
     "Problem",
+    "ServerLimits",
     "SuggestedColor",
     "Suggestions",
     "describe_body",
     "describe_form",
+    "describe_info",
     "describe_models",
     "describe_suggestions",
     "problem_response",
@@ -42,10 +49,10 @@ class Problem(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the server accepts requests, and whether its page has started."""
+    """Whether the server accepts requests, and whether it has a page."""
 
     status: Literal["ready", "stopping"]
-    page: Literal["ready", "starting", "off"]
+    page: Literal["ready", "off"]
 
 
 class ModelInfo(BaseModel):
@@ -57,9 +64,39 @@ class ModelInfo(BaseModel):
     parameters: int = Field(description="Number of trained parameters.")
     size: int = Field(description="Default short side of the network input, in pixels.")
     draws_variants: bool = Field(description="Whether the model gives several colorings.")
+    takes_hints: bool = Field(description="Whether the model follows hints; all do.")
     license: str = Field(description="Terms of use, and the terms of the training data.")
     metrics: dict[str, float] = Field(description="Measured quality.")
     limitations: str = Field(description="Known weaknesses.")
+
+
+class ServerLimits(BaseModel):
+    """What a request may have at most."""
+
+    max_bytes: int = Field(description="Size of the file.", examples=[100_000_000])
+    max_pixels: int = Field(
+        description="Pixels of the photo, of all pages together.", examples=[100_000_000]
+    )
+    max_pages: int = Field(description="Pages of a TIFF.", examples=[20])
+
+
+class Info(BaseModel):
+    """What a client must know to use this server."""
+
+    version: str = Field(description="Version of ColorizeNet.", examples=[__version__])
+    license: str = Field(
+        description="License of ColorizeNet; each model has terms of its own.",
+        examples=["Apache-2.0"],
+    )
+    models: list[ModelInfo] = Field(description="The models, the default first.")
+    limits: ServerLimits
+    formats: list[str] = Field(
+        description="Formats of results.", examples=[["jpeg", "png", "tiff", "webp", "avif"]]
+    )
+    readable: list[str] = Field(
+        description="Formats of photos that are read.",
+        examples=[["jpeg", "png", "tiff", "webp", "avif", "gif"]],
+    )
 
 
 class SuggestedColor(BaseModel):
@@ -108,12 +145,28 @@ def describe_models(queue: JobQueue) -> list[ModelInfo]:
             parameters=model.card.parameters,
             size=model.card.size,
             draws_variants=model.card.takes(NOISE.name),
+            takes_hints=True,  # chroma is spread from hints if the network has no input for them
             license=model.card.license,
             metrics=model.card.metrics,
             limitations=model.card.limitations,
         )
         for name, model in queue.models.items()
     ]
+
+
+def describe_info(queue: JobQueue) -> Info:
+    """What a client must know to use a server."""
+    limits = queue.limits
+    return Info(
+        version=__version__,
+        license=LICENSE,
+        models=describe_models(queue),
+        limits=ServerLimits(
+            max_bytes=limits.max_bytes, max_pixels=limits.max_pixels, max_pages=limits.max_pages
+        ),
+        formats=written_formats(),
+        readable=readable_formats(),
+    )
 
 
 def problem_response(error: RequestError, *, instance: str | None = None) -> Response:
@@ -147,13 +200,20 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         421: "The host name is not one of this server.",
         422: "A setting is wrong, or the photo is damaged or cannot be written as requested.",
         500: "The server failed, or the process that worked on the photo crashed.",
-        503: "The server is overloaded: retry after `Retry-After` seconds.",
+        503: "The server is overloaded: retry after `Retry-After` seconds; without that header "
+        "the photo itself takes too long.",
     }.items()
 }
 """OpenAPI descriptions of the errors, by status code."""
 
 WARNINGS_HEADER = "Colorizenet-Warnings"
 """Name of the header of a response with a photo that says what was lost or assumed."""
+
+SIZE_HEADER = "Colorizenet-Size"
+"""Name of the header of a response with a photo that says how large the photo is."""
+
+LICENSE = "Apache-2.0"
+"""SPDX identifier of the license of this package."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PHOTOS = {f"image/{name}": _BINARY for name in FORMATS}
@@ -165,6 +225,12 @@ PHOTO_RESPONSE = {
         "Server-Timing": {
             "description": "Milliseconds by stage: receive, queue, decode, color, encode.",
             "schema": {"type": "string"},
+        },
+        SIZE_HEADER: {
+            "description": "Width and height of a page of the photo in pixels, upright, also "
+            "where the result is a preview.",
+            "schema": {"type": "string"},
+            "example": "6000x4000",
         },
         WARNINGS_HEADER: {
             "description": "What was lost or assumed, as a JSON array of strings; only where "

@@ -1,4 +1,4 @@
-"""The settings that the API and the page offer, derived from ``Options`` and
+"""The settings that the API offers, derived from ``Options`` and
 ``Output``."""
 
 from typing import Annotated, Any, Literal
@@ -31,9 +31,12 @@ __all__ = [
     "offered_choices",
     "parse_suggest_options",
     "variant_choices",
+    "written_formats",
 ]
 
 
+MIN_PREVIEW, MAX_PREVIEW = 64, 4096
+"""Limits of the longest side of a preview in pixels."""
 _FAULTS = 5
 """Faults of a request that a message names at most."""
 
@@ -52,13 +55,21 @@ def variant_choices() -> list[Choice]:
 def allowed_values(choice: Choice) -> list[str] | None:
     """The values of a setting that is chosen from a list, or None for any other
     setting."""
-    if choice.name == "format":
-        return [name for name, kind in FORMATS.items() if kind.written]
-    return None
+    return written_formats() if choice.name == "format" else None
+
+
+def written_formats() -> list[str]:
+    """The formats in which results are written."""
+    return [name for name, kind in FORMATS.items() if kind.written]
 
 
 def build_request(
-    *, model: str | None = None, variants: int = 1, **settings: Any
+    *,
+    model: str | None = None,
+    variants: int = 1,
+    variant: int | None = None,
+    preview: int | None = None,
+    **settings: Any,
 ) -> ColorizeRequest:
     """A request from the values of ``offered_choices`` and ``variant_choices``.
     ``ConfigError`` if one is out of range, or is for variants where there are none."""
@@ -67,12 +78,18 @@ def build_request(
             raise ConfigError(
                 f"{choice.name} is for variants; add variants=6, or leave out {choice.name}"
             )
+    if variant is not None and not 1 <= variant <= variants:
+        raise ConfigError(
+            f"variant is {variant} and variants is {variants}; give a number from 1 to {variants}"
+        )
     options = {each.name for each in choices(Options)}
     return ColorizeRequest(
         options=Options(**{name: value for name, value in settings.items() if name in options}),
         output=Output(**{name: value for name, value in settings.items() if name not in options}),
         model=model,
         variants=variants,
+        variant=variant,
+        preview=preview,
     )
 
 
@@ -92,6 +109,30 @@ def build_query_model(queue: JobQueue) -> type[BaseModel]:
             ),
         ],
         1,
+    )
+    fields["variant"] = (
+        Annotated[
+            int | None,
+            Field(
+                ge=1,
+                le=MAX_VARIANTS,
+                description="The number of the one coloring that is wanted, as a picture and not "
+                "as a ZIP file: 1 (the usual one) to `variants`.",
+            ),
+        ],
+        None,
+    )
+    fields["preview"] = (
+        Annotated[
+            int | None,
+            Field(
+                ge=MIN_PREVIEW,
+                le=MAX_PREVIEW,
+                description="Longest side in pixels of a small result: the first page with 8 bits "
+                "and without metadata, as JPEG unless there is a `format`.",
+            ),
+        ],
+        None,
     )
     fields["model"] = _model_field(queue)
     return create_model("Settings", __config__=ConfigDict(extra="forbid"), **fields)

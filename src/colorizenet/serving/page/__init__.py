@@ -1,2 +1,0 @@
-"""The web page, made with Gradio: upload photos, compare before and after, download
-results."""

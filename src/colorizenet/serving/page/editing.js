@@ -1,0 +1,80 @@
+/** Opens one photo in the editor, which is loaded only then. */
+
+import { byId } from "./elements.js";
+import { isEqual } from "./job.js";
+import { t } from "./strings.js";
+
+/**
+ * @typedef {import("./job.js").Job} Job
+ * @typedef {import("./jobs.js").Jobs} Jobs
+ * @typedef {import("./types").Settings} Settings
+ */
+
+export class Editing {
+  /** @type {import("./editor/editor.js").PhotoEditor | null} Null until it is needed. */
+  #editor = null;
+  /** @type {Job | null} */
+  #job = null;
+  /** @type {Settings | null} Settings that have not been applied. */
+  #changed = null;
+  #jobs;
+  #engine;
+  #info;
+
+  /**
+   * @param {Jobs} jobs
+   * @param {import("./types").Engine} engine
+   * @param {import("./types").Info} info
+   */
+  constructor(jobs, engine, info) {
+    this.#jobs = jobs;
+    this.#engine = engine;
+    this.#info = info;
+    /** @type {HTMLDialogElement} */
+    this.dialog = byId("editor");
+    this.dialog.addEventListener("close", () => this.#leave());
+  }
+
+  /**
+   * @param {Job} job
+   * @returns {Promise<void>} Rejects if the editor cannot be loaded.
+   */
+  async open(job) {
+    const editor = (this.#editor ??= await this.#load());
+    this.#job = job;
+    this.#changed = null;
+    this.dialog.setAttribute("aria-label", job.path);
+    this.dialog.showModal();
+    document.documentElement.classList.add("editing");
+    const settings = structuredClone(this.#jobs.settingsOf(job));
+    const result = job.result ? { result: job.result.blob } : {};
+    await editor.open(job.file, { settings, info: this.#info, ...result });
+  }
+
+  async #load() {
+    const { PhotoEditor } = await import("./editor/editor.js");
+    const editor = new PhotoEditor({ engine: this.#engine, strings: t });
+    const { element } = editor;
+    element.addEventListener("settings-changed", (event) => {
+      this.#changed = /** @type {CustomEvent<Settings>} */ (event).detail;
+    });
+    element.addEventListener("apply", () => this.dialog.close());
+    element.addEventListener("close", (event) => {
+      if (event.target === element) this.dialog.close();
+    });
+    this.dialog.replaceChildren(element);
+    return editor;
+  }
+
+  /** Colorize the photo again if its settings have changed. */
+  #leave() {
+    document.documentElement.classList.remove("editing");
+    this.#editor?.close();
+    const job = this.#job;
+    const changed = this.#changed;
+    this.#job = this.#changed = null;
+    if (job && changed && !isEqual(changed, this.#jobs.settingsOf(job))) {
+      this.#jobs.apply(job.id, changed);
+    }
+  }
+}

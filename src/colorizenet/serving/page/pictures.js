@@ -1,0 +1,104 @@
+/** Small pictures of photos and results, one after another. */
+
+/** Larger files are not decoded by the browser, which would need much memory. */
+const MOST_BYTES = 60_000_000;
+
+/** Longest side of the pictures that the engine makes. */
+const SIDE = 960;
+
+/**
+ * @typedef {import("./job.js").Job} Job
+ * @typedef {import("./types").Engine} Engine
+ */
+
+export class Pictures {
+  /** @type {Promise<unknown>} */
+  #last = Promise.resolve();
+  #engine;
+  #keep;
+
+  /**
+   * @param {Engine} engine
+   * @param {(job: Job, pictures: { before: Blob, after: Blob }) => void} keep Called with
+   *   pictures that the engine had to make.
+   */
+  constructor(engine, keep) {
+    this.#engine = engine;
+    this.#keep = keep;
+  }
+
+  /**
+   * @param {Job} job
+   * @param {"before" | "after"} which
+   * @param {number} width Pixels.
+   * @param {() => boolean} isWanted Asked when its turn comes.
+   * @returns {Promise<ImageBitmap | null>} Null where there is no picture.
+   */
+  make(job, which, width, isWanted) {
+    const made = this.#last.then(() => (isWanted() ? this.#decode(job, which, width) : null));
+    this.#last = made.catch(() => null);
+    return this.#last.then((picture) => /** @type {ImageBitmap | null} */ (picture));
+  }
+
+  /**
+   * Both pictures of a job with a result, as large as they are or at most `side` pixels.
+   * @param {Job} job
+   * @param {number} side
+   * @returns {Promise<[ImageBitmap, ImageBitmap]>}
+   */
+  async makeBoth(job, side) {
+    const { result } = job;
+    if (!result) throw new Error("no result");
+    try {
+      if (job.file.size > MOST_BYTES) throw new Error("too large");
+      return [await createImageBitmap(job.file), await createImageBitmap(result.blob)];
+    } catch {
+      const { before, after } = await this.#request(job, result.settings, side);
+      return [await createImageBitmap(before), await createImageBitmap(after)];
+    }
+  }
+
+  /**
+   * @param {Job} job
+   * @param {"before" | "after"} which
+   * @param {number} width
+   */
+  async #decode(job, which, width) {
+    const { result } = job;
+    if (result?.pictures) return shrink(result.pictures[which], width);
+    const blob = which === "before" ? job.file : result?.blob;
+    if (!blob) return null;
+    try {
+      if (blob.size > MOST_BYTES) throw new Error("too large");
+      return await shrink(blob, width);
+    } catch {
+      if (!result) return null;
+      const pictures = await this.#request(job, result.settings, SIDE);
+      this.#keep(job, pictures);
+      return shrink(pictures[which], width);
+    }
+  }
+
+  /**
+   * @param {Job} job
+   * @param {import("./types").Settings} settings
+   * @param {number} side
+   */
+  async #request(job, settings, side) {
+    const { signal } = new AbortController();
+    const preview = await this.#engine.open(job.file, { signal, side });
+    try {
+      return { before: await preview.before(), after: await preview.render(settings, signal) };
+    } finally {
+      preview.close();
+    }
+  }
+}
+
+/**
+ * @param {Blob} blob
+ * @param {number} resizeWidth
+ */
+function shrink(blob, resizeWidth) {
+  return createImageBitmap(blob, { resizeWidth, resizeQuality: "medium" });
+}

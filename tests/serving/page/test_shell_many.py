@@ -1,0 +1,29 @@
+"""Hundreds of photos on the page."""
+
+import re
+
+from playwright.sync_api import expect
+
+from colorizenet.imaging.image import Image
+from colorizenet.imaging.writing import encode_image
+
+
+def test_three_hundred_photos_stay_responsive(visit, gray, tmp_path):
+    folder = tmp_path / "album"
+    folder.mkdir()
+    small = encode_image(Image(gray[:60, :80]), "jpeg")
+    for number in range(300):
+        (folder / f"{number:03}.jpg").write_bytes(small)
+    page = visit()
+    page.set_input_files("#folder", str(folder))
+    expect(page.locator("#summary")).to_contain_text(re.compile(r"of 300 done"))
+    assert page.locator(".card").count() < 100
+    expect(page.locator("#summary")).to_contain_text(re.compile(r"\d of 300 done · about .* left"))
+    page.get_by_role("button", name="About").click()
+    page.keyboard.press("Escape")
+    expect(page.locator("#summary")).to_have_text("All 300 photos are colorized", timeout=120_000)
+    while page.locator(".card").count() < 300:
+        page.locator("#show-more").evaluate("e => e.scrollIntoView()")
+    page.get_by_role("button", name="Open album/299.jpg").scroll_into_view_if_needed()
+    expect(page.locator(".card").last.locator(".picture.colored")).to_have_count(1)
+    assert page.locator(".picture.colored").count() < 60  # pictures far away are released
