@@ -21,6 +21,11 @@ import { announce, showNotice, Summary } from "./summary.js";
 /** Seconds until an engine that could not start is tried again by itself. */
 const RETRY_SECONDS = 5;
 
+// A photo that is dropped before the page has started must not replace the page.
+for (const kind of ["dragover", "drop"]) {
+  addEventListener(kind, (event) => event.preventDefault());
+}
+
 async function start() {
   document.documentElement.lang = lang;
   translate(document);
@@ -55,7 +60,7 @@ async function start() {
   connectButtons(jobs);
   byId("about-open").addEventListener("click", () => openAbout(info, engine.kind));
   connectFiles(jobs);
-  if (engine.kind === "server") offerSamples(jobs);
+  offerSamples(jobs);
 }
 
 /**
