@@ -17,4 +17,5 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/healthz', timeout=4)"]
 STOPSIGNAL SIGTERM
 # Other machines reach every address of a container, so it needs COLORIZENET_TOKEN or --insecure.
-ENTRYPOINT ["colorizenet", "serve", "--host", "0.0.0.0"]
+ENTRYPOINT ["colorizenet"]
+CMD ["serve", "--host", "0.0.0.0"]

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 import colorizenet
+import colorizenet.cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("samples/*.md")])
@@ -82,6 +83,19 @@ def test_the_citation_and_the_workflow_agree_with_the_package():
     assert workflow["jobs"]["checks"]["steps"][-1] == {"run": ".ci/run"}
     for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"):
         assert yaml.safe_load(path.read_text("utf-8"))["body"]
+
+
+def test_the_deployment_example_fits_the_image_and_the_command_line():
+    folder = ROOT / "examples" / "compose"
+    services = yaml.safe_load((folder / "compose.yaml").read_text("utf-8"))["services"]
+    assert 'ENTRYPOINT ["colorizenet"]' in (ROOT / "Dockerfile").read_text("utf-8")
+    serve = colorizenet.cli.app["serve"]
+    flags = {name for each in serve.assemble_argument_collection() for name in each.names}
+    used = {word for word in services["colorizenet"]["command"] if word.startswith("--")}
+    assert used == {"--host", "--token-file", "--server-name"} and used <= flags
+    [job] = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
+    assert job["static_configs"] == [{"targets": ["colorizenet:8000"]}]
+    assert "reverse_proxy colorizenet:8000" in (folder / "Caddyfile").read_text("utf-8")
 
 
 def test_every_decision_is_listed():
