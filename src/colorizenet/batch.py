@@ -145,7 +145,7 @@ class Worker:
             return all(path.exists() for path in job.files)
         with _LOADING:
             journal = self._loaded_journal
-        own = self._describe(job)
+        own = self.describe_job(job)
         return all(journal.is_finished(job.source, path, own) for path in job.files)
 
     @property
@@ -168,7 +168,7 @@ class Worker:
             default=float,  # numbers of NumPy
         )
 
-    def _describe(self, job: Job) -> str:
+    def describe_job(self, job: Job) -> str:
         """What the results of this photo alone depend on, for the journal: its hints,
         the number of its variants if there are several, and whether it has a sidecar.
         Empty if there is nothing."""
@@ -313,7 +313,7 @@ class Worker:
             if self.journal is not None:
                 with _LOADING:
                     journal = self._loaded_journal
-                journal.record(job.source, target, temporary, self._describe(job))
+                journal.record(job.source, target, temporary, self.describe_job(job))
 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

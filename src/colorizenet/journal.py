@@ -27,9 +27,17 @@ from colorizenet.files import RUN, TEMPORARY_PATTERN, open_for_reading
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.reading import read_image
 
-__all__ = ["Journal", "lock_results"]
+__all__ = [
+    "FOLDER",
+    "Journal",
+    "append_record",
+    "is_torn",
+    "lock_results",
+    "read_fingerprint",
+    "read_records",
+]
 
-_FOLDER = ".colorizenet"
+FOLDER = ".colorizenet"
 """Name of the folder, among the results, of the journal and the lock."""
 _RUNS = "run"
 """Name of the file, in that folder, with the number of the run under way."""
@@ -48,14 +56,7 @@ class Journal:
 
     def __init__(self, folder: Path, key: str = "") -> None:
         self._folder, self._key, self._lock = folder, key, Lock()
-        self._file = folder / _FOLDER / _RESULTS
-        self._records: dict[str, dict[str, Any]] = {}
-        with suppress(OSError), _open_own(self._file, os.O_RDONLY) as lines:
-            for line in lines:
-                # The last line of a killed run may be cut short, and others damaged.
-                with suppress(ValueError, TypeError, KeyError, RecursionError):
-                    record = json.loads(line)
-                    self._records[record["result"]] = record
+        self._records = {record["result"]: record for record in read_records(folder)}
 
     def is_finished(self, source: Path, target: Path, own: str = "") -> bool:
         """Whether the result exists and need not be made again.
@@ -68,12 +69,12 @@ class Journal:
             return True
         record = self._records.get(self._name(target))
         try:
-            if record is None or record.get("stamp") != _fingerprint(target):
+            if record is None or record.get("stamp") != read_fingerprint(target):
                 return False
         except OSError:
             return False
         try:
-            found = _fingerprint(source)
+            found = read_fingerprint(source)
         except OSError:
             return True  # the source is gone, so the result cannot be made again
         return record.get("key") == self._key + own and record.get("source") == found
@@ -82,14 +83,14 @@ class Journal:
         """Whether a file exists that this tool did not write, or that was changed
         since."""
         try:
-            present = _fingerprint(target)
+            present = read_fingerprint(target)
         except OSError:
             return False
         record = self._records.get(self._name(target))
         if record is None:
             return True
         stamp = record.get("stamp")
-        return stamp != present and not _is_torn(target, stamp, present)
+        return stamp != present and not is_torn(target, stamp, present)
 
     def record(self, source: Path, target: Path, temporary: Path, own: str = "") -> None:
         """Describe ``temporary`` before its rename to ``target``. Raises OSError.
@@ -98,22 +99,39 @@ class Journal:
         """
         record: dict[str, Any] = {
             "result": self._name(target),
-            "stamp": _fingerprint(temporary),
+            "stamp": read_fingerprint(temporary),
             "key": self._key + own,
         }
         with suppress(OSError):  # the source may have been removed since it was read
-            record["source"] = _fingerprint(source)
-        line = json.dumps(record).encode() + b"\n"
+            record["source"] = read_fingerprint(source)
         with self._lock:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with _open_own(self._file, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
-                file.seek(0, os.SEEK_END)
-                # A line that was cut short must not swallow this one.
-                file.write(b"\n" + line if file.tell() else line)
+            append_record(self._folder, record)
             self._records[record["result"]] = record
 
     def _name(self, target: Path) -> str:
         return os.path.relpath(target, self._folder)
+
+
+def read_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """The lines of the journal of a folder, of which the last about a result holds."""
+    with suppress(OSError), _open_own(folder / FOLDER / _RESULTS, os.O_RDONLY) as lines:
+        for line in lines:
+            # The last line of a killed run may be cut short, and others damaged.
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
+                record = json.loads(line)
+                hash(record["result"])
+                yield record
+
+
+def append_record(folder: Path, record: dict[str, Any]) -> None:
+    """Add a line to the journal of a folder. Raises ``OSError``."""
+    path = folder / FOLDER / _RESULTS
+    line = json.dumps(record).encode() + b"\n"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with _open_own(path, os.O_RDWR | os.O_CREAT | os.O_APPEND) as file:
+        file.seek(0, os.SEEK_END)
+        # A line that was cut short must not swallow this one.
+        file.write(b"\n" + line if file.tell() else line)
 
 
 @contextmanager
@@ -124,7 +142,7 @@ def lock_results(folder: Path, targets: Iterable[Path]) -> Iterator[str]:
     left next to ``targets``. Yields a warning where the file system has no locks, or an
     empty text. Raises ``ConfigError`` if another run holds the folder.
     """
-    own = folder / _FOLDER
+    own = folder / FOLDER
     try:
         own.mkdir(parents=True, exist_ok=True)
         if any(path.is_symlink() for path in (own, *(own / name for name in _FILES))):
@@ -202,7 +220,7 @@ def _open_own(path: Path, flags: int) -> BinaryIO:
     return os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), mode)
 
 
-def _is_torn(target: Path, stamp: Any, present: list[int]) -> bool:
+def is_torn(target: Path, stamp: Any, present: list[int]) -> bool:
     """Whether a result lost its end: it is shorter, and not a complete picture.
 
     A file of another format, or a complete picture, is the work of somebody else.
@@ -223,7 +241,7 @@ def _is_torn(target: Path, stamp: Any, present: list[int]) -> bool:
     return False
 
 
-def _fingerprint(path: Path) -> list[int]:
+def read_fingerprint(path: Path) -> list[int]:
     """Size and modification time, which differ when another file takes the place."""
     status = path.stat()
     return [status.st_size, status.st_mtime_ns]

@@ -14,7 +14,18 @@ from colorizenet.imaging.formats import FORMATS, Format, detect_format
 from colorizenet.imaging.reading import MAX_PIXELS, open_image
 from colorizenet.imaging.writing import choose_format
 
-__all__ = ["SIDECAR_SUFFIX", "Job", "LeftOut", "SidecarMode", "plan_jobs"]
+__all__ = [
+    "SIDECAR_SUFFIX",
+    "Job",
+    "LeftOut",
+    "SidecarMode",
+    "choose_ending",
+    "fit_format",
+    "name_folder",
+    "name_variants",
+    "plan_jobs",
+    "walk_photos",
+]
 
 SIDECAR_SUFFIX = ".colors.json"
 """What is added to the name of a result for the name of its sidecar."""
@@ -101,9 +112,11 @@ def plan_jobs(
                     f"{quote(path)} is both the input and the folder of the results; "
                     "choose another --out"
                 )
-            below = out / _name_folder(path) if len(folders) > 1 else out
+            below = out / name_folder(path) if len(folders) > 1 else out
             pairs += [
-                (found, below / found.relative_to(path)) for found in _find(path, out, skipped)
+                (found, below / found.relative_to(path))
+                for photos in walk_photos(path, out, skipped)
+                for found in photos
             ]
         else:
             pairs.append((path, out / path.name))
@@ -127,9 +140,9 @@ def plan_jobs(
 
     jobs: list[Job] = []
     taken = {key(source) for source, _ in pairs}
-    fits = [_choose_format(source, format, max_pixels) for source, _ in pairs]
+    fits = [fit_format(source, format, max_pixels) for source, _ in pairs]
     endings = [
-        _choose_ending(source, fit) for (source, _), (fit, _) in zip(pairs, fits, strict=True)
+        choose_ending(source, fit) for (source, _), (fit, _) in zip(pairs, fits, strict=True)
     ]
     short = Counter(
         key(wanted.with_suffix(ending)) for (_, wanted), ending in zip(pairs, endings, strict=True)
@@ -140,7 +153,7 @@ def plan_jobs(
             next(candidates)  # which photo gets a name must not depend on their order
         targets, sheet = next(
             found
-            for found in (_name_variants(candidate, variants) for candidate in candidates)
+            for found in (name_variants(candidate, variants) for candidate in candidates)
             if taken.isdisjoint(map(key, (*found[0], found[1] or found[0][0])))
         )
         job = Job(source, targets, fit, reason, None if sidecar == "only" else sheet, sidecar)
@@ -149,10 +162,12 @@ def plan_jobs(
     return jobs
 
 
-def _find(folder: Path, out: Path, left_out: list[LeftOut]) -> list[Path]:
-    """The photos in a folder, to any depth, except hidden files and ``out``."""
+def walk_photos(folder: Path, out: Path, left_out: list[LeftOut]) -> Iterator[list[Path]]:
+    """The photos of a folder and of each folder in it, except hidden files and ``out``.
+
+    What gets no job is added to ``left_out``.
+    """
     endings = {ending for format in FORMATS.values() for ending in format.suffixes}
-    found: list[Path] = []
 
     def note(error: OSError) -> None:
         reason = error.strerror or "unknown error"
@@ -166,6 +181,7 @@ def _find(folder: Path, out: Path, left_out: list[LeftOut]) -> list[Path]:
         left_out += [
             LeftOut(here / name, "linked folder") for name in folders if (here / name).is_symlink()
         ]
+        found: list[Path] = []
         for name in sorted(files):
             if name.startswith("."):
                 continue
@@ -173,14 +189,15 @@ def _find(folder: Path, out: Path, left_out: list[LeftOut]) -> list[Path]:
                 found.append(here / name)
             elif not (mimetypes.guess_type(name)[0] or "").startswith("text/"):
                 left_out.append(LeftOut(here / name, "other format"))
-    return found
+        yield found
 
 
-def _name_folder(folder: Path) -> str:
+def name_folder(folder: Path) -> str:
+    """The name that a folder of photos has among the results, next to other folders."""
     return folder.name if folder.name not in ("", "..") else folder.resolve().name or "root"
 
 
-def _choose_format(source: Path, format: str | None, max_pixels: int) -> tuple[str | None, str]:
+def fit_format(source: Path, format: str | None, max_pixels: int) -> tuple[str | None, str]:
     """The format of a result, and why it is not the one that was requested.
 
     Most photos need only the first bytes, which tell the format that they have: the
@@ -215,7 +232,7 @@ def _holds(target: Format, source: Format, *, pages: bool) -> bool:
     )
 
 
-def _choose_ending(source: Path, format: str | None) -> str:
+def choose_ending(source: Path, format: str | None) -> str:
     """The extension of the result: the source's own where it fits the format."""
     if format is None or source.suffix.lower() in FORMATS[format].suffixes:
         return source.suffix
@@ -230,7 +247,7 @@ def _list_names(wanted: Path, ending: str) -> Iterator[Path]:
         yield wanted.with_name(f"{wanted.name}.{number}{ending}")
 
 
-def _name_variants(target: Path, count: int) -> tuple[tuple[Path, ...], Path | None]:
+def name_variants(target: Path, count: int) -> tuple[tuple[Path, ...], Path | None]:
     """The targets of one photo, and its contact sheet if there are several."""
     if count == 1:
         return (target,), None

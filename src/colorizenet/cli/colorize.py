@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import glob
 import os
 import sys
 import time
@@ -16,6 +15,8 @@ from cyclopts.validators import Number
 from colorizenet.cli import console
 from colorizenet.cli.app import DASH, Flag, app, expand_settings, explain_interruption
 from colorizenet.cli.hints import add_hints, add_planned_hints
+from colorizenet.cli.inputs import expand_patterns, parse_input
+from colorizenet.cli.ray import RayFlags, check_local, colorize_on_ray
 from colorizenet.cli.signing import add_signing
 from colorizenet.cli.single import colorize_stream, detect_ending, plan_file
 from colorizenet.cli.variants import add_variants, check_variants_are_alone
@@ -33,7 +34,7 @@ _CONTACT_SHEET = 24
 @app.command
 @expand_settings
 def colorize(
-    *paths: Path,
+    *paths: Annotated[Path | str, Parameter(converter=parse_input)],
     out: Annotated[str | None, Parameter(alias="-o")] = None,
     suffix: Annotated[str, Parameter(allow_leading_hyphen=True)] = "",
     model: str = "default",
@@ -46,6 +47,11 @@ def colorize(
     diversity: Annotated[float | None, Parameter(validator=Number(gte=0, lte=2))] = None,
     device: str = "cpu",
     jobs: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    engine: Literal["local", "ray"] = "local",
+    ray_address: str | None = None,
+    concurrency: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
+    num_gpus_per_worker: Annotated[float | None, Parameter(validator=Number(gt=0))] = None,
+    manifest: str | None = None,
     max_pixels: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     overwrite: Flag = False,
     skip_color: Flag = False,
@@ -100,6 +106,22 @@ def colorize(
     jobs
         Photos colorized at the same time (default: number of cores plus one, at most
         8).
+    engine
+        `local` colorizes on this machine. `ray` does so on a cluster, or on this
+        machine without one; inputs and --out can also be URLs of object stores
+        (s3://, gs://, az://, ...) and tar shards. Needs the extra `ray`.
+    ray_address
+        Address of a Ray cluster: auto, HOST:PORT or ray://HOST:PORT (default: a
+        cluster of this machine alone).
+    concurrency
+        Worker processes of --engine ray, each with one core and one loaded model
+        (default: one for each core, or as many as the GPUs allow).
+    num_gpus_per_worker
+        GPUs of each worker process of --engine ray; may be a fraction.
+    manifest
+        A list of photos for --engine ray: a .txt file with one path or URL on each
+        line, or a .csv or .parquet file with the columns source and, for other names
+        of the results, target.
     max_pixels
         Refuse photos of more pixels before decoding them (default: 2 billion).
     overwrite
@@ -136,7 +158,14 @@ def colorize(
     from colorizenet.imaging.reading import MAX_PIXELS
     from colorizenet.planning import LeftOut, plan_jobs
 
-    if len(paths) == 0:
+    flags = RayFlags(
+        address=ray_address,
+        concurrency=concurrency,
+        gpus=num_gpus_per_worker,
+        manifest=manifest,
+    )
+    local = check_local(flags, paths, out) if engine == "local" else []
+    if engine == "local" and not local:
         raise ConfigError("no photo was given; name files, folders, or - for standard input")
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose exclude each other; leave one out")
@@ -163,10 +192,27 @@ def colorize(
         raise ConfigError(
             "--contact-sheet shows results and --sidecar only writes none; leave one out"
         )
-    if Path(DASH) in paths or out == DASH:
+    if engine == "ray":
+        not_on_ray = {"--jobs": jobs, "--contact-sheet": contact_sheet}
+        colorize_on_ray(
+            paths,
+            out or "colorized",
+            worker,
+            flags,
+            style,
+            not_on_ray=[name for name, value in not_on_ray.items() if value],
+            suffix=suffix,
+            variants=variants,
+            sidecar=sidecar,
+            hint=hint,
+            hints=hints,
+            dry_run=dry_run,
+        )
+        return
+    if Path(DASH) in local or out == DASH:
         check_variants_are_alone(variants, "-")
         if (
-            len(paths) > 1
+            len(local) > 1
             or as_json
             or contact_sheet
             or suffix
@@ -179,10 +225,10 @@ def colorize(
                 "- is for one photo, without --json, --contact-sheet, --suffix, --dry-run, "
                 "--skip-color, --sidecar and --sign; name a folder with --out to use them"
             )
-        colorize_stream(paths[0], out, add_hints(worker, hint, hints), style)
+        colorize_stream(local[0], out, add_hints(worker, hint, hints), style)
         return
 
-    sources = _expand_patterns(paths)
+    sources = expand_patterns(local)
     left_out: list[LeftOut] = []
     if out and detect_ending(out) and not Path(out).is_dir():
         check_variants_are_alone(variants, f"--out {quote(out)}")
@@ -226,7 +272,7 @@ def colorize(
         console.print_formats(planned)
     if dry_run:
         console.print_left_out(unsearched if quiet else left_out)
-        console.print_plan(planned, [worker.is_finished(job) for job in planned], style=style)
+        console.print_plan(((job, worker.is_finished(job)) for job in planned), style=style)
         return
     results = _run(planned, worker, workers, style)
     console.print_left_out(unsearched if quiet else left_out)
@@ -281,23 +327,6 @@ def _run(
 
 def _has_result(result: "Done") -> bool:
     return not result.error and result.skipped != "in color"
-
-
-def _expand_patterns(paths: Sequence[Path]) -> list[Path]:
-    """Replace patterns such as ``*.jpg`` by files, where no file has that very name.
-
-    Most shells do this; those of Windows do not.
-    """
-    expanded: list[Path] = []
-    for path in paths:
-        if os.path.lexists(path) or not glob.has_magic(str(path)):
-            expanded.append(path)
-            continue
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (patterns may be absolute)
-        if not found:
-            raise ConfigError(f"no file matches {quote(path)}; check the pattern")
-        expanded += map(Path, found)
-    return expanded
 
 
 def _check_contact_sheet(path: Path, planned: "Sequence[Job]") -> None:

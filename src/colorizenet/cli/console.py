@@ -5,18 +5,20 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from colorizenet.errors import quote
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
 
-    from colorizenet.batch import Done
     from colorizenet.planning import Job, LeftOut
 
 __all__ = [
+    "Outcome",
+    "Planned",
     "Style",
+    "Tally",
     "print_formats",
     "print_left_out",
     "print_message",
@@ -54,13 +56,104 @@ class Style:
     """Whether a line on stderr describes each photo."""
 
 
+class Planned(Protocol):
+    """What is printed of a ``Job``; paths and URLs alike."""
+
+    @property
+    def source(self) -> object: ...
+    @property
+    def target(self) -> object: ...
+    @property
+    def targets(self) -> Sequence[object]: ...
+    @property
+    def files(self) -> Sequence[object]: ...
+    @property
+    def sidecar(self) -> object: ...
+    @property
+    def sidecars(self) -> Sequence[object]: ...
+    @property
+    def contact_sheet(self) -> object: ...
+    @property
+    def format(self) -> str | None: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Outcome(Protocol):
+    """What is printed of a ``Done``."""
+
+    @property
+    def job(self) -> Planned: ...
+    @property
+    def error(self) -> str | None: ...
+    @property
+    def skipped(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def seconds(self) -> float: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+Result = TypeVar("Result", bound=Outcome)
+Contra = TypeVar("Contra", contravariant=True)
+
+
+class Collector(Protocol[Contra]):
+    """A list, or something that keeps less."""
+
+    def append(self, result: Contra, /) -> None: ...
+
+
+class Tally:
+    """Counts outcomes, and keeps the errors only."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.skipped: Counter[str] = Counter()
+        self.failed: list[str] = []
+
+    @property
+    def total(self) -> int:
+        """Number of outcomes."""
+        return self.written + self.skipped.total() + len(self.failed)
+
+    @property
+    def finished(self) -> int:
+        """Number of photos that have a result."""
+        return self.written + self.skipped["exists"]
+
+    def append(self, result: Outcome, /) -> None:
+        """Add an outcome."""
+        if result.error:
+            self.failed.append(result.error)
+        elif result.skipped:
+            self.skipped[result.skipped] += 1
+        else:
+            self.written += 1
+
+    def print_summary(self, seconds: float) -> None:
+        """Print the numbers of colorized, skipped and failed photos, and each
+        failure."""
+        parts = [f"{self.written} colorized in {seconds:.1f} s"]
+        parts += [f"{count} {_SKIPPED[reason]}" for reason, count in sorted(self.skipped.items())]
+        parts += [f"{len(self.failed)} failed"] if self.failed else []
+        repeat = self.failed and self.total > 1  # a single failure stands right above
+        print(", ".join(parts) + (":" if repeat else ""), file=sys.stderr)
+        for error in self.failed if repeat else ():
+            print(f"  {error}", file=sys.stderr)
+
+
 def print_message(message: object) -> None:
     """Print one line to stderr."""
     print(f"colorizenet: {message}", file=sys.stderr)
 
 
 def report(
-    done: "Iterable[Done]", total: int, results: "list[Done]", *, style: Style = Style()
+    done: Iterable[Result], total: int, results: Collector[Result], *, style: Style = Style()
 ) -> None:
     """Print the outcome of each photo as it comes, with a progress bar on a terminal.
 
@@ -86,18 +179,12 @@ def report(
                     print(quote(path), flush=True)
 
 
-def print_summary(results: "Sequence[Done]", seconds: float) -> None:
+def print_summary(results: Iterable[Outcome], seconds: float) -> None:
     """Print the numbers of colorized, skipped and failed photos, and each failure."""
-    failed = [result for result in results if result.error]
-    skipped = Counter(result.skipped for result in results if result.skipped)
-    written = len(results) - len(failed) - skipped.total()
-    parts = [f"{written} colorized in {seconds:.1f} s"]
-    parts += [f"{count} {_SKIPPED[reason]}" for reason, count in sorted(skipped.items())]
-    parts += [f"{len(failed)} failed"] if failed else []
-    repeat = failed and len(results) > 1  # a single failure stands right above
-    print(", ".join(parts) + (":" if repeat else ""), file=sys.stderr)
-    for result in failed if repeat else ():
-        print(f"  {result.error}", file=sys.stderr)
+    tally = Tally()
+    for result in results:
+        tally.append(result)
+    tally.print_summary(seconds)
 
 
 def print_formats(jobs: "Sequence[Job]") -> None:
@@ -124,16 +211,18 @@ def print_left_out(left_out: "Sequence[LeftOut]") -> None:
             print_message(f"{count} left out: {', '.join(paths[:_NAMED])}{more}")
 
 
-def print_plan(jobs: "Sequence[Job]", finished: Sequence[bool], *, style: Style) -> None:
-    """Print what a run would do with each photo."""
-    for job, exists in zip(jobs, finished, strict=True):
+def print_plan(planned: Iterable[tuple[Planned, bool]], *, style: Style) -> None:
+    """Print what a run would do with each photo. The second value says whether its
+    results are finished already."""
+    count = finished = 0
+    for job, exists in planned:
+        count, finished = count + (not exists), finished + exists
         if style.json:
             print(json.dumps(_name(job) | {"status": "skipped" if exists else "planned"}))
         elif not exists:
             print(f"{quote(job.source)} -> {', '.join(quote(target) for target in job.targets)}")
     if not style.quiet:
-        existing = f", {sum(finished)} {_SKIPPED['exists']}" if any(finished) else ""
-        count = len(jobs) - sum(finished)
+        existing = f", {finished} {_SKIPPED['exists']}" if finished else ""
         print(f"{count} to colorize{existing}; nothing was written (--dry-run)", file=sys.stderr)
 
 
@@ -189,7 +278,7 @@ def progress(activity: str) -> "Progress | _Silent":
     )
 
 
-def _describe(result: "Done", verbose: bool) -> list[str]:
+def _describe(result: Outcome, verbose: bool) -> list[str]:
     """The line of ``-v`` about a photo, or nothing."""
     if not verbose or result.error:
         return []
@@ -199,7 +288,7 @@ def _describe(result: "Done", verbose: bool) -> list[str]:
     return [f"{quote(result.job.source)}: {size} in {result.seconds:.2f} s"]
 
 
-def _name(job: "Job") -> dict[str, Any]:
+def _name(job: Planned) -> dict[str, Any]:
     named: dict[str, Any] = {"source": str(job.source), "target": str(job.target)}
     if job.contact_sheet:
         named["targets"] = [str(target) for target in job.targets]
@@ -209,7 +298,7 @@ def _name(job: "Job") -> dict[str, Any]:
     return named
 
 
-def _encode(result: "Done") -> str:
+def _encode(result: Outcome) -> str:
     """The outcome of a photo as a line of JSON."""
     job = result.job
     status = "failed" if result.error else "skipped" if result.skipped else "colorized"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from colorizenet.batch import STREAM_ABOVE
 from colorizenet.errors import ConfigError
 from colorizenet.imaging.reading import MAX_PIXELS
+from colorizenet.merging import STREAM_ABOVE
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.messages import PhotoHeader
 from colorizenet.variants import DRAWN_PIXELS, count_draws

@@ -20,7 +20,8 @@ from typing import Any
 
 from colorizenet.serving import worker
 from colorizenet.serving.errors import RequestError
-from colorizenet.serving.worker import Loader, WorkerFailure, run_worker
+from colorizenet.serving.messages import Loader, WorkerFailure
+from colorizenet.serving.worker import run_worker
 
 __all__ = ["ProcessPool", "WorkerProcess"]
 

@@ -1,0 +1,42 @@
+"""The inputs of ``colorizenet colorize``: paths, patterns, and URLs."""
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclopts import Token
+
+from colorizenet.errors import ConfigError, quote
+
+__all__ = ["expand_patterns", "is_url", "parse_input"]
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names a place in a store. One letter is a drive of Windows."""
+    return re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) is not None
+
+
+def parse_input(_type: Any, tokens: Sequence[Token]) -> Path | str:
+    """A path, or the text of a URL, in which a path would lose slashes."""
+    value = tokens[0].value
+    return value if is_url(value) else Path(value)
+
+
+def expand_patterns(paths: Sequence[Path]) -> list[Path]:
+    """Replace patterns such as ``*.jpg`` by files, where no file has that very name.
+
+    Most shells do this; those of Windows do not.
+    """
+    expanded: list[Path] = []
+    for path in paths:
+        if os.path.lexists(path) or not glob.has_magic(str(path)):
+            expanded.append(path)
+            continue
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        if not found:
+            raise ConfigError(f"no file matches {quote(path)}; check the pattern")
+        expanded += map(Path, found)
+    return expanded

@@ -1,0 +1,279 @@
+"""The catalog of a folder of results, ``results.parquet``: what became of each photo.
+
+While a run goes on, the records of each batch are in a file of their own, a shard of
+the journal, which is written before the results get their names. So a run that was
+killed at any moment is completed by the next one, and a file that no record describes
+was written by somebody else. A run that comes to its end merges the shards into the
+report.
+
+The catalog is in a temporary database on the disk, so that memory does not grow with
+the number of photos.
+"""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from colorizenet.errors import ConfigError, quote
+from colorizenet.journal import FOLDER, is_torn, read_records
+from colorizenet.ray.stores import Folder, list_folders
+from colorizenet.ray.units import Record, Unit
+
+__all__ = ["REPORT", "SHARDS", "Catalog", "State"]
+
+REPORT = "results.parquet"
+"""Name of the report in the folder of results."""
+SHARDS = f"{FOLDER}/shards"
+"""Name of the folder of the shards of the journal."""
+_ROWS = 10_000
+"""Rows of the report that are in memory at a time."""
+
+State = Literal["missing", "unverified", "finished", "foreign", "in color"]
+"""Whether a unit is colorized: yes; yes, if the fingerprint of its source has changed;
+no, since its results are complete, files of somebody else have their names, or it is in
+color."""
+
+_SCHEMA = pa.schema(
+    [
+        ("source", pa.string()),
+        ("result", pa.string()),
+        ("status", pa.string()),
+        ("reason", pa.string()),
+        ("seconds", pa.float64()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("warnings", pa.list_(pa.string())),
+        ("source_sha256", pa.string()),
+        ("result_sha256", pa.string()),
+        ("model_sha256", pa.string()),
+        ("options", pa.string()),
+        ("record", pa.string()),
+    ],
+    metadata={"colorizenet": "catalog 1"},
+)
+"""Columns of the report; ``record`` is everything as JSON, for the next run."""
+
+
+class Catalog:
+    """Reads and writes the catalog of a folder of results, from one thread."""
+
+    def __init__(self, results: Folder) -> None:
+        self._results = results
+        self._database = sqlite3.connect("", isolation_level=None)  # a temporary file
+        self._database.executescript(
+            """
+            PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
+            CREATE TABLE records (unit BLOB, number INT, record TEXT, PRIMARY KEY (unit, number));
+            CREATE TABLE files (name BLOB PRIMARY KEY, stamp TEXT, source TEXT, key TEXT);
+            CREATE TABLE present (name BLOB PRIMARY KEY, stamp TEXT);
+            CREATE TABLE plan (number INTEGER PRIMARY KEY, unit BLOB, state TEXT);
+            """
+        )
+
+    def load(self) -> None:
+        """Read the report, the journal of the folder, and the shards of earlier runs.
+
+        Raises ``ConfigError`` where a file that this tool did not write has the name
+        of the report, and for a symbolic link in place of the shards.
+        """
+        local = self._results.local
+        if local and (local / SHARDS).is_symlink():
+            raise ConfigError(
+                f"{quote(local / SHARDS)} is a symbolic link, which is not followed; remove it"
+            )
+        self._load_report()
+        for line in read_records(self._results.local) if self._results.local else ():
+            self._add_file(line["result"], line.get("stamp"), line.get("source"), line.get("key"))
+        with ThreadPoolExecutor(8) as pool:
+            names = [f"{SHARDS}/{name}" for name in self._results.list_names(SHARDS)]
+            for start in range(0, len(names), 64):  # in the order of the runs
+                for content in pool.map(self._results.read, names[start : start + 64]):
+                    self.add(_parse_shard(content))
+        if not self._results.local:
+            for _, infos in list_folders(self._results.root):
+                self._add_present(infos)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Add what became of units, in place of what was known of them."""
+        units: dict[str, int] = {}
+        for record in records:
+            number = units.get(record.unit, 0)
+            units[record.unit] = number + 1
+            if number == 0:
+                self._database.execute("DELETE FROM records WHERE unit = ?", [_encode(record.unit)])
+            self._database.execute(
+                "INSERT INTO records VALUES (?, ?, ?)",
+                [_encode(record.unit), number, record.encode()],
+            )
+            for name, stamp in record.files.items():
+                source = json.loads(record.fingerprint or "null")
+                self._add_file(name, stamp, source, record.options + record.own)
+
+    def find_state(self, unit: Unit, key: str, *, skip_color: bool) -> tuple[State, str]:
+        """Whether a unit is colorized, and the recorded fingerprint of its source.
+
+        ``key`` names what its results depend on. Files that this tool did not write,
+        and results that were changed since, are never replaced.
+        """
+        records = list(self.find_records(unit.name))
+        names = {name: None for record in records for name in record.files} or dict.fromkeys(
+            unit.files
+        )
+        for name in {**names, **dict.fromkeys(unit.files)}:
+            if self._is_foreign(name):
+                return "foreign", ""
+        if any(record.status == "failed" for record in records):
+            return "missing", ""
+        left_out = [record for record in records if record.reason == "in color"]
+        if left_out and not any(record.files for record in records):
+            known = {(each.fingerprint, each.options + each.own) for each in left_out}
+            same = {(unit.fingerprint, key)} == known and skip_color
+            return ("in color", "") if same else ("missing", "")
+        sources = set()
+        for name in names:
+            found = self._find_file(name)
+            if found is None or found[0] != self._read_stamp(name) or found[2] != key:
+                return "missing", ""
+            sources.add(found[1])
+        if not unit.fingerprint and len(sources) == 1:
+            return "unverified", sources.pop()
+        return ("finished" if sources == {unit.fingerprint} else "missing"), ""
+
+    def find_records(self, unit: str) -> Iterator[Record]:
+        """What is known of a unit."""
+        query = "SELECT record FROM records WHERE unit = ? ORDER BY number"
+        for (line,) in self._database.execute(query, [_encode(unit)]).fetchall():
+            yield Record.decode(line)
+
+    def plan(self, unit: bytes, state: State) -> None:
+        """Keep a unit, as ``encode_units`` has it, and its state for the run."""
+        self._database.execute("INSERT INTO plan (unit, state) VALUES (?, ?)", [unit, state])
+
+    def count_planned(self) -> int:
+        """Number of units in the plan."""
+        return self._database.execute("SELECT count(*) FROM plan").fetchone()[0]
+
+    def iterate_plan(self) -> Iterator[tuple[bytes, State]]:
+        """The units of the plan and their states, in their order."""
+        yield from self._database.execute("SELECT unit, state FROM plan ORDER BY number")
+
+    def write_report(self) -> None:
+        """Write the report, whole or not at all, and remove the journal's shards."""
+        names = [f"{SHARDS}/{name}" for name in self._results.list_names(SHARDS)]
+        local = self._results.local
+        if local:
+            (local / FOLDER).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=local and local / FOLDER) as folder:
+            path = Path(folder) / REPORT
+            with pq.ParquetWriter(path, _SCHEMA, compression="zstd") as writer:
+                for rows in self._read_rows():
+                    writer.write_table(pa.Table.from_pylist(rows, _SCHEMA))
+            self._results.publish(path, REPORT)
+        self._results.remove(names)
+
+    def _read_rows(self) -> Iterator[list[dict[str, Any]]]:
+        cursor = self._database.execute("SELECT record FROM records ORDER BY unit, number")
+        while lines := cursor.fetchmany(_ROWS):
+            rows = []
+            for (line,) in lines:
+                row = json.loads(line)
+                if row["own"]:
+                    row["options"] = json.dumps({**json.loads(row["options"]), "own": row["own"]})
+                row |= {"record": line, "warnings": list(map(_replace_bytes, row["warnings"]))}
+                rows.append({name: _replace_bytes(row[name]) for name in _SCHEMA.names})
+            yield rows
+
+    def _load_report(self) -> None:
+        name = self._results.join(REPORT)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / REPORT
+            try:
+                path.write_bytes(self._results.read(REPORT))
+            except FileNotFoundError:
+                return
+            try:
+                file = pq.ParquetFile(path)
+                known = file.schema_arrow.metadata or {}
+                if known.get(b"colorizenet") != b"catalog 1":
+                    raise pa.ArrowInvalid("it is another table")
+                for batch in file.iter_batches(_ROWS, columns=["record"]):
+                    self.add(map(Record.decode, batch.column(0).to_pylist()))
+            except (pa.ArrowInvalid, OSError, ValueError, TypeError) as error:
+                raise ConfigError(
+                    f"{quote(name)} is no report of this tool ({quote(error)}); move it, or "
+                    "choose another --out"
+                ) from error
+
+    def _add_file(self, name: str, stamp: Any, source: Any, key: Any) -> None:
+        self._database.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+            [_encode(name), json.dumps(stamp), json.dumps(source), key],
+        )
+
+    def _add_present(self, infos: Iterable[dict[str, Any]]) -> None:
+        root = self._results.store_path
+        self._database.executemany(
+            "INSERT OR REPLACE INTO present VALUES (?, ?)",
+            [
+                (
+                    _encode(info["name"].removeprefix(f"{root}/")),
+                    json.dumps([int(info["size"] or 0)]),
+                )
+                for info in infos
+            ],
+        )
+
+    def _find_file(self, name: str) -> tuple[str, str, str] | None:
+        query = "SELECT stamp, source, key FROM files WHERE name = ?"
+        return self._database.execute(query, [_encode(name)]).fetchone()
+
+    def _read_stamp(self, name: str) -> str | None:
+        """The stamp of a file that exists now, as JSON."""
+        if self._results.local:
+            stamp = self._results.read_stamp(name)
+            return json.dumps(stamp) if stamp else None
+        found = self._database.execute("SELECT stamp FROM present WHERE name = ?", [_encode(name)])
+        row = found.fetchone()
+        return row[0] if row else None
+
+    def _is_foreign(self, name: str) -> bool:
+        """Whether a file exists that this tool did not write, or that was changed."""
+        present = self._read_stamp(name)
+        if present is None:
+            return False
+        found = self._find_file(name)
+        if found is None:
+            return True
+        if found[0] == present:
+            return False
+        local = self._results.local
+        torn = local and is_torn(local / name, json.loads(found[0]), json.loads(present))
+        return not torn
+
+
+def _encode(name: str) -> bytes:
+    """A name as bytes, since those of files may be no text."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def _replace_bytes(value: Any) -> Any:
+    """A text with escapes for bytes that are no text, or another value as it is."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
+
+
+def _parse_shard(content: bytes) -> list[Record]:
+    records = []
+    for line in content.splitlines():
+        with suppress(ValueError, TypeError, KeyError):
+            records.append(Record.decode(line))
+    return records
