@@ -22,10 +22,12 @@ export function connectFiles(jobs) {
   for (const id of ["files", "folder", "camera"]) {
     /** @type {HTMLInputElement} */
     const input = byId(id);
-    input.addEventListener("change", () => {
+    const read = () => {
       if (input.files?.length) add(readChosenFiles(input.files));
       input.value = ""; // so that the same file can be chosen again
-    });
+    };
+    input.addEventListener("change", read);
+    if (input.files?.length) read(); // chosen while the page was starting
     for (const button of document.querySelectorAll(`button[data-choose="${id}"]`)) {
       button.addEventListener("click", () => input.click());
       /** @type {HTMLButtonElement} */ (button).disabled = false;
