@@ -197,7 +197,7 @@ def test_engines_take_over_from_each_other(tmp_path, photos, worker):
     assert [each.skipped for each in done] == ["exists"] * 3
 
 
-def test_photos_in_color_are_not_looked_at_twice(tmp_path, photos, worker):
+def test_photos_in_color_are_not_opened_twice(tmp_path, photos, worker):
     skipping = dataclasses.replace(worker, skip_color=True)
     first, second = InProcess(), InProcess()
     assert {each.reason for each in run([photos], tmp_path / "out", skipping, pool=first)} == {

@@ -24,9 +24,9 @@ import pyvips
 from colorizenet import __version__
 from colorizenet.colorizer import Chroma, Colorizer
 from colorizenet.errors import ColorizeNetError, ConfigError, ImageError, quote
-from colorizenet.files import open_atomically, open_for_reading, sync_folder
+from colorizenet.files import compute_sha256, open_atomically, open_for_reading, sync_folder
 from colorizenet.imaging.contact_sheet import draw_contact_sheet
-from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.formats import FORMATS, find_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image
 from colorizenet.imaging.toning import is_colored
@@ -37,7 +37,7 @@ from colorizenet.merging import STREAM_ABOVE, STRIP_PIXELS, describe_colors
 from colorizenet.options import Hint, Options, Output
 from colorizenet.parallel import limit_opencv_threads, map_ordered
 from colorizenet.planning import Job
-from colorizenet.sidecar import Sidecar, compute_sha256, round_chroma
+from colorizenet.sidecar import Sidecar, round_chroma
 from colorizenet.signing import SigningKey, describe_origin
 
 __all__ = [
@@ -380,7 +380,7 @@ def colorize(
         raise ConfigError(f"{quote(target)} is the photo itself; name another file")
     if target.exists() and not overwrite:
         raise ConfigError(f"{quote(target)} exists already; name another file, or use overwrite")
-    format = next((n for n, f in FORMATS.items() if target.suffix.lower() in f.suffixes), None)
+    format = find_format(target.suffix)
     if format is None or not FORMATS[format].written:
         written = ", ".join(each.suffixes[0] for each in FORMATS.values() if each.written)
         raise ConfigError(f"{quote(target)} has no known extension; use one of {written}")

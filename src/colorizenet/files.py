@@ -4,16 +4,18 @@ A process that is killed at any moment leaves either the old file or the new one
 the final name, never half of one.
 """
 
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 __all__ = [
     "RUN",
     "TEMPORARY_PATTERN",
+    "compute_sha256",
     "open_atomically",
     "open_for_reading",
     "sync_folder",
@@ -65,6 +67,12 @@ def open_for_reading(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading. A named pipe without a writer does not block the
     open."""
     return open(path, "rb", opener=_open_without_blocking)
+
+
+def compute_sha256(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file in hexadecimal. Raises ``OSError``."""
+    with open_for_reading(path) as file:
+        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def _open_without_blocking(name: str, flags: int) -> int:

@@ -6,6 +6,7 @@ A file is named after its photo (``1921.jpg``: ``1921.hints.json``) and reads::
                              {"x": 0.75, "y": 0.2, "color": "neutral"}]}
 """
 
+import dataclasses
 import json
 import os
 import re
@@ -15,12 +16,13 @@ from typing import Any, NoReturn
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.files import open_for_reading, write_atomically
-from colorizenet.options import DEFAULT_RADIUS, MAX_HINTS, Hint
+from colorizenet.options import DEFAULT_RADIUS, MAX_HINTS, Hint, Options
 
 __all__ = [
     "HINTS_SUFFIX",
     "NEUTRAL",
     "VERSION",
+    "describe_options",
     "format_hint",
     "parse_hint",
     "parse_hint_objects",
@@ -84,6 +86,12 @@ def format_hint(hint: Hint) -> dict[str, Any]:
         "color": NEUTRAL if hint.rgb is None else "#{:02x}{:02x}{:02x}".format(*hint.rgb),
         "radius": float(hint.radius),
     }
+
+
+def describe_options(options: Options) -> dict[str, Any]:
+    """Options as a JSON object, with hints as hint files have them."""
+    described = dataclasses.asdict(dataclasses.replace(options, hints=()))
+    return described | {"hints": [format_hint(hint) for hint in options.hints]}
 
 
 def parse_hint_objects(objects: Any, where: str) -> tuple[Hint, ...]:

@@ -26,6 +26,7 @@ from braceexpand import braceexpand
 from filelock import FileLock
 
 from colorizenet.errors import DataError, ImageError, quote
+from colorizenet.files import compute_sha256
 from colorizenet.imaging.reading import read_rgb8
 
 __all__ = ["Photo", "Split", "find_photos", "list_photos", "read_photo", "split_photos"]
@@ -270,8 +271,7 @@ def _download_shard(address: str, downloads: Path) -> Path:
 
 def _check_sha256(path: Path, expected: str, address: str) -> None:
     """Raise DataError for a file with another checksum than expected."""
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
+    found = compute_sha256(path)
     if found != expected:
         raise DataError(
             f"{quote(address)} has the SHA-256 {found}; delete {quote(path)}, or ask who "

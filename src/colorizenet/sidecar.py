@@ -12,21 +12,20 @@ the rounded colors too, so that both give the same picture.
 import base64
 import binascii
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
 
 from colorizenet import __version__
 from colorizenet.errors import ConfigError, ImageError, quote
-from colorizenet.files import open_atomically, open_for_reading
-from colorizenet.hintfiles import format_hint, parse_hint_objects
+from colorizenet.files import compute_sha256, open_atomically, open_for_reading
+from colorizenet.hintfiles import describe_options, parse_hint_objects
 from colorizenet.imaging.borders import Border, Side
 from colorizenet.imaging.conversion import Source, open_picture
 from colorizenet.imaging.formats import FORMATS
@@ -36,7 +35,7 @@ from colorizenet.options import Options, Output
 from colorizenet.reduction import reduce_picture
 from colorizenet.upsample import Chroma
 
-__all__ = ["Sidecar", "compute_sha256", "read_sidecar", "round_chroma"]
+__all__ = ["Sidecar", "read_sidecar", "round_chroma"]
 
 _KIND, _VERSION = "colorizenet-colors", 1
 _STEPS = 8
@@ -77,8 +76,6 @@ class Sidecar:
     def encode(self) -> bytes:
         """The sidecar as a file."""
         pages = self.chroma.ab if self.chroma.ab.ndim == 4 else self.chroma.ab[None]
-        options = dataclasses.asdict(replace(self.options, hints=()))
-        options["hints"] = [format_hint(hint) for hint in self.options.hints]
         document = {
             "kind": _KIND,
             "version": _VERSION,
@@ -91,7 +88,7 @@ class Sidecar:
                 "takes_hints": self.takes_hints,
             },
             "input": {"short": self.short, "multiple": self.multiple},
-            "options": options,
+            "options": describe_options(self.options),
             "output": dataclasses.asdict(self.output),
             "borders": [
                 border and [list(dataclasses.astuple(side)) for side in border.sides]
@@ -159,12 +156,6 @@ class Sidecar:
 def round_chroma(chroma: Chroma) -> Chroma:
     """Chroma with the colors that a sidecar can hold."""
     return replace(chroma, ab=(np.rint(chroma.ab * _STEPS) / _STEPS).astype(np.float32))
-
-
-def compute_sha256(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file in hexadecimal. Raises ``OSError``."""
-    with open_for_reading(path) as file:
-        return hashlib.file_digest(cast(Any, file), "sha256").hexdigest()
 
 
 def read_sidecar(path: str | os.PathLike[str]) -> Sidecar:

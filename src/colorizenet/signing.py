@@ -9,7 +9,6 @@ Needs c2pa-python, from the extra ``provenance``.
 """
 
 import contextlib
-import dataclasses
 import io
 import json
 import os
@@ -23,7 +22,7 @@ import numpy as np
 from colorizenet import __version__
 from colorizenet.errors import ConfigError, ImageError, quote
 from colorizenet.files import open_for_reading
-from colorizenet.hintfiles import format_hint
+from colorizenet.hintfiles import describe_options
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
@@ -155,12 +154,10 @@ def describe_origin(
     options: Options, *, model: str = "", model_sha256: str = "", source_sha256: str = ""
 ) -> dict[str, Any]:
     """What a manifest says of a result: the photo, the model and the options."""
-    described = dataclasses.asdict(dataclasses.replace(options, hints=()))
-    described["hints"] = [format_hint(hint) for hint in options.hints]
     return {
         f"{_NAMESPACE}.source": {"sha256": source_sha256},
         f"{_NAMESPACE}.model": {"name": model, "sha256": model_sha256},
-        f"{_NAMESPACE}.options": described,
+        f"{_NAMESPACE}.options": describe_options(options),
     }
 
 

@@ -39,9 +39,10 @@ def apply(
         Replace a file that exists.
     """
     from colorizenet import __version__
+    from colorizenet.files import compute_sha256
     from colorizenet.imaging.formats import FORMATS
     from colorizenet.planning import SIDECAR_SUFFIX
-    from colorizenet.sidecar import compute_sha256, read_sidecar
+    from colorizenet.sidecar import read_sidecar
 
     colors = read_sidecar(sidecar)
     format = colors.output.format or ""

@@ -71,9 +71,9 @@ def _describe_photo(path: Path) -> dict[str, Any]:
     """What a photo says of itself, as a JSON object."""
     from importlib.util import find_spec
 
+    from colorizenet.files import compute_sha256
     from colorizenet.imaging import exif, xmp
     from colorizenet.imaging.reading import open_image
-    from colorizenet.sidecar import compute_sha256
 
     with open_image(path) as file:
         height, width = file.shape

@@ -56,10 +56,9 @@ def _choose_format(out: str | Path, worker: "Worker") -> str | None:
 
 def detect_ending(path: str | Path) -> str | None:
     """The format that the extension of a file names, a key of ``FORMATS``, or None."""
-    from colorizenet.imaging.formats import FORMATS
+    from colorizenet.imaging.formats import find_format
 
-    ending = Path(path).suffix.lower()
-    return next((name for name, kind in FORMATS.items() if ending in kind.suffixes), None)
+    return find_format(Path(path).suffix)
 
 
 def _read_stdin() -> bytes:

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from colorizenet.errors import ImageError
 
-__all__ = ["FORMATS", "Format", "detect_format", "require_extra"]
+__all__ = ["FORMATS", "Format", "detect_format", "find_format", "require_extra"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,12 @@ FORMATS: dict[str, Format] = {
         (".jp2", ".j2k", ".j2c", ".jpc", ".jpx", ".jpf"), "", "", deep=True, written=False
     ),
 }
+
+
+def find_format(suffix: str) -> str | None:
+    """The format, a key of ``FORMATS``, whose files have a suffix; None where none
+    does."""
+    return next((name for name, kind in FORMATS.items() if suffix.lower() in kind.suffixes), None)
 
 
 _SIGNATURES = {

@@ -15,7 +15,7 @@ from colorizenet.errors import ImageError, quote
 from colorizenet.files import write_atomically
 from colorizenet.imaging import codecs
 from colorizenet.imaging.embedding import Blocks, embed_blocks
-from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.formats import FORMATS, find_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.imagefile import ImageFile
 from colorizenet.imaging.libvips import from_array, shorten_error
@@ -190,9 +190,7 @@ def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | No
     Raises ``ImageError``.
     """
     path = Path(path)
-    chosen = next(
-        (name for name, format in FORMATS.items() if path.suffix.lower() in format.suffixes), None
-    )
+    chosen = find_format(path.suffix)
     if chosen is None or not FORMATS[chosen].written:
         suffixes = ", ".join(format.suffixes[0] for format in FORMATS.values() if format.written)
         raise ImageError(

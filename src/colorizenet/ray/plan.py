@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from colorizenet.errors import ConfigError, quote
-from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.formats import find_format
 from colorizenet.imaging.reading import MAX_PIXELS
 from colorizenet.journal import read_fingerprint
 from colorizenet.planning import (
@@ -223,7 +223,7 @@ class Planner:
             (job,) = self._plan_jobs([photo], out / name.parent, None)
             unit = self._make_unit(job, out)
             mark = "" if is_url(source) else _read_fingerprint(Path(source))
-            format = _name_format(unit.name) if target else unit.format
+            format = find_format(PurePosixPath(unit.name).suffix) if target else unit.format
             yield dataclasses.replace(unit, source=source, fingerprint=mark, format=format)
 
     def _plan_jobs(
@@ -329,12 +329,6 @@ def _choose_column(manifest: str, names: Sequence[str]) -> str:
         f"the manifest {quote(manifest)} has the columns {quote(', '.join(names))}; "
         f"expected one of {', '.join(_SOURCES)}"
     )
-
-
-def _name_format(name: str) -> str | None:
-    """The format of the extension of a name, a key of ``FORMATS``, or None."""
-    ending = PurePosixPath(name).suffix.lower()
-    return next((each for each, kind in FORMATS.items() if ending in kind.suffixes), None)
 
 
 def _read_fingerprint(path: Path) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import BrowserContext, Page
 
 from colorizenet.imaging import tiff
 from colorizenet.imaging.image import Image, Metadata
@@ -84,15 +84,6 @@ def address() -> Iterator[str]:
     limits = ("--max-bytes", 4_000_000, "--max-pixels", 5_000_000)
     with run_serve("--port", 0, *limits) as (_, address):
         yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert CHROMIUM, "Chromium is missing; CI must install it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from jaxtyping import UInt8
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from colorizenet.errors import ConfigError, DataError, check_minimum, quote
+from colorizenet.files import compute_sha256
 from colorizenet.photosets import Photo, find_photos, list_photos, read_photo
 from colorizenet.training.data.screen import Screen
 
@@ -336,7 +337,7 @@ class Photographs(lightning.LightningDataModule):
         """Name and SHA-256 of each shard, or of the file list of a folder."""
         files = {photo.path for photo in self.train}
         shards = sorted(path for path in files if path.suffix.lower() == ".tar")
-        named = [{"name": path.name, "sha256": _hash_file(path)} for path in shards]
+        named = [{"name": path.name, "sha256": compute_sha256(path)} for path in shards]
         if len(shards) < len(files):
             listing = "\n".join(
                 f"{photo.name} {photo.path.stat().st_size}"
@@ -380,8 +381,3 @@ def _fill_cache(photos: Sequence[Photo], budget: int) -> dict[Photo, np.ndarray]
                     return cache
                 cache[photo] = rgb
     return cache
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
