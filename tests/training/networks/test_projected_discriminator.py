@@ -30,6 +30,13 @@ def test_each_scale_has_a_map_of_logits():
     assert [x.shape for x in network(projected, projected)] == [(2, 1, 2, 3)] * 3
 
 
+def test_features_are_float32_under_autocast():
+    network = make_discriminator(width=8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        projected = network.project(torch.rand(1, 3, 64, 64))
+    assert {x.dtype for x in projected} == {torch.float32}
+
+
 def test_the_gradient_reaches_the_picture_and_the_heads_alone():
     network = make_discriminator(width=8)
     rgb = torch.rand(1, 3, 64, 64, requires_grad=True)

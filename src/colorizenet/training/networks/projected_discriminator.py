@@ -64,15 +64,21 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def project(self, rgb: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """Compute the frozen mixed features, finest first. The gradient reaches rgb."""
-        mixed = [mix(x) for mix, x in zip(self.mix, self.pyramid(rgb), strict=True)]
-        x, *finer = reversed(mixed)
-        projected = [x]
-        for fuse, skip in zip(reversed(self.fuse), finer, strict=True):
-            enlarged = F.interpolate(x, size=skip.shape[-2:], mode="bilinear", align_corners=False)
-            x = fuse((enlarged + skip) / math.sqrt(2))  # keeps the variance
-            projected.append(x)
-        return projected[::-1]
+        """Compute the frozen mixed features, finest first. The gradient reaches rgb.
+
+        Returns float32, under autocast as well: bfloat16 has no second derivatives.
+        """
+        with torch.autocast(rgb.device.type, enabled=False):
+            mixed = [mix(x) for mix, x in zip(self.mix, self.pyramid(rgb), strict=True)]
+            x, *finer = reversed(mixed)
+            projected = [x]
+            for fuse, skip in zip(reversed(self.fuse), finer, strict=True):
+                enlarged = F.interpolate(
+                    x, size=skip.shape[-2:], mode="bilinear", align_corners=False
+                )
+                x = fuse((enlarged + skip) / math.sqrt(2))  # keeps the variance
+                projected.append(x)
+            return projected[::-1]
 
     def forward(self, color: Maps, gray: Maps) -> list[Float[Tensor, "b 1 _h _w"]]:
         """Score projected pictures, given the projected gray ones: a map of each
