@@ -44,3 +44,12 @@ def test_a_wide_picture_has_structures_as_large_as_a_square_one():
 
 def test_no_noise_stays_no_noise():
     assert (color_noise(torch.zeros(1, 2, 8, 8), BANDS) == 0).all()
+
+
+def test_temperatures_multiply_the_bands_and_the_last_one_all_further_bands():
+    plain, cooled = (
+        color_noise(white(2000, 2, 32, 32), BANDS, temperatures)
+        for temperatures in ((1.0,), (0.5, 1.0, 0.25))
+    )
+    factors = torch.tensor([0.5, 1.0, 0.25, 0.25, 0.25, 0.25])
+    torch.testing.assert_close(measure_bands(cooled, 6), factors * measure_bands(plain, 6))

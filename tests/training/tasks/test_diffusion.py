@@ -99,11 +99,30 @@ def test_the_loss_is_lowest_for_a_denoiser_that_knows_the_data(make_task, batch)
     assert task.training_losses(sample)["velocity"].item() == pytest.approx(0, abs=1e-9)
 
 
-def test_a_state_is_the_residual_to_the_answer_in_units_of_its_spread(make_task, batch):
+def test_a_change_of_the_state_is_in_units_of_the_spread(make_task, batch):
     task = make_task()
     described = task.network.describe(augment_batch(batch, task.augmentation, 0).condition)
-    drawn = task.network.add_residual(described, 0.25 / described.spread)
+    drawn = task.network.add_change(described, 0.25 / described.spread)
     torch.testing.assert_close(drawn, described.answer + 0.25)
+
+
+def test_drawings_are_around_the_answer_even_if_the_data_are_not(make_task, batch):
+    """A denoiser whose data are paler than the answer does not make drawings pale."""
+    task = make_task(temperatures=(0.01,)).eval()
+    task.network.denoise = lambda state, t, levels: 0.1 * state - 5
+    described = task.network.describe(augment_batch(batch, task.augmentation, 0).condition)
+    [drawn] = task.draw(described, 1, torch.Generator().manual_seed(0))
+    assert (drawn - described.answer).abs().mean() < 0.01 * 5 * described.spread.mean()
+
+
+def test_higher_temperatures_draw_more_different_colorings(make_task, batch):
+    spreads = []
+    for temperature in (0.25, 1.0):
+        task = learn_to_draw(make_task(temperatures=(temperature,))).eval()
+        described = task.network.describe(augment_batch(batch, task.augmentation, 0).condition)
+        draws = task.draw(described, 4, torch.Generator().manual_seed(0))
+        spreads.append(torch.stack(draws).std(0).mean().item())
+    assert spreads[0] < 0.5 * spreads[1]
 
 
 def test_times_are_logit_normal_and_partly_uniform(make_task):
@@ -124,6 +143,15 @@ def test_draws_differ_by_the_noise_alone(make_task):
         again, _ = task.draw(described, 2, torch.Generator().manual_seed(0))
     assert one.shape == (2, 2, 16, 32)
     assert torch.equal(one, again) and not torch.allclose(one, other, atol=1e-3)
+
+
+def test_the_exported_module_draws_around_each_of_several_pictures(make_task):
+    task = learn_to_draw(make_task()).eval()
+    lightness, noise = torch.rand(3, 1, 32, 64), torch.randn(3, 2, 32, 64)
+    with torch.no_grad():
+        together = task.exported()(lightness, noise)
+        alone = [task.exported()(lightness[i : i + 1], noise[i : i + 1]) for i in range(3)]
+    torch.testing.assert_close(together, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
 def test_noise_of_zero_gives_the_answer_of_the_frozen_network(make_task):
@@ -201,6 +229,8 @@ def test_settings_out_of_range_are_an_error(setting):
 def test_bands_and_widths_that_make_no_sense_are_an_error():
     with pytest.raises(ConfigError, match=r"task\.bands"):
         DiffusionConfig(bands=(0.0, 0.0))
+    with pytest.raises(ConfigError, match=r"task\.temperatures"):
+        DiffusionConfig(temperatures=(1.0, -0.5))
     with pytest.raises(ConfigError, match=r"task\.denoiser\.widths"):
         DenoiserConfig(widths=(20, 20))
     with pytest.raises(ConfigError, match=r"task\.denoiser\.heads"):

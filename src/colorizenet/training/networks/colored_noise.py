@@ -12,9 +12,14 @@ __all__ = ["color_noise", "measure_bands"]
 
 
 def color_noise(
-    white: Float[Tensor, "b c h w"], bands: Sequence[float]
+    white: Float[Tensor, "b c h w"],
+    bands: Sequence[float],
+    temperatures: Sequence[float] = (1.0,),
 ) -> Float[Tensor, "b c h w"]:
     """Give white noise the relative spreads ``bands``, at a total variance of 1.
+
+    ``temperatures`` then multiply the bands; the last one is also that of all further
+    bands.
 
     Band 0 is the mean of the picture, band k the frequencies from 2^(k-1) up to 2^k
     half waves along the short side. So a band has structures of the same size relative
@@ -23,7 +28,7 @@ def color_noise(
     """
     height, width = white.shape[-2:]
     rows, columns = _cosines(height, white), _cosines(width, white)
-    gain = _gains(height, width, bands, white)
+    gain = _gains(height, width, bands, white) * _fill_bands(height, width, temperatures, white)
     spectrum = rows @ white @ columns.T
     return rows.T @ (gain * spectrum) @ columns
 
@@ -67,12 +72,19 @@ def _gains(
     height: int | torch.SymInt, width: int | torch.SymInt, bands: Sequence[float], like: Tensor
 ) -> Float[Tensor, "h w"]:
     """The factor of each coefficient that gives the bands their spreads."""
-    band = _find_bands(height, width, like)
-    gain = torch.zeros_like(band)
-    beyond = 2 * len(bands)  # more bands than any picture has
-    for number in range(beyond):
-        spread = bands[min(number, len(bands) - 1)]
-        # A square has 4^k coefficients below frequency 2^k.
-        coefficients = 4.0**number - (4.0 ** (number - 1) if number else 0.0)
-        gain = gain + (band == number).to(like.dtype) * (spread / math.sqrt(coefficients))
+    # A square has 4^k coefficients below frequency 2^k.
+    counts = [4.0**k - (4.0 ** (k - 1) if k else 0.0) for k in range(2 * len(bands))]
+    spreads = [bands[min(k, len(bands) - 1)] / math.sqrt(n) for k, n in enumerate(counts)]
+    gain = _fill_bands(height, width, spreads, like)
     return gain / gain.square().mean().sqrt()
+
+
+def _fill_bands(
+    height: int | torch.SymInt, width: int | torch.SymInt, values: Sequence[float], like: Tensor
+) -> Float[Tensor, "h w"]:
+    """The value of the band of each coefficient, the last one beyond the last band."""
+    band = _find_bands(height, width, like).clamp(max=len(values) - 1)
+    filled = torch.zeros_like(band)
+    for number, value in enumerate(values):
+        filled = filled + (band == number).to(like.dtype) * value
+    return filled

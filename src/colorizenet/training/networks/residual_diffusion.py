@@ -48,14 +48,20 @@ class ResidualDiffusion(nn.Module):
     """
 
     def __init__(
-        self, network: Network, config: DenoiserConfig, bands: Sequence[float], *, in_channels: int
+        self,
+        network: Network,
+        config: DenoiserConfig,
+        bands: Sequence[float],
+        temperatures: Sequence[float],
+        *,
+        in_channels: int,
     ) -> None:
-        """``bands``: of the noise, see ``color_noise``. ``in_channels``: of the
-        condition of ``network``."""
+        """``bands`` and ``temperatures``: of the noise, see ``color_noise``.
+        ``in_channels``: of the condition of ``network``."""
         super().__init__()
         assert isinstance(network, nn.Module)
         self.frozen = network.requires_grad_(False)
-        self.bands = tuple(bands)
+        self.bands, self.temperatures = tuple(bands), tuple(temperatures)
         # Sizes are symbols while the network is exported, so they are measured here.
         channels, self.reductions, self.answer_reduction = _measure_reductions(
             self.frozen, in_channels
@@ -99,8 +105,12 @@ class ResidualDiffusion(nn.Module):
         return self.denoiser(state / deviation[:, None, None, None], t, levels).float()
 
     def make_noise(self, white: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
-        """Color white noise of the size of the state."""
+        """Color white noise of the size of the state, as for training."""
         return color_noise(white, self.bands)
+
+    def make_drawing_noise(self, white: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
+        """Color white noise of the size of the state, with the temperatures."""
+        return color_noise(white, self.bands, self.temperatures)
 
     def make_velocity(self, levels: Levels, *, guidance: float = 1.0) -> Velocity:
         """The velocity of the state, for samplers. ``guidance``: see ``guide``."""
@@ -114,11 +124,16 @@ class ResidualDiffusion(nn.Module):
         without = [torch.zeros_like(level) for level in levels]
         return guide(velocity(levels), velocity(without), guidance)
 
-    def add_residual(
-        self, described: Described, state: Float[Tensor, "b 2 h w"]
+    def add_change(
+        self, described: Described, change: Float[Tensor, "b 2 h w"]
     ) -> Float[Tensor, "b 2 h2 w2"]:
-        """Chroma of a state, at the size of the answer, in network units."""
-        residual = described.spread * state
+        """The answer, changed by the difference of two states: chroma at its size.
+
+        A drawing is the answer plus what its noise changes: the end of the flow less
+        that of the flow from noise of 0. The mean of the data, which the latter is
+        close to, is paler than an answer that was trained to be colorful.
+        """
+        residual = described.spread * change
         factor = _REDUCTION // self.answer_reduction
         if factor > 1:
             residual = F.interpolate(residual, scale_factor=float(factor), mode="bilinear")
@@ -147,10 +162,15 @@ class ExportedSampler(nn.Module):
         described = network.describe(lightness)
         # The mean of 4x4 white numbers has 1/4 of their deviation.
         white = _REDUCTION * F.avg_pool2d(noise, _REDUCTION)
-        velocity = network.make_velocity(described.levels, guidance=self.guidance)
-        state = self.sampler(velocity, network.make_noise(white), space_times(self.steps))
+        # The flow from noise of 0 is one more drawing of each picture.
+        start = torch.cat([torch.zeros_like(described.spread), network.make_drawing_noise(white)])
+        for_each = noise.new_zeros(noise.shape[0], 1, 1, 1)
+        levels = [torch.cat([level, level + for_each]) for level in described.levels]
+        velocity = network.make_velocity(levels, guidance=self.guidance)
+        states = self.sampler(velocity, start, space_times(self.steps))
+        center, state = states.split([described.spread.shape[0], noise.shape[0]])
         drawn = (noise.abs().amax((1, 2, 3), keepdim=True) > 0).to(state.dtype)
-        return network.add_residual(described, drawn * state)
+        return network.add_change(described, drawn * (state - center))
 
 
 def _run_frozen(network: nn.Module, condition: Tensor) -> tuple[list[Tensor], Tensor]:

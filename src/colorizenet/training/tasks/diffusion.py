@@ -43,6 +43,9 @@ class DiffusionConfig:
     bands: tuple[float, ...] = (0.43, 0.22, 0.23, 0.20, 0.17, 0.19)
     """Relative spread of the noise in each octave of frequency, coarsest first: the
     mean of the picture, then details of 1/2, 1/4, ... of its short side."""
+    temperatures: tuple[float, ...] = (1.2, 1.0, 0.7, 0.5, 0.4, 0.4)
+    """Factor of the noise in each of these octaves when colorings are drawn. Low ones
+    for details make them differ in the colors of large parts, without patches."""
     draws: int = 8
     """Draws of time and noise for each picture of a batch, which share one pass of the
     frozen network."""
@@ -82,6 +85,11 @@ class DiffusionConfig:
                 f"task.bands is {', '.join(map(str, self.bands)) or 'empty'}; "
                 "give numbers of at least 0, not all of them 0"
             )
+        if not self.temperatures or min(self.temperatures) < 0:
+            raise ConfigError(
+                f"task.temperatures is {', '.join(map(str, self.temperatures)) or 'empty'}; "
+                "give numbers of at least 0"
+            )
         if self.t_std <= 0:
             raise ConfigError(f"task.t-std is {self.t_std}; give a number over 0, for example 1")
 
@@ -113,7 +121,9 @@ class Diffusion(Task):
         **settings: Any,
     ) -> None:
         channels = input_channels(settings.get("inputs", ("lightness",)))
-        whole = ResidualDiffusion(network, config.denoiser, config.bands, in_channels=channels)
+        whole = ResidualDiffusion(
+            network, config.denoiser, config.bands, config.temperatures, in_channels=channels
+        )
         super().__init__(whole, loss, optim, **settings)
         self.config = config
 
@@ -164,12 +174,14 @@ class Diffusion(Task):
         """Draw ``count`` colorings of each picture, at the size of the answer."""
         network, config = self.network, self.config
         velocity = network.make_velocity(described.levels, guidance=config.guidance)
+        sampler, times = SAMPLERS[config.sampler], space_times(config.steps)
+        center = sampler(velocity, torch.zeros_like(described.spread), times)
         drawn = []
         for _ in range(count):
             white = torch.randn(described.spread.shape, generator=generator)
-            noise = network.make_noise(white.to(described.spread))
-            state = SAMPLERS[config.sampler](velocity, noise, space_times(config.steps))
-            drawn.append(network.add_residual(described, state))
+            noise = network.make_drawing_noise(white.to(described.spread))
+            change = sampler(velocity, noise, times) - center
+            drawn.append(network.add_change(described, change))
         return drawn
 
     def sample(
