@@ -10,6 +10,7 @@ model stays in the history.
 """
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import subprocess
@@ -18,7 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from colorizenet.training.export import export_run
+from colorizenet.files import write_atomically
+from colorizenet.training.export import export_run, replace_card
 
 ROOT = Path(__file__).parents[1]
 MODELS = ROOT / "src" / "colorizenet" / "models"
@@ -59,12 +61,13 @@ def main() -> None:
     settings: dict[str, Any] = {
         name: getattr(options, name) for name in ("checkpoint", "dtype", "average_with", "alpha")
     }
-    with tempfile.TemporaryDirectory() as folder:
-        unmeasured = Path(folder) / "unmeasured.onnx"
-        export_run(options.run, unmeasured, **settings, **fields)
-        fields["metrics"] = measure(unmeasured, options.photos, Path(folder) / "metrics.json")
     path = MODELS / f"{options.name}.onnx"
-    export_run(options.run, path, **settings, **fields)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder) / path.name
+        card = export_run(options.run, exported, **settings, **fields)
+        metrics = measure(exported, options.photos, Path(folder) / "metrics.json")
+        replace_card(exported, dataclasses.replace(card, metrics=metrics))
+        write_atomically(path, exported.read_bytes())
     list_model(options.name, path)
     print(f"{path} {path.stat().st_size / 1e6:.1f} MB")
 

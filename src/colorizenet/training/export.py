@@ -29,7 +29,14 @@ from colorizenet.training.networks.pretrained import complete_weights
 from colorizenet.training.recipes import RECIPES
 from colorizenet.training.tasks.base import Task
 
-__all__ = ["Checkpoint", "Dtype", "average_weights", "export_network", "export_run"]
+__all__ = [
+    "Checkpoint",
+    "Dtype",
+    "average_weights",
+    "export_network",
+    "export_run",
+    "replace_card",
+]
 
 Checkpoint = Literal["best", "last"]
 Dtype = Literal["fp32", "fp16", "int8"]
@@ -82,6 +89,13 @@ def export_run(
     card = _make_card(run, config, task, describe_run(run, state), fields)
     export_network(task.exported(), card, out, dtype=dtype)
     return card
+
+
+def replace_card(file: Path, card: ModelCard) -> None:
+    """Write another card into an exported file. The network stays as it is."""
+    model = onnx.load(file)
+    helper.set_model_props(model, {METADATA_KEY: card.to_json()})
+    write_atomically(file, model.SerializeToString())
 
 
 def average_weights(
