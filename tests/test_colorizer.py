@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
+import onnxruntime
 import PIL.Image
 import pytest
 
@@ -182,6 +183,16 @@ def test_the_network_input_keeps_the_aspect_and_its_area_is_bounded(shape):
 def test_a_device_that_is_not_available_is_an_error_that_lists_those_that_are():
     with pytest.raises(DeviceError, match=r"cannot run on nonsense, only on .*cpu"):
         Colorizer(device="nonsense")
+
+
+DEVICES = [name for name in onnxruntime.get_available_providers() if "Azure" not in name]
+
+
+@pytest.mark.parametrize("provider", DEVICES)
+def test_every_device_of_this_machine_gives_the_colors_of_the_cpu(provider, gray):
+    """Within one level. Machines differ in their devices; every one has the CPU."""
+    colored = Colorizer(device=provider.removesuffix("ExecutionProvider").lower())(gray)
+    assert np.abs(colored.astype(int) - Colorizer()(gray)).max() <= 1
 
 
 def test_an_unknown_model_names_those_that_ship():

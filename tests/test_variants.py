@@ -7,7 +7,7 @@ from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ConfigError
 from colorizenet.imaging.image import Image
 from colorizenet.options import MAX_VARIANTS, Options
-from colorizenet.variants import choose_variants, draw_seeds
+from colorizenet.variants import choose_model, choose_variants, draw_seeds
 
 
 @pytest.fixture
@@ -112,3 +112,10 @@ def test_seeds_of_draws_differ_and_more_variants_have_the_draws_of_fewer():
 @pytest.mark.parametrize("count", [1, 2, 15])
 def test_as_many_variants_as_requested_come_also_of_tiny_pictures(drawing, count):
     assert len(drawing.predict(np.full((2, 3), 90, np.uint8), count=count)) == count
+
+
+def test_diverse_draws_the_colorings_of_default_where_there_are_several():
+    assert choose_model("default", 2, ["default", "diverse"]) == "diverse"
+    assert choose_model("default", 1, ["default", "diverse"]) == "default"
+    assert choose_model("default", 2, ["default"]) == "default"
+    assert choose_model("mine.onnx", 2, ["default", "diverse"]) == "mine.onnx"

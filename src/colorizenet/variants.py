@@ -6,7 +6,7 @@ those that differ most from the answer and from each other are chosen. So a user
 choose between colorings that differ, and none of them is an outlier.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
@@ -15,7 +15,14 @@ from colorizenet.errors import ConfigError, quote
 from colorizenet.modelfile import NOISE, ModelCard
 from colorizenet.options import MAX_VARIANTS, Options
 
-__all__ = ["DRAWN_PIXELS", "count_draws", "check_variants", "choose_variants", "draw_seeds"]
+__all__ = [
+    "DRAWN_PIXELS",
+    "check_variants",
+    "choose_model",
+    "choose_variants",
+    "count_draws",
+    "draw_seeds",
+]
 
 DRAWN_PIXELS = 1_000_000
 """Pixels of noise, of all draws together, that a network gets at once."""
@@ -27,6 +34,13 @@ _COARSE = 8
 """Cells along the short side of the picture in which colors are compared."""
 
 
+def choose_model(model: str, count: int, models: Collection[str]) -> str:
+    """The model for ``count`` colorings: ``diverse`` for several colorings of
+    ``default``, which has the same usual answer, if it is one of ``models``."""
+    several = count > 1 and model == "default" and "diverse" in models
+    return "diverse" if several else model
+
+
 def check_variants(card: ModelCard, options: Options, count: int) -> None:
     """Raise ``ConfigError`` for a model that cannot give ``count`` colorings."""
     if count < 1:
@@ -34,7 +48,7 @@ def check_variants(card: ModelCard, options: Options, count: int) -> None:
     if count > 1 and not card.takes(NOISE.name):
         raise ConfigError(
             f"the model {quote(card.name)} cannot draw variants, because it has no input "
-            f"{NOISE.name}; choose a model of the recipe diffusion, or leave out variants"
+            f"{NOISE.name}; choose diverse or another model that draws, or leave out variants"
         )
     if count > MAX_VARIANTS:
         raise ConfigError(f"{count} variants were requested; give at most {MAX_VARIANTS}")

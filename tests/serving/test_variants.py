@@ -98,6 +98,19 @@ def test_the_models_say_whether_they_draw(drawing_api):
     }
 
 
+def test_diverse_draws_the_variants_of_default(run_server, loaders, photo):
+    served = {"default": loaders["plain"], "diverse": loaders["drawing"]}
+    with run_server(served, Limits(concurrency=2)) as client:
+        listed = client.get("/v1/models").json()
+        assert [each["draws_variants"] for each in listed] == [True, True]
+        params = {"variants": 2, "seed": 7}
+        by_default = client.post("/v1/colorize", content=photo, params=params)
+        by_name = client.post("/v1/colorize", content=photo, params=params | {"model": "diverse"})
+        assert read_archive(by_default) == read_archive(by_name)
+        usual = client.post("/v1/colorize", content=photo, params={"model": "default"})
+        assert usual.content != read_archive(by_default)["variant-2.png"]
+
+
 def test_variants_count_as_work_and_as_memory(loaders):
     """A photo that is small becomes large by the number of its variants."""
     queue = JobQueue(loaders, Limits(concurrency=2))

@@ -58,7 +58,7 @@ def exported(finished, tiny, tmp_path_factory) -> Path:
     (run / "config.json").write_text(to_json(dataclasses.replace(tiny, network=network, data=data)))
     out = run.with_name("tiny.onnx")
     with warnings.catch_warnings():
-        # Of our code, not of the exporter, which warns of itself in some versions of torch.
+        # The exporter of some versions of torch warns of itself.
         warnings.filterwarnings("error", module="colorizenet")
         export_run(
             run,

@@ -95,7 +95,7 @@ def colorize(
     variants
         Number of colorings of each photo, up to 16: 1921-1.jpg is the usual one, and
         1921-2.jpg, ... are drawn and chosen to differ. 1921-variants.jpg shows them
-        side by side. Needs a model that draws (recipe diffusion).
+        side by side. The model diverse draws them, unless another one is named.
     seed
         Seed of the variants (default: 0). Other seeds draw other colors.
     diversity
@@ -156,7 +156,9 @@ def colorize(
     from colorizenet import batch
     from colorizenet.imaging.formats import FORMATS
     from colorizenet.imaging.reading import MAX_PIXELS
+    from colorizenet.modelfile import shipped_models
     from colorizenet.planning import LeftOut, plan_jobs
+    from colorizenet.variants import choose_model
 
     flags = RayFlags(
         address=ray_address,
@@ -176,7 +178,7 @@ def colorize(
             f"--quality is for {lossy}, and {output.format} is lossless; leave it out"
         )
     worker = batch.Worker(
-        model=model,
+        model=choose_model(model, variants, shipped_models()),
         device=device,
         options=options,
         output=output,

@@ -35,7 +35,7 @@ from colorizenet.serving.messages import (
 from colorizenet.serving.metrics import ServerMetrics
 from colorizenet.serving.processes import ProcessPool, WorkerProcess
 from colorizenet.serving.storage import Storage, delete_file
-from colorizenet.variants import count_draws
+from colorizenet.variants import choose_model, count_draws
 
 __all__ = [
     "ColorizeRequest",
@@ -144,7 +144,9 @@ class JobQueue:
         The result is to be sent within ``storage.hold``. A cancelled call stops within
         about a second.
         """
-        photo = await self._count(self._enqueue(content, request), "colorized")
+        model = choose_model(request.model or self.default_model, request.variants, self.models)
+        work = self._enqueue(content, replace(request, model=model))
+        photo = await self._count(work, "colorized")
         assert isinstance(photo, ColorizedPhoto)
         return photo
 

@@ -14,6 +14,7 @@ from colorizenet.serving.coloring import readable_formats
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue, SuggestedColors
 from colorizenet.serving.settings import written_formats
+from colorizenet.variants import choose_model
 
 __all__ = [
     "PHOTO_RESPONSE",
@@ -63,7 +64,10 @@ class ModelInfo(BaseModel):
     sha256: str = Field(description="SHA-256 of the model file.")
     parameters: int = Field(description="Number of trained parameters.")
     size: int = Field(description="Default short side of the network input, in pixels.")
-    draws_variants: bool = Field(description="Whether the model gives several colorings.")
+    draws_variants: bool = Field(
+        description="Whether the model gives several colorings. Those of default are drawn by "
+        "diverse, which has the same usual answer."
+    )
     takes_hints: bool = Field(description="Whether the model follows hints; all do.")
     license: str = Field(description="Terms of use, and the terms of the training data.")
     metrics: dict[str, float] = Field(description="Measured quality.")
@@ -144,7 +148,7 @@ def describe_models(queue: JobQueue) -> list[ModelInfo]:
             sha256=model.sha256,
             parameters=model.card.parameters,
             size=model.card.size,
-            draws_variants=model.card.takes(NOISE.name),
+            draws_variants=queue.models[choose_model(name, 2, queue.models)].card.takes(NOISE.name),
             takes_hints=True,  # chroma is spread from hints if the network has no input for them
             license=model.card.license,
             metrics=model.card.metrics,
