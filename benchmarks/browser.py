@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -63,17 +64,18 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 class Meter:
-    """The peak memory of this process's children, sampled in a thread."""
+    """The peak memory of the processes that ``find`` lists, sampled in a thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, find: Callable[[], list[int]]) -> None:
         self.peak = 0
+        self._find = find
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
         self._thread.start()
 
     def _sample(self) -> None:
         while not self._stop.wait(0.05):
-            self.peak = max(self.peak, sum(map(read_memory, list_children(os.getpid()))))
+            self.peak = max(self.peak, sum(map(read_memory, self._find())))
 
     def stop(self) -> float:
         """Stop, and return the peak in GB."""
@@ -95,7 +97,12 @@ def list_children(parent: int) -> list[int]:
     found = [parent]
     for process in found:
         found += parents.get(process, [])
-    return [process for process in found[1:] if "chrom" in read_command(process)]
+    return found[1:]
+
+
+def list_browser_processes() -> list[int]:
+    """List the processes of Chromium that this one has started."""
+    return [each for each in list_children(os.getpid()) if "chrom" in read_command(each)]
 
 
 def read_command(process: int) -> str:
@@ -157,7 +164,7 @@ def main() -> None:
                 browser = playwright.chromium.launch(
                     executable_path=chromium, args=["--no-sandbox"]
                 )
-                meter = Meter()
+                meter = Meter(list_browser_processes)
                 page = browser.new_page()
                 page.set_default_timeout(120_000)
                 page.goto(f"http://127.0.0.1:{server.server_port}/bare.html")

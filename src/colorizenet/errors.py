@@ -2,6 +2,8 @@
 
 ColorizeNetError
 ├── ImageError        a picture cannot be read or written, or its shape is wrong
+│   ├── DamagedImageError     its file is damaged or cut short
+│   └── UnwritableImageError  the wanted format cannot hold it
 ├── ModelFileError    a model file is not from ColorizeNet, is damaged, or is too new
 ├── DeviceError       ONNX Runtime cannot run on the requested device
 ├── DataError         photos to train or evaluate with are missing or damaged
@@ -15,10 +17,12 @@ through ``quote``.
 __all__ = [
     "ColorizeNetError",
     "ConfigError",
+    "DamagedImageError",
     "DataError",
+    "DeviceError",
     "ImageError",
     "ModelFileError",
-    "DeviceError",
+    "UnwritableImageError",
     "check_minimum",
     "quote",
 ]
@@ -30,6 +34,14 @@ class ColorizeNetError(Exception):
 
 class ImageError(ColorizeNetError):
     """A picture cannot be read or written, or has an unsupported shape."""
+
+
+class DamagedImageError(ImageError):
+    """The file of a picture is damaged or cut short."""
+
+
+class UnwritableImageError(ImageError):
+    """A picture cannot be written in the format that is wanted."""
 
 
 class ModelFileError(ColorizeNetError):

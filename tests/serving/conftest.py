@@ -1,6 +1,9 @@
 """A server in this process, and what its tests need to talk to it."""
 
+import os
+import re
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +27,7 @@ sys.path.append(str(Path(__file__).parent))  # the processes of a server import 
 from gated_colorizer import GatedColorizer
 
 RunServer = Callable[..., AbstractContextManager[httpx.Client]]
+RunServe = Callable[..., AbstractContextManager[tuple[str, subprocess.Popen[str]]]]
 
 
 class Gate:
@@ -73,6 +77,33 @@ def run_server() -> RunServer:
     """Run a server without a page and yield a client of it; at the end the server must
     stop."""
     return _run_server
+
+
+@contextmanager
+def _run_serve(*flags: object, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    port = () if "--port" in flags else ("--port", 0)
+    command = [sys.executable, "-m", "colorizenet", "serve", *map(str, (*port, *flags))]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment
+    ) as process:
+        try:
+            assert process.stderr
+            line = process.stderr.readline()
+            found = re.fullmatch(r"serving the (?:page and the )?API at (http://\S+)\n", line)
+            assert found, line
+            yield found[1], process
+            if process.poll() is None:
+                process.terminate()
+                assert (process.wait(20), process.stderr.read()) == (0, "")
+        finally:
+            process.kill()
+
+
+@pytest.fixture(scope="session")
+def run_serve() -> RunServe:
+    """Run ``colorizenet serve``, by default at a free port, and yield its URL and its
+    process. It must stop in order, unless the test has ended it."""
+    return _run_serve
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """``colorizenet serve``: how it starts and stops, its flags, and the examples of its
 page."""
 
-import os
 import re
 import shutil
 import signal
@@ -11,7 +10,6 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -24,32 +22,13 @@ from colorizenet.imaging.reading import read_image
 ROOT = Path(__file__).parents[2]
 
 
-@contextmanager
-def run_serve(*flags: object, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """The URL and the process of a server without a page, which is stopped at the
-    end."""
-    command = [sys.executable, "-m", "colorizenet", "serve", "--port", "0"]
-    command += [*map(str, flags)] if "--open" in flags else ["--no-page", *map(str, flags)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    ) as process:
-        try:
-            assert process.stderr
-            line = process.stderr.readline()
-            found = re.fullmatch(r"serving the (?:page and the )?API at (http://\S+)\n", line)
-            assert found, line
-            yield found[1], process
-        finally:
-            process.terminate()
-
-
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with run_serve() as (address, _):
+def address(run_serve) -> Iterator[str]:
+    with run_serve("--no-page") as (address, _):
         yield address
 
 
-def test_sigterm_finishes_what_has_arrived(samples):
+def test_sigterm_finishes_what_has_arrived(run_serve, samples):
     encoded = next(path for path in samples if path.stem == "moose").read_bytes()
     with run_serve("--concurrency", 2) as (address, process), ThreadPoolExecutor(8) as pool:
         url = f"{address}/v1/colorize?size=320"
@@ -77,7 +56,9 @@ def fail(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return err
 
 
-def test_an_address_that_others_can_reach_requires_a_token(tmp_path, capsys, monkeypatch):
+def test_an_address_that_others_can_reach_requires_a_token(
+    run_serve, tmp_path, capsys, monkeypatch
+):
     monkeypatch.delenv("COLORIZENET_TOKEN", raising=False)
     error = fail(capsys, "--host", "0.0.0.0")
     assert "there is no token; set COLORIZENET_TOKEN, or use --insecure" in error
@@ -132,7 +113,7 @@ def test_without_the_extra_the_error_says_what_to_install():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the browser is a shell script")
-def test_open_opens_the_page_in_a_browser(tmp_path):
+def test_open_opens_the_page_in_a_browser(run_serve, tmp_path):
     browser, opened = tmp_path / "browser", tmp_path / "opened"
     browser.write_text(f"#!/bin/sh\necho $1 > {opened}.new && mv {opened}.new {opened}\n")
     browser.chmod(0o755)
@@ -147,15 +128,15 @@ def test_open_opens_the_page_in_a_browser(tmp_path):
         assert process.wait(20) == 0
 
 
-def read_limits(*flags: object, **environment: str) -> dict[str, int]:
-    """The limits of a server as it describes them."""
-    headers = {"Authorization": "Bearer open sesame"}
-    with run_serve(*flags, **environment) as (address, _):
-        address = address.replace("0.0.0.0", "127.0.0.1")
-        return httpx.get(f"{address}/v1/info", headers=headers).json()["limits"]
+def test_only_this_machine_may_send_photos_as_large_as_the_command_line_takes(
+    run_serve, monkeypatch
+):
+    def read_limits(*flags: object, **environment: str) -> dict[str, int]:
+        headers = {"Authorization": "Bearer open sesame"}
+        with run_serve(*flags, **environment) as (address, _):
+            address = address.replace("0.0.0.0", "127.0.0.1")
+            return httpx.get(f"{address}/v1/info", headers=headers).json()["limits"]
 
-
-def test_only_this_machine_may_send_photos_as_large_as_the_command_line_takes(monkeypatch):
     monkeypatch.delenv("COLORIZENET_TOKEN", raising=False)
     local = {"max_bytes": 4_000_000_000, "max_pixels": 2_000_000_000, "max_pages": 20}
     usual = {"max_bytes": 100_000_000, "max_pixels": 100_000_000, "max_pages": 20}
@@ -171,7 +152,7 @@ def test_only_this_machine_may_send_photos_as_large_as_the_command_line_takes(mo
     assert read_limits("--host", "0.0.0.0", "--insecure") == usual
 
 
-def test_a_model_file_is_offered_by_its_name(make_model, samples):
+def test_a_model_file_is_offered_by_its_name(run_serve, make_model, samples):
     encoded = samples[0].read_bytes()
     with run_serve("--model", "default", "--model", make_model("mine.onnx")) as (address, _):
         assert [model["name"] for model in httpx.get(f"{address}/v1/models").json()] == [
@@ -221,7 +202,7 @@ def list_folders(parent: Path) -> set[Path]:
     return {path for path in parent.glob("colorizenet-*") if path.is_dir()}
 
 
-def test_files_of_a_killed_server_are_deleted_by_the_next_one(tmp_path):
+def test_files_of_a_killed_server_are_deleted_by_the_next_one(run_serve, tmp_path):
     with run_serve(TMPDIR=str(tmp_path)) as (address, running):
         (kept,) = list_folders(tmp_path)
         (kept / "photo.jpg").write_bytes(b"of the server that runs")

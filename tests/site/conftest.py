@@ -166,7 +166,7 @@ def colorize(bare_page) -> Callable[..., Colored]:
         return Colored(
             base64.b64decode(result["blob"]),
             result["format"],
-            result["warnings"],
+            [each["message"] for each in result["warnings"]],
             result["seconds"],
         )
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
-from colorizenet.errors import ImageError, quote
+from colorizenet.errors import DamagedImageError, ImageError, quote
 from colorizenet.imaging.formats import require_extra
 from colorizenet.imaging.sizes import find_jpeg2000, read_size
 
@@ -272,10 +272,10 @@ def _decode_with_pillow(
     return Decoded(array[..., None] if array.ndim == 2 else array, profile=profile, frames=frames)
 
 
-def make_error(name: str, reason: str = "") -> ImageError:
+def make_error(name: str, reason: str = "") -> DamagedImageError:
     """Make the error of a file that cannot be decoded; ``reason`` is in brackets, or
     empty."""
-    return ImageError(
+    return DamagedImageError(
         f"{name} is damaged or cut short and cannot be decoded{reason}; get a complete copy of it"
     )
 

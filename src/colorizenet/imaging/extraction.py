@@ -34,6 +34,7 @@ from colorizenet.imaging.chunks import (
     join_gif_blocks,
 )
 from colorizenet.imaging.image import Metadata
+from colorizenet.imaging.notices import Notice
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = [
@@ -75,7 +76,7 @@ class Extracted:
     """The orientation, 1 to 8, that is still to be applied."""
     channels: tuple[int, ...] | None = None
     """The numbers of the channels that hold colors and transparency; None for all."""
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Notice] = field(default_factory=list)
     """What was left out, each a sentence for a person."""
 
 
@@ -102,10 +103,10 @@ class _Found:
         self.metadata = Metadata()
         self.resolution: tuple[float, float] | None = None
         self.channels: tuple[int, ...] | None = None
-        self.warnings: list[str] = []
+        self.warnings: list[Notice] = []
 
-    def warn(self, problem: str) -> None:
-        self.warnings.append(f"{self.name} has {problem}")
+    def warn(self, problem: str, code: str = "metadata-unreadable") -> None:
+        self.warnings.append(Notice(f"{self.name} has {problem}", code))
 
     def finish(self, *, oriented: bool) -> Extracted:
         """Check the blocks, and make the result of them."""
@@ -350,7 +351,10 @@ def _read_tiff(read_at: ReadAt, found: _Found) -> None:
     found.resources = photoshop.read_resources(blocks.get(_PHOTOSHOP_TAG, b""))
     found.channels = _find_channels(read_at)
     if found.channels is not None:
-        found.warn("a channel that is not transparency, such as infrared, which is left out")
+        found.warn(
+            "a channel that is not transparency, such as infrared, which is left out",
+            "channel-left-out",
+        )
 
 
 def _find_channels(read_at: ReadAt) -> tuple[int, ...] | None:

@@ -14,6 +14,7 @@ from colorizenet.imaging.hiding import hide_metadata
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.libvips import select_channels, set_field
 from colorizenet.imaging.loading import Loader, read_at
+from colorizenet.imaging.notices import Notice
 from colorizenet.imaging.plain import check_pixels, choose_shrink
 from colorizenet.imaging.profiles import find_profile
 
@@ -71,7 +72,7 @@ class ImageFile:
     """How a TIFF is compressed, as libvips names it."""
     metadata: Metadata
     """EXIF, XMP, IPTC, texts and comments of the file."""
-    warnings: list[str]
+    warnings: list[Notice]
     """What could not be honored, each a sentence for a person."""
     streams: bool
     """Whether strips are decoded without the whole picture in memory."""

@@ -19,6 +19,7 @@ from colorizenet.imaging.chunks import MAX_CHUNKS, inspect_png
 from colorizenet.imaging.codecs import Decoded
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.libvips import from_array, get_number, is_out_of_memory, set_field
+from colorizenet.imaging.notices import Notice
 from colorizenet.imaging.tiffcodec import check_segment, decode_tiff, find_damaged_segment
 from colorizenet.imaging.tifflayout import Page, read_layout
 
@@ -78,24 +79,26 @@ class Loader:
             self.frames = _count_samples(self._read_at(0, _HEADER))
 
     @property
-    def warnings(self) -> list[str]:
+    def warnings(self) -> list[Notice]:
         """What of the file is not read, each a sentence for a person."""
         layout = self._layout
         if layout is not None and layout.total > layout.count and not self._first_page:
             chosen = "the first" if layout.first == 0 else f"number {layout.first + 1}"
             if layout.count > 1:
                 chosen = f"{layout.count} from {chosen} on"
-            return [
+            text = (
                 f"{self._name} has {layout.total} pages of different sizes or kinds, "
                 f"and only {chosen} is colorized"
-            ]
+            )
+            return [Notice(text, "pages-left-out", pages=layout.total)]
         if self.frames > 1:
             kind = "frames" if self._format != "jpeg" else "pictures"
             reason = " (such as a gain map or a second view)" if self._format == "jpeg" else ""
-            return [
+            text = (
                 f"{self._name} has {self.frames} {kind}{reason}, and only the first of them "
                 "is colorized"
-            ]
+            )
+            return [Notice(text, "pictures-left-out", pictures=self.frames)]
         return []
 
     @property

@@ -7,30 +7,33 @@ import numpy as np
 import pyvips
 
 import colorizenet.imaging.libvips  # noqa: F401 (switches off unsafe loaders)
+from colorizenet.imaging.notices import Notice
 
 __all__ = ["find_profile", "is_srgb", "read_srgb_profile"]
 
 
-def find_profile(image: pyvips.Image, name: str) -> tuple[bytes | None, str]:
+def find_profile(image: pyvips.Image, name: str) -> tuple[bytes | None, Notice | None]:
     """Return the profile that must be applied to an image, and a warning.
 
     The profile is None where the image has none, where it means sRGB, and where it
-    cannot be applied. The last case comes with a warning, which is empty otherwise.
+    cannot be applied. The last case comes with a warning.
     """
     found: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
     if not found:
-        return None, ""
+        return None, None
     try:
         channels = 4 if image.interpretation == "cmyk" else image.bands - image.hasalpha()
         if is_srgb(bytes(found), channels):
-            return None, ""
+            return None, None
     except pyvips.Error:
-        return None, f"{name} has a damaged color profile; sRGB was assumed"
+        text = f"{name} has a damaged color profile; sRGB was assumed"
+        return None, Notice(text, "profile-ignored")
     if image.format in ("float", "double"):
-        return None, (
+        text = (
             f"{name} has a color profile, which is not applied to floating point; sRGB was assumed"
         )
-    return bytes(found), ""
+        return None, Notice(text, "profile-ignored")
+    return bytes(found), None
 
 
 @lru_cache(maxsize=64)

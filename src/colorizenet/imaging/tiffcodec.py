@@ -12,7 +12,7 @@ import numpy as np
 import pyvips
 
 from colorizenet import color
-from colorizenet.errors import ImageError
+from colorizenet.errors import DamagedImageError, ImageError
 from colorizenet.imaging.codecs import Decoded, make_error, shorten_reason
 from colorizenet.imaging.sizes import read_size
 from colorizenet.imaging.tifflayout import CIELAB, Layout, Page
@@ -48,7 +48,7 @@ def decode_tiff(
             "pip install 'colorizenet[formats]'"
         )
     if find_damaged_segment(layout, size, pages) is not None:
-        raise ImageError(
+        raise DamagedImageError(
             f"{name} is damaged or cut short and cannot be decoded (the file ends before its "
             "pixels do); get a complete copy of it"
         )
@@ -75,7 +75,7 @@ def decode_tiff(
         raise
     except Exception as error:
         # A broad except: tifffile and the codecs that it calls have no common base.
-        raise ImageError(
+        raise DamagedImageError(
             f"{name} is a TIFF with {obstacle} that cannot be decoded "
             f"({shorten_reason(error)}); "
             "it may be damaged: convert it with the program that wrote it"

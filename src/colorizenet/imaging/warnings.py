@@ -2,13 +2,14 @@
 
 from colorizenet.imaging.imagefile import ImageFile
 from colorizenet.imaging.metadata import count_dropped_tags, name_dropped_metadata
+from colorizenet.imaging.notices import Notice
 
 __all__ = ["list_losses"]
 
 
 def list_losses(
     file: ImageFile, format: str, *, colored: bool, note: str, advice: str = ""
-) -> list[str]:
+) -> list[Notice]:
     """List what a result in ``format``, a key of ``FORMATS``, loses of a photo.
 
     Each loss is a line that begins with the name of the file, whose pixels must have
@@ -19,18 +20,18 @@ def list_losses(
     losses = []
     if colored:
         rest = f"; {advice}" if advice else ""
-        losses.append(f"{file.name} is already in color, and its colors are replaced{rest}")
+        text = f"{file.name} is already in color, and its colors are replaced{rest}"
+        losses.append(Notice(text, "already-colored"))
     if file.bilevel:
-        losses.append(
-            f"{file.name} has only black and white pixels, which take no color; scan it in gray"
-        )
+        text = f"{file.name} has only black and white pixels, which take no color; scan it in gray"
+        losses.append(Notice(text, "bilevel"))
     dropped = name_dropped_metadata(file.metadata, format, note=note)
     if dropped:
-        losses.append(f"{file.name} has {dropped}, which {format} does not hold and is left out")
+        text = f"{file.name} has {dropped}, which {format} does not hold and is left out"
+        losses.append(Notice(text, "metadata-unsupported", metadata=dropped, format=format))
     count = count_dropped_tags(file.metadata, format, note=note)
     if count:
         tags = "tag is" if count == 1 else f"{count} tags are"
-        losses.append(
-            f"{file.name} has more EXIF than {format} holds, and its longest {tags} left out"
-        )
+        text = f"{file.name} has more EXIF than {format} holds, and its longest {tags} left out"
+        losses.append(Notice(text, "exif-too-long", tags=count, format=format))
     return losses

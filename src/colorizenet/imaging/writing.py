@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pyvips
 
-from colorizenet.errors import ImageError, quote
+from colorizenet.errors import ImageError, UnwritableImageError, quote
 from colorizenet.files import write_atomically
 from colorizenet.imaging import codecs
 from colorizenet.imaging.embedding import Blocks, embed_blocks
@@ -93,13 +93,13 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
     own.
 
     ``quality``, 1 to 100, applies to lossy formats; the others keep every pixel. Raises
-    ``ImageError`` where the format cannot hold the picture.
+    ``UnwritableImageError`` where the format cannot hold the picture.
     """
     chosen = format or image.format
     choice = choose_format(image, chosen)
     if choice.reason:
         others = "png or tiff" if choice.format == "png" else choice.format
-        raise ImageError(
+        raise UnwritableImageError(
             f"the picture cannot be written as {chosen}: {choice.reason}; choose {others}"
         )
     pixels = image.pixels if image.pixels.ndim == 3 else image.pixels[..., None]

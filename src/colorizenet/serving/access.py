@@ -40,6 +40,7 @@ class Access:
         if self.hosts is not None and name not in self.hosts and not _is_address(name):
             raise RequestError(
                 421,
+                "unknown-host",
                 f"{quote(host)} is not a name of this server; "
                 f"use {' or '.join(sorted(self.hosts))}, or its IP address; "
                 "its operator can add names with --server-name",
@@ -51,6 +52,7 @@ class Access:
         if foreign and method not in ("GET", "HEAD"):
             raise RequestError(
                 403,
+                "forbidden",
                 f"pages of {quote(origin)} may not use this server; "
                 "its operator can allow them with --origin",
             )
@@ -62,6 +64,7 @@ class Access:
             scheme = "Bearer" if path.startswith(("/v1/", "/metrics")) else "Basic"
             raise RequestError(
                 401,
+                "unauthorized",
                 "this server requires a token; send the header Authorization: Bearer TOKEN",
                 headers={"WWW-Authenticate": f'{scheme} realm="ColorizeNet"'},
             )

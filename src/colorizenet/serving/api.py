@@ -21,10 +21,11 @@ from colorizenet import __version__
 from colorizenet.errors import ConfigError, quote
 from colorizenet.serving.access import Access
 from colorizenet.serving.connections import PhotoResponse, read_photo, run_while_connected
-from colorizenet.serving.errors import RequestError
+from colorizenet.serving.errors import ProblemCode, RequestError
 from colorizenet.serving.jobs import JobQueue
 from colorizenet.serving.messages import ColorizedPhoto, Content, SuggestedColors
 from colorizenet.serving.schemas import (
+    NOTICES_HEADER,
     PHOTO_RESPONSE,
     PROBLEMS,
     SIZE_HEADER,
@@ -37,6 +38,7 @@ from colorizenet.serving.schemas import (
     describe_form,
     describe_info,
     describe_models,
+    describe_notices,
     describe_suggestions,
     problem_response,
 )
@@ -52,8 +54,10 @@ __all__ = ["INTERNAL_ERROR", "create_api"]
 
 Finished = TypeVar("Finished", ColorizedPhoto, SuggestedColors)
 
+_STATUS_CODES: dict[int, ProblemCode] = {404: "not-found", 405: "method-not-allowed"}
+
 INTERNAL_ERROR = RequestError(
-    500, "the server failed; report the instance named here to its operator"
+    500, "internal", "the server failed; report the instance named here to its operator"
 )
 
 
@@ -88,7 +92,13 @@ def create_api(
             allow_origins=sorted(access.origins),
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type"],
-            expose_headers=["Server-Timing", "Retry-After", SIZE_HEADER, WARNINGS_HEADER],
+            expose_headers=[
+                "Server-Timing",
+                "Retry-After",
+                SIZE_HEADER,
+                WARNINGS_HEADER,
+                NOTICES_HEADER,
+            ],
         )
     _add_error_handlers(api)
     _add_colorize_route(api, queue)
@@ -105,7 +115,9 @@ def _add_error_handlers(api: FastAPI) -> None:
     @api.exception_handler(ClientDisconnect)
     async def handle_disconnect(_: Request, __: Exception) -> Response:
         # Nobody reads this response; the metrics count it.
-        return problem_response(RequestError(400, "the client disconnected; send the photo again"))
+        return problem_response(
+            RequestError(400, "slow-upload", "the client disconnected; send the photo again")
+        )
 
     @api.exception_handler(Exception)
     async def handle_internal_error(request: Request, _: Exception) -> Response:
@@ -120,7 +132,10 @@ def _add_error_handlers(api: FastAPI) -> None:
             404: f"{path} does not exist; see /docs for the API",
             405: f"{path} does not accept {quote(request.method)}; see /docs for the API",
         }.get(error.status_code, str(error.detail))
-        return problem_response(RequestError(error.status_code, detail, headers=error.headers))
+        code = _STATUS_CODES.get(error.status_code, "invalid-request")
+        return problem_response(
+            RequestError(error.status_code, code, detail, headers=error.headers)
+        )
 
     @api.exception_handler(RequestValidationError)
     async def handle_wrong_settings(_: Request, error: RequestValidationError) -> Response:
@@ -128,7 +143,11 @@ def _add_error_handlers(api: FastAPI) -> None:
             f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()
         )
         return problem_response(
-            RequestError(422, f"a setting is wrong: {faults}; see /docs for the allowed values")
+            RequestError(
+                422,
+                "invalid-setting",
+                f"a setting is wrong: {faults}; see /docs for the allowed values",
+            )
         )
 
 
@@ -173,7 +192,9 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
         photo, timing = await _work_on_photo(request, queue, start)
         headers = {"Server-Timing": timing, SIZE_HEADER: f"{photo.width}x{photo.height}"}
         if photo.warnings:
-            headers[WARNINGS_HEADER] = json.dumps(photo.warnings)  # ASCII, as a header must be
+            # JSON is ASCII here, as a header must be.
+            headers[WARNINGS_HEADER] = json.dumps(photo.warnings)
+            headers[NOTICES_HEADER] = json.dumps(describe_notices(photo.warnings))
         return PhotoResponse(
             photo.content,
             holding=queue.storage.hold(photo.content),
@@ -227,7 +248,7 @@ async def _work_on_photo(
         try:
             work = start(content, options)
         except ConfigError as error:
-            raise RequestError(422, str(error)) from error
+            raise RequestError(422, "invalid-setting", str(error)) from error
         finished = await run_while_connected(request, work)
     return finished, _format_timing({"receive": received, **finished.seconds})
 

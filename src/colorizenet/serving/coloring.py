@@ -19,11 +19,12 @@ from typing import BinaryIO
 import numpy as np
 
 from colorizenet.colorizer import Chroma, Colorizer
-from colorizenet.errors import ImageError
+from colorizenet.errors import UnwritableImageError
 from colorizenet.files import open_for_reading
 from colorizenet.imaging.conversion import split_pages
 from colorizenet.imaging.formats import FORMATS, detect_format
 from colorizenet.imaging.image import Image
+from colorizenet.imaging.notices import Notice
 from colorizenet.imaging.reading import ImageFile, open_image
 from colorizenet.imaging.resampling import resize
 from colorizenet.imaging.toning import is_colored
@@ -55,6 +56,8 @@ __all__ = [
 
 _NAME = "the picture"
 """The name of a photo in messages."""
+_FORMAT_NAMES = {"webp": "WebP"}
+"""Formats whose names are not in capitals."""
 _PREVIEW_QUALITY = 90
 _SUGGESTION_SIDE = 2048
 """Colors for a place of a photo that is streamed are found in a copy of this size."""
@@ -74,11 +77,13 @@ def open_photo(content: Content, *, first_page: bool = False) -> ImageFile:
         with open_for_reading(content) as file:
             start = file.read(64) or b""
     if detect_format(start) not in readable_formats():
-        names = [name.upper() for name in readable_formats()]
+        names = [_FORMAT_NAMES.get(name, name.upper()) for name in readable_formats()]
         raise RequestError(
             415,
+            "unsupported",
             f"the file is not a photo in a supported format; expected "
             f"{', '.join(names[:-1])} or {names[-1]}; convert it first",
+            values={"formats": ", ".join(names)},
         )
     return open_image(content, name=_NAME, max_pixels=sys.maxsize, first_page=first_page)
 
@@ -177,7 +182,7 @@ def _colorize_strips(
     """Colorize a photo in strips, into a file. It is decoded anew for each step."""
     output = request.output
     if (fit := choose_format(file, format)).reason:
-        raise ImageError(
+        raise UnwritableImageError(
             f"{file.name} cannot be written as {format}: {fit.reason}; choose {fit.format}"
         )
     clock = _Clock()
@@ -305,10 +310,11 @@ def _predict_variants(
 
 def _list_warnings(
     file: ImageFile, request: ColorizeRequest, format: str, *, colored: bool, note: str
-) -> list[str]:
+) -> list[Notice]:
     """What is lost or assumed. The pixels of the file must have been read."""
     fit = choose_format(file, request.output.format)
-    substituted = [f"{fit.reason}: {format} is written"] if fit.reason else []
+    text = f"{fit.reason}: {format} is written"
+    substituted = [Notice(text, "format-changed", format=format)] if fit.reason else []
     losses = list_losses(file, format, colored=colored, note=note)
     return [*file.warnings, *substituted, *losses]
 
@@ -343,7 +349,7 @@ def _describe_result(
     content: Content,
     format: str,
     clock: _Clock,
-    warnings: Iterable[str] = (),
+    warnings: Iterable[Notice] = (),
 ) -> ColorizedPhoto:
     height, width = file.shape
     return ColorizedPhoto(

@@ -61,7 +61,7 @@ async def read_photo(request: Request, incoming: Incoming, limits: Limits) -> tu
     """
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limits.max_bytes:
-        raise limits.file_too_large
+        raise limits.make_size_error(int(declared))
     options = b""
     try:
         if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
@@ -72,12 +72,15 @@ async def read_photo(request: Request, incoming: Incoming, limits: Limits) -> tu
     except MultiPartException as error:
         raise RequestError(
             400,
+            "invalid-request",
             f"the form is malformed ({quote(error.message)}); "
             "send one file named `file`, and the settings in the URL or as `options`",
         ) from error
     content = await incoming.finish()
     if not content:
-        raise RequestError(400, "the request contains no photo; send the bytes of one as its body")
+        raise RequestError(
+            400, "empty", "the request contains no photo; send the bytes of one as its body"
+        )
     return content, options
 
 
@@ -101,7 +104,7 @@ def limit_body_time(receive: Receive, limits: Limits) -> Receive:
                 message = await receive()
         except TimeoutError:
             raise RequestError(
-                408, "the photo arrived too slowly or incompletely; send it again"
+                408, "slow-upload", "the photo arrived too slowly or incompletely; send it again"
             ) from None
         complete = not message.get("more_body", False)
         return message
@@ -126,12 +129,15 @@ async def _read_form(request: Request, incoming: Incoming) -> bytes:
     try:
         if not isinstance(form.get("file"), UploadFile):
             raise RequestError(
-                400, "the form has no file named `file`; send the photo under that name"
+                400,
+                "invalid-request",
+                "the form has no file named `file`; send the photo under that name",
             )
         names = [name for name, _ in form.multi_items()]
         if len(set(names)) < len(names) or set(names) - {"file", "options"}:
             raise RequestError(
                 400,
+                "invalid-request",
                 f"the form has the parts {quote(', '.join(names))[:200]}; "
                 "send one `file`, and at most one `options`",
             )
@@ -148,7 +154,9 @@ async def _read_form(request: Request, incoming: Incoming) -> bytes:
 def _check_options(size: int) -> None:
     if size > _OPTIONS_BYTES:
         raise RequestError(
-            413, f"`options` has more than {_OPTIONS_BYTES:,} bytes; send fewer hints"
+            413,
+            "invalid-setting",
+            f"`options` has more than {_OPTIONS_BYTES:,} bytes; send fewer hints",
         )
 
 

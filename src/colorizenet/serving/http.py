@@ -137,6 +137,7 @@ class App:
         if size > MAX_HEADER_BYTES:
             raise RequestError(
                 431,
+                "invalid-request",
                 f"the headers have {size:,} bytes and the limit is {MAX_HEADER_BYTES:,}; "
                 "send fewer or shorter headers",
             )
@@ -148,16 +149,22 @@ class App:
             try:
                 await self.page(scope, receive, send)
             except HTTPException as error:
-                wrong = "does not exist" if error.status_code != 405 else "is only for reading"
-                raise RequestError(
-                    405 if error.status_code == 405 else 404,
-                    f"{path} {wrong}; see /docs for the API",
-                    headers=error.headers,
-                ) from error
+                if error.status_code == 405:
+                    raise RequestError(
+                        405,
+                        "method-not-allowed",
+                        f"{path} is only for reading; see /docs for the API",
+                        headers=error.headers,
+                    ) from error
+                raise _make_missing_error(path) from error
         elif scope["path"] != "/":
-            raise RequestError(404, f"{path} does not exist; see /docs for the API")
+            raise _make_missing_error(path)
         else:
             await RedirectResponse("/docs")(scope, receive, send)
+
+
+def _make_missing_error(path: str) -> RequestError:
+    return RequestError(404, "not-found", f"{path} does not exist; see /docs for the API")
 
 
 def _security_headers(path: str) -> list[tuple[bytes, bytes]]:

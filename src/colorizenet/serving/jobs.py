@@ -17,7 +17,7 @@ from anyio import CapacityLimiter, WouldBlock
 
 from colorizenet.modelfile import NOISE, ModelCard
 from colorizenet.serving.coloring import is_streamed, reduced_shape
-from colorizenet.serving.errors import RequestError
+from colorizenet.serving.errors import ProblemCode, RequestError, Values
 from colorizenet.serving.folder import ServerFolder
 from colorizenet.serving.limits import PHOTO_BYTES, Limits, Reading, UsualDuration, estimate_memory
 from colorizenet.serving.memory import MemoryBudget
@@ -115,10 +115,7 @@ class JobQueue:
         self.metrics = ServerMetrics(
             {
                 "queue_length": ("Photos waiting for a process", lambda: self.waiting),
-                "in_progress": (
-                    "Photos being colorized",
-                    lambda: self._running.borrowed_tokens,
-                ),
+                "in_progress": ("Photos in work", lambda: self._running.borrowed_tokens),
                 "buffered_bytes": (
                     "Bytes of photos and results in memory",
                     lambda: self.storage.memory_bytes,
@@ -171,7 +168,9 @@ class JobQueue:
         except TimeoutError:
             outcome = "timeout"
             raise self.overloaded(
-                f"the photo was not finished within the limit of {self.limits.timeout:g} s"
+                f"the photo was not finished within the limit of {self.limits.timeout:g} s",
+                "timeout",
+                {"limit": self.limits.timeout},
             ) from None
         except asyncio.CancelledError:
             outcome = "cancelled"
@@ -183,7 +182,7 @@ class JobQueue:
         self, content: Content, request: AnyRequest
     ) -> ColorizedPhoto | SuggestedColors:
         if not content:
-            raise RequestError(400, "this file is empty; choose another photo")
+            raise RequestError(400, "empty", "this file is empty; choose another photo")
         started = time.monotonic()
         job = object()
         photo = None
@@ -220,8 +219,10 @@ class JobQueue:
         except TimeoutError:
             raise RequestError(
                 422,
+                "timeout",
                 f"the header of the photo takes more than {limit:g} s to be read; "
                 "write it again with another program",
+                values={"limit": limit},
             ) from None
 
     async def _work(
@@ -256,8 +257,10 @@ class JobQueue:
             # Again, it would probably take as long.
             raise RequestError(
                 503,
+                "timeout",
                 f"the photo was not finished within {usual:.1f} s, many times what photos of its "
                 "size take; convert it, or use a smaller one",
+                values={"limit": round(usual, 1)},
             ) from None
         seconds = sum(photo.seconds.values())
         if isinstance(request, ColorizeRequest):  # suggestions take less
@@ -276,15 +279,19 @@ class JobQueue:
         if header.pages > limits.max_pages:
             raise RequestError(
                 413,
+                "too-many-pages",
                 f"the photo has {header.pages} pages and the limit is {limits.max_pages}; "
                 "send its pages one by one",
+                values={"pages": header.pages, "limit": limits.max_pages},
             )
         if header.pixel_count > limits.max_pixels:
             pages = f"{header.pages} pages of " if header.pages > 1 else ""
             raise RequestError(
                 413,
+                "too-many-pixels",
                 f"the photo has {pages}{width} x {height} pixels and the limit is "
                 f"{limits.max_pixels:,}; use a smaller photo",
+                values={"pixels": header.pixel_count, "limit": limits.max_pixels},
             )
         card = self.models[request.model or self.default_model].card
         options = request.options
@@ -310,6 +317,7 @@ class JobQueue:
         if self._memory.total is not None and more > self._memory.total:
             raise RequestError(
                 413,
+                "too-much-memory",
                 f"the photo needs up to {memory / 1e9:.1f} GB of memory with these settings and "
                 f"the limit is {(self._memory.total + PHOTO_BYTES) / 1e9:.1f} GB; "
                 f"use a smaller photo or size{', or fewer variants' if variants > 1 else ''}",
@@ -375,13 +383,16 @@ class JobQueue:
         self._memory.give_back(demand.memory)
         (self._large if demand.large else self._small).release_on_behalf_of(job)
 
-    def overloaded(self, reason: str) -> RequestError:
+    def overloaded(
+        self, reason: str, code: ProblemCode = "busy", values: Values | None = None
+    ) -> RequestError:
         """The error for a request that may succeed later, with the time after which to
         retry."""
         rounds = math.ceil((self.waiting + 1) / self.limits.concurrency)
         wait = max(1, math.ceil(rounds * self._mean_seconds))
+        values = {**(values or {}), "seconds": wait}
         detail = f"{reason}; try again in {wait} s"
-        return RequestError(503, detail, retry_after=wait)
+        return RequestError(503, code, detail, values=values, retry_after=wait)
 
     def close(self) -> None:
         """End all processes, and delete their temporary files."""

@@ -190,12 +190,14 @@ class Limits:
         least = self.processes * PROCESS_BYTES
         return (self.memory or max(_half_of_memory(), least)) - least
 
-    @property
-    def file_too_large(self) -> RequestError:
-        """The error for a file of more than ``max_bytes``."""
+    def make_size_error(self, size: int | None = None) -> RequestError:
+        """Make the error for a file of more than ``max_bytes``. ``size`` is the number
+        of its bytes, where that is known."""
         return RequestError(
             413,
+            "too-many-bytes",
             f"the file is larger than the limit of {self.max_bytes:,} bytes; use a smaller file",
+            values={"limit": self.max_bytes} | ({} if size is None else {"bytes": size}),
         )
 
 

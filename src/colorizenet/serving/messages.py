@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from colorizenet.colorizer import Colorizer
+from colorizenet.imaging.notices import Notice
 from colorizenet.imaging.resampling import network_shape
 from colorizenet.options import Options, Output
 from colorizenet.suggestions import Suggestion
@@ -74,7 +75,7 @@ class ColorizedPhoto:
     """Height of a page of the photo in pixels, upright."""
     seconds: Mapping[str, float]
     """Duration of the stages queue, decode, color and encode."""
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Notice, ...] = ()
     """What was lost or assumed, each in one line."""
 
 

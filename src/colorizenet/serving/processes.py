@@ -123,6 +123,7 @@ class WorkerProcess:
             _log.warning("a process that colorizes photos ended unexpectedly (%s)", reason)
         return RequestError(
             500,
+            "crashed",
             f"the process that worked on the photo ended unexpectedly ({reason}); "
             "the photo may be damaged or need too much memory; convert it or use a smaller one",
         )

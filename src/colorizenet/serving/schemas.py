@@ -1,6 +1,7 @@
 """The JSON documents of the API, and how the OpenAPI document describes photos and
 errors."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any, Literal
 
@@ -9,14 +10,16 @@ from starlette.responses import Response
 
 from colorizenet import __version__
 from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.notices import Notice
 from colorizenet.modelfile import NOISE
 from colorizenet.serving.coloring import readable_formats
-from colorizenet.serving.errors import RequestError
+from colorizenet.serving.errors import PROBLEM_CODES, RequestError
 from colorizenet.serving.jobs import JobQueue, SuggestedColors
 from colorizenet.serving.settings import written_formats
 from colorizenet.variants import choose_model
 
 __all__ = [
+    "NOTICES_HEADER",
     "PHOTO_RESPONSE",
     "PROBLEMS",
     "SIZE_HEADER",
@@ -32,6 +35,7 @@ __all__ = [
     "describe_form",
     "describe_info",
     "describe_models",
+    "describe_notices",
     "describe_suggestions",
     "problem_response",
 ]
@@ -44,7 +48,16 @@ class Problem(BaseModel):
     title: str = Field(examples=["Unsupported Media Type"])
     status: int = Field(examples=[415])
     detail: str = Field(
-        examples=["the file is not a photo in a supported format; expected JPEG or PNG"]
+        description="What is wrong, in English.",
+        examples=["the file is not a photo in a supported format; expected JPEG or PNG"],
+    )
+    code: str = Field(
+        description="What the error is about, for programs that translate `detail`: "
+        f"{', '.join(PROBLEM_CODES)}. Newer servers may have more.",
+        examples=["unsupported"],
+    )
+    values: dict[str, int | float | str] | None = Field(
+        None, description="Numbers and names in `detail`.", examples=[{"formats": "JPEG, PNG"}]
     )
     instance: str | None = Field(None, description="Identifies the error in the server's log.")
 
@@ -173,12 +186,21 @@ def describe_info(queue: JobQueue) -> Info:
     )
 
 
+def describe_notices(notices: Iterable[Notice]) -> list[dict[str, Any]]:
+    """What warnings are about, for programs."""
+    return [
+        {"code": each.code} | ({"values": each.values} if each.values else {}) for each in notices
+    ]
+
+
 def problem_response(error: RequestError, *, instance: str | None = None) -> Response:
     """An error as a problem document."""
     problem = Problem(
         title=HTTPStatus(error.status).phrase,
         status=error.status,
         detail=error.detail,
+        code=error.code,
+        values=error.values or None,
         instance=instance,
     )
     return Response(
@@ -213,6 +235,9 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 WARNINGS_HEADER = "Colorizenet-Warnings"
 """Name of the header of a response with a photo that says what was lost or assumed."""
 
+NOTICES_HEADER = "Colorizenet-Warning-Codes"
+"""Name of the header that says the same to programs, in the same order."""
+
 SIZE_HEADER = "Colorizenet-Size"
 """Name of the header of a response with a photo that says how large the photo is."""
 
@@ -241,6 +266,13 @@ PHOTO_RESPONSE = {
             "there is something to say.",
             "schema": {"type": "string"},
             "example": '["the picture is already in color, and its colors are replaced"]',
+        },
+        NOTICES_HEADER: {
+            "description": f"The same for programs that translate `{WARNINGS_HEADER}`, in the "
+            "same order: a JSON array of objects with a `code`, and with `values` where the "
+            "sentence has any.",
+            "schema": {"type": "string"},
+            "example": '[{"code": "already-colored"}]',
         },
     },
 }

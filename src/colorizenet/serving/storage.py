@@ -103,7 +103,7 @@ class Incoming:
         """Count bytes of the request; ``RequestError`` if there are too many."""
         self._received += number
         if self._received > self._storage.limits.max_bytes:
-            raise self._storage.limits.file_too_large
+            raise self._storage.limits.make_size_error()
 
     async def write(self, data: bytes) -> None:
         """Add bytes of the photo. ``RequestError`` if there is no room for them."""
@@ -150,7 +150,11 @@ class Incoming:
             await asyncio.to_thread(self._append, data)
         except OSError as error:
             raise RequestError(
-                503, "the server's disk space for photos is full; try again later", retry_after=60
+                503,
+                "busy",
+                "the server's disk space for photos is full; try again later",
+                values={"seconds": 60},
+                retry_after=60,
             ) from error
 
     def _append(self, data: bytes) -> None:

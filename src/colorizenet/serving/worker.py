@@ -23,7 +23,12 @@ from typing import Any
 import cv2
 import pyvips
 
-from colorizenet.errors import ConfigError, ImageError
+from colorizenet.errors import (
+    ConfigError,
+    DamagedImageError,
+    ImageError,
+    UnwritableImageError,
+)
 from colorizenet.imaging.reading import ImageFile
 from colorizenet.serving.coloring import (
     PreviewCache,
@@ -32,7 +37,7 @@ from colorizenet.serving.coloring import (
     open_photo,
     suggest_colors,
 )
-from colorizenet.serving.errors import RequestError
+from colorizenet.serving.errors import ProblemCode, RequestError
 from colorizenet.serving.messages import (
     Answer,
     ColorizeMessage,
@@ -122,7 +127,7 @@ class _Worker:
         except (ImageError, ConfigError) as error:
             if "out of memory" in str(error).lower():  # of libvips
                 return _memory_error()
-            return RequestError(422, str(error))
+            return RequestError(422, _find_code(error), str(error))
         except MemoryError:
             return _memory_error()
         except cv2.error as error:
@@ -172,5 +177,15 @@ def _read_data_bytes() -> int | None:
 
 def _memory_error() -> RequestError:
     return RequestError(
-        413, "the photo needs more memory than one photo may take; use a smaller photo"
+        413,
+        "too-much-memory",
+        "the photo needs more memory than one photo may take; use a smaller photo",
     )
+
+
+def _find_code(error: ImageError | ConfigError) -> ProblemCode:
+    if isinstance(error, ConfigError):
+        return "invalid-setting"
+    if isinstance(error, DamagedImageError):
+        return "damaged"
+    return "unwritable" if isinstance(error, UnwritableImageError) else "unsupported-content"

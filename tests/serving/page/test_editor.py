@@ -228,6 +228,31 @@ def test_the_editor_works_with_the_keyboard_alone(edit):
     expect(stage).to_be_hidden()
 
 
+def test_presses_that_move_a_hint_are_one_step_until_something_else_is_done(edit):
+    page = edit()
+    add_hint(page, 0.6, 0.4)
+    added = read_settings(page)["hints"][0]
+    mark = page.locator(".hint-mark")
+    mark.focus()
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "Shift+ArrowRight"):
+        page.keyboard.press(key)
+    moved = read_settings(page)["hints"][0]
+    assert moved["x"] == pytest.approx(added["x"] + 0.022, abs=1e-4)
+    page.wait_for_timeout(1100)
+    page.keyboard.press("ArrowUp")
+    again = read_settings(page)["hints"][0]
+    assert again["y"] == pytest.approx(added["y"], abs=1e-4)
+    for expected in (moved, added):
+        page.keyboard.press("Control+z")
+        assert read_settings(page)["hints"] == [expected]
+    page.keyboard.press("ArrowLeft")  # not added to what was undone
+    page.keyboard.press("Control+z")
+    assert read_settings(page)["hints"] == [added]
+    page.keyboard.press("Control+z")
+    assert read_settings(page)["hints"] == []
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+
+
 def test_a_hint_is_dragged_resized_made_neutral_and_removed(edit):
     page = edit()
     add_hint(page, 0.6, 0.4)
@@ -438,6 +463,57 @@ def test_a_variant_is_chosen_so_that_its_settings_repeat_it(edit):
     wait_for_color(page)
     assert "variants" not in read_settings(page)
     assert (read_pane(page) == usual).all()
+
+
+def test_variants_of_other_settings_are_marked_until_they_are_drawn_again(edit):
+    page = edit()
+    page.get_by_role("radiogroup", name="Model").locator("label", has_text="drawing").click()
+    wait_for_color(page)
+    variants = page.get_by_role("region", name="Variants")
+    choice = page.get_by_role("radiogroup", name="Variants")
+    outdated = variants.get_by_role("status")
+    variants.get_by_role("button", name="Show variants").click()
+    expect(variants.locator("img")).to_have_count(6)
+    again = variants.get_by_role("button", name="Draw again")
+    expect(again).to_be_hidden()
+
+    page.locator(".editor").get_by_role("slider", name="Color strength").press("Home")
+    expect(outdated).to_have_text("The pictures show earlier settings.")
+    expect(choice).to_have_class(re.compile("is-outdated"))
+    page.get_by_role("button", name="Undo").click()
+    expect(outdated).to_be_empty()
+    expect(choice).not_to_have_class(re.compile("is-outdated"))
+
+    add_hint(page, 0.3, 0.4)
+    expect(outdated).not_to_be_empty()
+    old = {image.get_attribute("src") for image in variants.locator("img").all()}
+    again.click()
+    expect(outdated).to_be_empty()
+    expect(again).to_be_hidden()
+    expect(variants.get_by_role("button", name="Other ones")).to_be_focused()
+    expect(variants.locator("img")).to_have_count(6)
+    assert old.isdisjoint(image.get_attribute("src") for image in variants.locator("img").all())
+
+
+def test_a_variant_among_pictures_of_another_seed_stays_chosen(edit):
+    page = edit()
+    page.get_by_role("radiogroup", name="Model").locator("label", has_text="drawing").click()
+    wait_for_color(page)
+    variants = page.get_by_role("region", name="Variants")
+    seed = variants.get_by_label("Seed")
+    variants.get_by_role("button", name="Show variants").click()
+    expect(variants.locator("img")).to_have_count(6)
+    variants.locator("label", has_text="Variant 3").click()
+    seed.fill("7")
+    seed.press("Enter")
+    expect(variants.locator("img")).to_have_count(6)
+    expect(variants.get_by_role("status")).to_be_empty()
+    assert read_settings(page)["seed"] == 0
+    variants.locator("label", has_text="Variant 2").click()
+    assert (read_settings(page)["variant"], read_settings(page)["seed"]) == (2, 7)
+    page.get_by_role("button", name="Undo").click()
+    expect(seed).to_have_value("0")
+    expect(variants.get_by_role("status")).not_to_be_empty()  # the pictures are of seed 7
 
 
 def test_the_strength_is_previewed_and_applied(edit):

@@ -5,10 +5,7 @@ import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -58,31 +55,11 @@ const info = await engine.start();
 """
 
 
-@contextmanager
-def run_serve(*flags: object, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server with its page, and its URL. It must stop orderly if it is not killed."""
-    command = [sys.executable, "-m", "colorizenet", "serve", *map(str, flags)]
-    with subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env=os.environ | environment
-    ) as process:
-        try:
-            assert process.stderr
-            line = process.stderr.readline()
-            found = re.fullmatch(r"serving the page and the API at (http://\S+)\n", line)
-            assert found, line
-            yield process, found[1]
-            if process.poll() is None:
-                process.terminate()
-                assert process.wait(20) == 0 and process.stderr.read() == ""
-        finally:
-            process.kill()
-
-
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
+def address(run_serve) -> Iterator[str]:
     """The URL of a server with its page."""
     limits = ("--max-bytes", 4_000_000, "--max-pixels", 5_000_000)
-    with run_serve("--port", 0, *limits) as (_, address):
+    with run_serve(*limits) as (address, _):
         yield address
 
 
@@ -338,13 +315,13 @@ def test_a_photo_that_takes_too_long_is_not_sent_again(visit, address):
     assert error["message"] == "The photo was not finished within 3 s. Use a smaller one."
 
 
-def test_a_server_that_is_gone_is_an_error_until_it_is_back(visit):
+def test_a_server_that_is_gone_is_an_error_until_it_is_back(visit, run_serve):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     photo = base64.b64encode(make_jpeg(100, 80)).decode()
     colorize = """(photo) => engine.colorize(toFile(photo, "a.jpg"), settings, {signal: never})
       .then((result) => result.format, (error) => error.code)"""
-    with run_serve("--port", port) as (process, address):
+    with run_serve("--port", port) as (address, process):
         page = visit(address)
         run(page, "Object.assign(globalThis, {engine, settings, never, toFile})")
         assert page.evaluate(colorize, photo) == "jpeg"
@@ -355,8 +332,8 @@ def test_a_server_that_is_gone_is_an_error_until_it_is_back(visit):
         assert page.evaluate(colorize, photo) == "jpeg"
 
 
-def test_a_browser_that_knows_the_token_sends_it_with_every_photo(visit):
-    with run_serve("--port", 0, COLORIZENET_TOKEN="open sesame") as (_, address):
+def test_a_browser_that_knows_the_token_sends_it_with_every_photo(visit, run_serve):
+    with run_serve(COLORIZENET_TOKEN="open sesame") as (address, _):
         page = visit(address, http_credentials={"username": "anybody", "password": "open sesame"})
         program = """
             const result = await engine.colorize(toFile(photo, "a.jpg"), settings, {signal: never});

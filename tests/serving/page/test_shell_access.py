@@ -188,6 +188,66 @@ def test_no_text_of_the_german_page_is_english(visit, hold_requests, samples, tm
     check()
 
 
+@pytest.mark.parametrize(
+    ("status", "problem", "reason"),
+    [
+        (422, {"code": "damaged"}, "Dieses Foto ist beschädigt"),
+        (
+            413,
+            {"code": "too-many-pixels", "values": {"pixels": 2.1e8, "limit": 1e8}},
+            "Dieses Foto hat 210 Megapixel, die Grenze ist 100 Megapixel.",
+        ),
+        (
+            413,
+            {"code": "too-many-bytes", "values": {"bytes": 7.6e9, "limit": 4e9}},
+            "Diese Datei hat 7,6 GB, die Grenze ist 4 GB.",
+        ),
+        (413, {"code": "too-many-pages", "values": {"pages": 30, "limit": 20}}, "hat 30 Seiten"),
+        (503, {"code": "timeout", "values": {"limit": 120}}, "hat zu lange gedauert"),
+        (500, {"code": "crashed"}, "Der Server konnte dieses Foto nicht"),
+        # A code that is newer than the page, and one without its values.
+        (422, {"code": "too-blue"}, "The photo is too blue. Use another one."),
+        (413, {"code": "too-many-pages"}, "The photo is too blue. Use another one."),
+        (504, {}, "hat zu lange gedauert"),
+    ],
+)
+def test_reasons_of_the_server_are_translated(visit, samples, status, problem, reason):
+    page = visit(locale="de-DE")
+    body = json.dumps({"detail": "the photo is too blue; use another one", **problem})
+    page.route("**/v1/colorize", lambda route: route.fulfill(status=status, body=body))
+    choose(page, samples / "cat.jpg")
+    expect(page.locator(".reason")).to_contain_text(reason)
+
+
+def test_warnings_of_the_server_are_translated(visit, samples):
+    page = visit(locale="de-DE")
+    warnings = ["the picture is already in color", "the picture is too blue; look at it"]
+    codes = [{"code": "already-colored"}, {"code": "too-blue"}]
+    headers = {
+        "Content-Type": "image/jpeg",
+        "Colorizenet-Warnings": json.dumps(warnings),
+        "Colorizenet-Warning-Codes": json.dumps(codes),
+    }
+    photo = (samples / "cat.jpg").read_bytes()
+    page.route("**/v1/colorize", lambda route: route.fulfill(body=photo, headers=headers))
+    choose(page, samples / "cat.jpg")
+    notes = page.get_by_role("list", name="Bitte beachten").get_by_role("listitem")
+    expect(notes).to_have_count(2)
+    known, unknown = notes.all()
+    expect(known).to_have_text("Das Foto ist schon in Farbe; seine Farben werden ersetzt.")
+    assert known.get_attribute("lang") is None
+    expect(unknown).to_have_text("The picture is too blue. Look at it.")
+    assert unknown.get_attribute("lang") == "en"
+
+
+def test_every_warning_of_the_server_has_a_text():
+    sources = (ROOT / "src/colorizenet").rglob("*.py")
+    source = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    codes = set(re.findall(r'Notice\(text, "([\w-]+)"', source))
+    assert len(codes) > 5
+    assert {f"warning.{code}" for code in codes} <= read_strings("en").keys()
+
+
 KEPT = {"default"}
 """Texts that are the same in both languages."""
 

@@ -1,7 +1,7 @@
 /** How one photo of the list looks: its picture, its state, and what can be done. */
 
 import { make, makeButton, makeIcon } from "./elements.js";
-import { explainFault } from "./faults.js";
+import { explainFault, explainNotice } from "./faults.js";
 import { isPending, isRunning } from "./job.js";
 import { formatBytes, formatNumber, lang, t } from "./strings.js";
 
@@ -112,10 +112,10 @@ export class Card {
       notes.push(make("p", { class: "reason" }, explainFault(fault)));
     }
     if (state === "done" && result?.warnings.length) {
-      const items = result.warnings.map((warning) =>
-        // Warnings come from the engine, in English.
-        make("li", lang === "en" ? {} : { lang: "en" }, toSentence(warning)),
-      );
+      const items = result.warnings.map((warning) => {
+        const { text, lang: language } = explainNotice(warning);
+        return make("li", language === lang ? {} : { lang: language }, text);
+      });
       notes.push(make("ul", { class: "warnings", "aria-label": t("job.warnings") }, ...items));
     }
     this.notes.replaceChildren(...notes);
@@ -182,13 +182,4 @@ export class Card {
       classList.add("colored");
     }
   }
-}
-
-/** @param {string} text Parts of a sentence, which semicolons separate. */
-function toSentence(text) {
-  return text
-    .split("; ")
-    .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
-    .join(". ")
-    .replace(/([^.!?])$/, "$1.");
 }

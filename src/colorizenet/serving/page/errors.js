@@ -5,15 +5,15 @@
  */
 export class PageError extends Error {
   /**
-   * @param {import("./types").ErrorCode} code What the error is about.
+   * @param {import("./types").ErrorCode | (string & {})} code What the error is about.
    * @param {string} message A sentence for people, in English.
    * @param {{
    *   status?: number | undefined,
    *   retryAfter?: number | undefined,
-   *   values?: Record<string, number>,
+   *   values?: import("./types").Values | undefined,
    *   cause?: unknown,
    * }} [details] The HTTP status; the seconds after which the same request may succeed;
-   *   the numbers in the message.
+   *   numbers and names in the message.
    */
   constructor(code, message, { status, retryAfter, values, cause } = {}) {
     super(message, cause === undefined ? undefined : { cause });

@@ -1,11 +1,14 @@
-/** Why a photo could not be colorized. */
+/** Why a photo could not be colorized, and what was lost, in the language of the page. */
 
-import { formatBytes, formatPixels, has, t } from "./strings.js";
+import { formatBytes, formatPixels, has, lang, nameFormat, t } from "./strings.js";
 
 /**
- * @typedef {{ code: string, message: string, values: Record<string, number> }} Fault An error
- *   that can be stored.
+ * @typedef {import("./types").Notice} Notice
+ * @typedef {Notice} Fault An error that can be stored.
  */
+
+/** How a number of a text is written. @type {Record<string, (value: number) => string>} */
+const FORMATS = { "error.too-many-bytes": formatBytes, "error.too-many-pixels": formatPixels };
 
 /**
  * @param {unknown} error
@@ -34,10 +37,32 @@ export async function isReadable(file) {
  * @param {Fault} fault
  * @returns {string} The reason in plain words.
  */
-export function explainFault({ code, message, values }) {
-  const key = `error.${code}`;
-  if (!has(key)) return message;
-  const format = code === "too-many-pixels" ? formatPixels : formatBytes;
-  const texts = Object.entries(values).map(([name, value]) => [name, format(value)]);
-  return t(key, { message, ...Object.fromEntries(texts) });
+export function explainFault(fault) {
+  return translate(`error.${fault.code}`, fault) ?? fault.message;
+}
+
+/**
+ * @param {Notice} notice
+ * @returns {{ text: string, lang: string }} What it says, and the language of that.
+ */
+export function explainNotice(notice) {
+  if (notice.code === "explained") return { text: notice.message, lang };
+  const text = translate(`warning.${notice.code}`, notice);
+  return text === null ? { text: notice.message, lang: "en" } : { text, lang };
+}
+
+/**
+ * @param {string} key
+ * @param {Notice} notice
+ * @returns {string | null} The text of a key, if there is one and all its values are known.
+ */
+function translate(key, { message, values }) {
+  if (!has(key)) return null;
+  const format = FORMATS[key];
+  const texts = Object.entries(values).map(([name, value]) => {
+    if (typeof value === "number") return [name, format ? format(value) : value];
+    return [name, name === "format" ? nameFormat(value) : value];
+  });
+  const text = t(key, { message, ...Object.fromEntries(texts) });
+  return /\{\w+\}/.test(text) ? null : text;
 }

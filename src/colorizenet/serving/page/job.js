@@ -7,8 +7,8 @@
  * @typedef {"waiting" | "loading" | "uploading" | "queued" | "coloring" | "done" | "failed"
  *   | "stopped"} State `queued` waits for the engine; `waiting` waits on the page.
  *
- * @typedef {{ blob: Blob, format: string, warnings: string[], seconds: number,
- *   settings: Settings, revision: number,
+ * @typedef {{ blob: Blob, format: string, seconds: number,
+ *   warnings: import("./types").Notice[], settings: Settings, revision: number,
  *   pictures?: { before: Blob, after: Blob } }} JobResult A result and the settings that it
  *   was made with. `pictures` are small ones, where the browser cannot show the photo.
  *

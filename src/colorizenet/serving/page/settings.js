@@ -2,25 +2,10 @@
 
 import { EXTENSIONS } from "./commands.js";
 import { byId } from "./elements.js";
-import { formatBytes, formatNumber, formatPixels, t } from "./strings.js";
+import { formatBytes, formatNumber, formatPixels, nameFormat, t } from "./strings.js";
 
 /** Milliseconds without a change after which photos are colorized again. */
 const DELAY = 350;
-
-/** @type {Record<string, string>} */
-const NAMES = {
-  jpeg: "JPEG",
-  png: "PNG",
-  tiff: "TIFF",
-  webp: "WebP",
-  avif: "AVIF",
-  heic: "HEIC",
-  jxl: "JPEG XL",
-  gif: "GIF",
-  pnm: "PGM/PPM",
-  bmp: "BMP",
-  jp2: "JPEG 2000",
-};
 
 /**
  * @typedef {import("./jobs.js").Jobs} Jobs
@@ -48,7 +33,7 @@ export function showSettings(jobs, info) {
   byId("model-field").hidden = models.length < 2;
   format.append(
     new Option(t("app.settings.format.same"), ""),
-    ...formats.map((name) => new Option(NAMES[name] ?? name, name)),
+    ...formats.map((name) => new Option(nameFormat(name), name)),
   );
   const { defaults } = jobs;
   const known = models.some(({ name }) => name === defaults.model);
@@ -88,7 +73,7 @@ export function showLimits({ limits, readable }) {
     bytes: formatBytes(limits.maxBytes),
     pixels: formatPixels(limits.maxPixels),
   });
-  const names = readable.map((name) => NAMES[name] ?? name).join(", ");
+  const names = readable.map((name) => nameFormat(name)).join(", ");
   for (const id of ["limits", "limits-again"]) byId(id).textContent = `${bounds}. ${names}.`;
   // Some systems let a person choose only files that they hold to be pictures.
   const extensions = readable.flatMap((name) => EXTENSIONS[name] ?? []);

@@ -11,6 +11,21 @@ export const lang =
   navigator.languages.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag in LANGUAGES) ??
   "en";
 
+/** @type {Record<string, string>} */
+const FORMAT_NAMES = {
+  jpeg: "JPEG",
+  png: "PNG",
+  tiff: "TIFF",
+  webp: "WebP",
+  avif: "AVIF",
+  heic: "HEIC",
+  jxl: "JPEG XL",
+  gif: "GIF",
+  pnm: "PGM/PPM",
+  bmp: "BMP",
+  jp2: "JPEG 2000",
+};
+
 const plurals = new Intl.PluralRules(lang);
 
 /**
@@ -69,6 +84,14 @@ export function formatPixels(pixels) {
   return pixels >= 1e9
     ? t("app.gigapixels", { pixels: pixels / 1e9 })
     : t("app.megapixels", { pixels: Math.round(pixels / 1e5) / 10 });
+}
+
+/**
+ * @param {string} format A format of files as the engines name it.
+ * @returns {string} Such as WebP.
+ */
+export function nameFormat(format) {
+  return FORMAT_NAMES[format] ?? format.toUpperCase();
 }
 
 /**

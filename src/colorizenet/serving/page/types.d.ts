@@ -68,12 +68,25 @@ export interface Progress {
   done?: number;
 }
 
+/** Something to say about a photo, which can be stored. */
+export interface Notice {
+  /** The key of its text in the strings is `warning.CODE`, if there is one. */
+  code: string;
+  /** A sentence for people: in English, or in the language of the page if the code is "explained". */
+  message: string;
+  /** Numbers and names in the sentence. */
+  values: Values;
+}
+
+/** Numbers and names in a text. */
+export type Values = Record<string, number | string>;
+
 export interface Result {
   blob: Blob;
   /** Format of the result: jpeg, png, ... */
   format: string;
-  /** What was lost or assumed, each in one line. */
-  warnings: string[];
+  /** What was lost or assumed. */
+  warnings: Notice[];
   /** Duration of the work, without upload and download. */
   seconds: number;
 }
@@ -123,16 +136,19 @@ export interface Preview {
   close(): void;
 }
 
-/** What an error of an engine is about; the key of its text in the strings is `error.CODE`. */
+/**
+ * What an error of an engine is about; the key of its text in the strings is `error.CODE`.
+ * Servers send more codes: those of the API. One without a text is explained by its message.
+ */
 export type ErrorCode =
   | "network" /* the server cannot be reached */
   | "unauthorized" /* a token is required, or it is wrong */
   | "too-many-bytes" /* values: bytes, limit */
   | "too-many-pixels" /* values: pixels, limit */
-  | "too-large" /* pages, pixels or memory, found by the server; see the message */
+  | "too-large" /* for a proxy in front of the server */
   | "empty" /* the file is empty or cannot be read any more */
-  | "unsupported" /* not a photo in a format that can be read */
-  | "damaged" /* the photo is damaged, or a setting does not fit it */
+  | "unsupported" /* not a photo in a format that can be read; values: formats */
+  | "damaged" /* the photo is damaged */
   | "timeout" /* the photo took too long */
   | "explained" /* the message says all, in the language of the page */
   | "failed"; /* the engine failed */

@@ -56,7 +56,7 @@ export class BrowserEngine {
     const about = { width, height, note };
     const blob = await carryMetadata(done.blob, format, file, source, about);
     signal.throwIfAborted();
-    const warnings = done.notes.map(translateNote);
+    const warnings = done.notes.map(makeNotice);
     return { blob, format, warnings, seconds: done.seconds };
   }
 
@@ -322,8 +322,11 @@ function explainError({ code, reason, values }) {
   }
 }
 
-/** @param {import("./pipeline.js").Note} note */
-function translateNote({ key, values }) {
+/**
+ * @param {import("./pipeline.js").Note} note
+ * @returns {import("../types").Notice}
+ */
+function makeNotice({ key, values }) {
   const names = Object.entries(values).map(([name, format]) => [name, FORMAT_NAMES[format]]);
-  return t(key, Object.fromEntries(names));
+  return { code: "explained", message: t(key, Object.fromEntries(names)), values: {} };
 }

@@ -9,6 +9,7 @@
  */
 
 import { PageError } from "../errors.js";
+import { explainFault } from "../faults.js";
 import { addStyles, make, makeIcon } from "./dom.js";
 import { HintEditor } from "./hints.js";
 import { History } from "./history.js";
@@ -22,7 +23,7 @@ import { Viewer } from "./viewer.js";
 /** Milliseconds without a change after which `settings-changed` is sent. */
 const DEBOUNCE = 300;
 
-const STYLES = ["editor.css", "viewer.css", "hints.css"];
+const STYLES = ["editor", "controls", "toolbar", "choices", "viewer", "hints"];
 
 /** @type {Settings} */
 const DEFAULTS = { model: null, strength: 1, format: null, hints: [] };
@@ -71,7 +72,7 @@ export class PhotoEditor {
 
   /** @param {{ engine: Engine, strings: Translate }} options */
   constructor({ engine, strings: t }) {
-    addStyles(STYLES.map((name) => new URL(name, import.meta.url)));
+    addStyles(STYLES.map((name) => new URL(`${name}.css`, import.meta.url)));
     this.#engine = engine;
     this.#t = t;
     this.#viewer = new Viewer({ t });
@@ -82,7 +83,7 @@ export class PhotoEditor {
     this.#hints = new HintEditor({
       t,
       viewer: this.#viewer,
-      change: (hints, isFinal) => this.#change({ ...this.#settings, hints }, isFinal),
+      change: (hints, ...how) => this.#change({ ...this.#settings, hints }, ...how),
       explain: (error) => this.#explain(error),
     });
     this.#undo = this.#makeButton("undo", () => this.#travel("undo"));
@@ -187,10 +188,11 @@ export class PhotoEditor {
    * Change the settings, and show what that does.
    * @param {Settings} settings
    * @param {boolean} isFinal whether this can be undone, as at the end of a drag
+   * @param {string | null} [group] what is undone together, as for `History`
    */
-  #change(settings, isFinal) {
-    if (isFinal) this.#history.push(settings);
-    this.#show(settings, !isFinal);
+  #change(settings, isFinal, group = null) {
+    if (isFinal) this.#history.push(settings, group);
+    this.#show(settings, !isFinal || group !== null);
   }
 
   /** @param {Settings} settings @param {boolean} flowing as for `Latest` */
@@ -305,10 +307,7 @@ export class PhotoEditor {
 
   /** What an error says to a person. @param {unknown} error */
   #explain(error) {
-    if (!(error instanceof PageError)) return this.#t("editor.failed");
-    const key = `error.${error.code}`;
-    const text = this.#t(key, { message: error.message, ...error.values });
-    return text === key ? error.message : text;
+    return error instanceof PageError ? explainFault(error) : this.#t("editor.failed");
   }
 
   /** @param {string} type @param {unknown} [detail] */

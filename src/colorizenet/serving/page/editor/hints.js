@@ -38,7 +38,7 @@ export class HintEditor {
 
   /**
    * @param {{ t: Translate, viewer: import("./viewer.js").Viewer,
-   *           change: (hints: Hint[], isFinal: boolean) => void,
+   *           change: (hints: Hint[], isFinal: boolean, group?: string | null) => void,
    *           explain: (error: unknown) => string }} options
    */
   constructor({ t, viewer, change, explain }) {
@@ -58,9 +58,10 @@ export class HintEditor {
       listen(element, "hint-open", ({ index }) => void this.#openHint(index, isList));
       listen(element, "hint-remove", ({ index }) => this.#remove(index));
     }
-    listen(this.#marks.element, "hint-move", ({ index, x, y, isFinal }) => {
-      this.#edit(index, { x: round(x), y: round(y) }, isFinal);
-      if (isFinal && this.#selected === index) void this.#loadPlace({ x, y });
+    listen(this.#marks.element, "hint-move", ({ index, x, y, isFinal, isStep }) => {
+      const place = { x: round(x), y: round(y) };
+      this.#edit(index, place, isFinal, isStep ? `move hint ${index}` : null);
+      if (isFinal && this.#selected === index) void this.#loadPlace(place);
     });
     listen(this.list.element, "hint-start", () => viewer.startCrosshair());
     listen(this.list.element, "hints-replace", ({ hints }) => {
@@ -210,10 +211,13 @@ export class HintEditor {
     }
   }
 
-  /** @param {number} index @param {Partial<Hint>} change @param {boolean} isFinal */
-  #edit(index, change, isFinal) {
+  /**
+   * @param {number} index @param {Partial<Hint>} change @param {boolean} isFinal
+   * @param {string | null} [group] what is undone together, as for `History`
+   */
+  #edit(index, change, isFinal, group = null) {
     const hints = this.#hints.map((hint, at) => (at === index ? { ...hint, ...change } : hint));
-    this.#change(hints, isFinal);
+    this.#change(hints, isFinal, group);
   }
 
   /** @param {number} index */

@@ -4,6 +4,9 @@
  * States are never changed, only replaced, so they may share what they have in common.
  */
 
+/** Milliseconds between changes of one group that are undone together. */
+const PAUSE = 1000;
+
 /** @template T */
 export class History {
   /** @type {T[]} */
@@ -12,6 +15,8 @@ export class History {
   #present;
   /** @type {T[]} */
   #future = [];
+  /** Group and time of the last change, or null where nothing can be added to it. */
+  #last = /** @type {{ group: string, time: number } | null} */ (null);
 
   /** @param {T} initial */
   constructor(initial) {
@@ -33,19 +38,30 @@ export class History {
 
   /**
    * Make `state` the present one, unless it equals it. What was undone is forgotten.
-   * @param {T} state
+   *
+   * Changes of one group in quick succession, such as presses of a key, are one step.
+   * @param {T} state @param {string | null} [group] @param {number} [time] in milliseconds
    */
-  push(state) {
-    if (JSON.stringify(state) === JSON.stringify(this.#present)) return;
-    this.#past.push(this.#present);
-    this.#present = state;
+  push(state, group = null, time = performance.now()) {
+    if (isSame(state, this.#present)) return;
+    const last = this.#last;
+    const continues = last !== null && last.group === group && time - last.time <= PAUSE;
+    this.#last = group === null ? null : { group, time };
     this.#future = [];
+    if (!continues) this.#past.push(this.#present);
+    this.#present = state;
+    if (continues && isSame(state, this.#past.at(-1))) {
+      // The keys have led back to where they began: there is nothing to undo.
+      this.#past.pop();
+      this.#last = null;
+    }
   }
 
   /** Go back by one state, if there is one. */
   undo() {
     const state = this.#past.pop();
     if (state === undefined) return;
+    this.#last = null;
     this.#future.push(this.#present);
     this.#present = state;
   }
@@ -54,7 +70,13 @@ export class History {
   redo() {
     const state = this.#future.pop();
     if (state === undefined) return;
+    this.#last = null;
     this.#past.push(this.#present);
     this.#present = state;
   }
+}
+
+/** @param {unknown} one @param {unknown} other */
+function isSame(one, other) {
+  return JSON.stringify(one) === JSON.stringify(other);
 }

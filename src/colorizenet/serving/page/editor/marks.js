@@ -2,7 +2,8 @@
  * The hints on the photo, as marks that are dragged, and that keys move and remove.
  *
  * Events on `element` (the parent of the marks): `hint-open`, `hint-remove` (detail:
- * { index }), and `hint-move` (detail: { index, x, y, isFinal }).
+ * { index }), and `hint-move` (detail: { index, x, y, isFinal, isStep }), where a step is
+ * one of several presses of a key.
  *
  * @typedef {import("../types").Hint} Hint
  */
@@ -138,7 +139,7 @@ export class HintMarks {
       const step = event.shiftKey ? SMALL_STEP : STEP;
       const x = clamp(hint.x + direction[0] * step, 0, 1);
       const y = clamp(hint.y + direction[1] * step, 0, 1);
-      this.#emit("hint-move", { index, x, y, isFinal: true });
+      this.#emit("hint-move", { index, x, y, isFinal: true, isStep: true });
     } else if (event.key === "Delete" || event.key === "Backspace") {
       this.#emit("hint-remove", { index });
     } else {

@@ -1,15 +1,21 @@
 /**
  * Several colorings of a photo to choose from, for models that draw.
  *
+ * They are drawn when a person asks for them. If settings have changed since, such as the
+ * strength or the hints, they are marked as out of date, and a button draws them again.
+ *
  * Event on `element`: `choose` (detail: { variants?, variant?, seed? }), of which nothing
  * means the usual coloring.
  *
  * @typedef {import("../types").Settings} Settings
  * @typedef {import("../types").Preview} Preview
+ * @typedef {{ count: number, seed: number, key: string }} Drawn What the pictures show: the
+ *   draws of a seed, with the settings that `key` identifies.
  */
 
 import { PictureChoice } from "./choices.js";
 import { make, makeIcon } from "./dom.js";
+import { identify } from "./renderer.js";
 
 /** Colorings that are drawn at once, the usual one included. */
 const COUNT = 6;
@@ -23,12 +29,13 @@ export class VariantStrip {
   #seed;
   #draw;
   #other;
+  #note = make("p", { class: "editor-note", role: "status" });
   /** @type {Preview | null} */
   #preview = null;
   /** @type {Settings | null} */
   #settings = null;
-  /** Seed and model of the pictures that are shown. */
-  #shown = "";
+  /** @type {Drawn | null} */
+  #drawn = null;
   #drawing = new AbortController();
   element;
 
@@ -41,8 +48,7 @@ export class VariantStrip {
     this.#failed = failed;
     this.#choice = new PictureChoice(t("variants.title"));
     this.#choice.element.addEventListener("choose", (event) => {
-      const { index } = /** @type {CustomEvent} */ (event).detail;
-      this.#emit(index);
+      this.#emit(/** @type {CustomEvent} */ (event).detail.index);
     });
     this.#seed = make("input", {
       type: "number",
@@ -78,7 +84,7 @@ export class VariantStrip {
       { class: "editor-section", "aria-label": t("variants.title") },
       make("h3", {}, t("variants.title")),
       make("p", { class: "editor-note" }, t("variants.explain")),
-      this.#choice.element,
+      this.#note,
       make(
         "div",
         { class: "editor-row" },
@@ -86,6 +92,7 @@ export class VariantStrip {
         this.#other,
         make("label", { class: "variants-label" }, t("variants.seed"), this.#seed),
       ),
+      this.#choice.element,
     );
   }
 
@@ -99,15 +106,16 @@ export class VariantStrip {
 
   /** @param {Settings} settings @param {boolean} isOffered whether the model draws */
   update(settings, isOffered) {
-    const model = this.#settings?.model;
+    const { model, seed } = this.#settings ?? {};
     this.element.hidden = !isOffered;
     if (this.#settings && model !== settings.model) this.#clear();
     const isFirst = this.#settings === null;
     this.#settings = settings;
-    const isChosen = (settings.variants ?? 1) > 1;
-    if (isChosen && settings.seed !== undefined) this.#seed.value = String(settings.seed);
+    const isChosen = isVariant(settings);
+    // Otherwise it stays that of the pictures, which may be others than the chosen one.
+    if (isChosen && settings.seed !== seed) this.#seed.value = String(settings.seed ?? 0);
     if (isFirst && isChosen && isOffered) void this.draw();
-    else this.#choice.select(this.#findChosen());
+    else this.#refresh();
   }
 
   /** Draw the colorings of the seed that is entered. */
@@ -118,18 +126,20 @@ export class VariantStrip {
     const { signal } = drawing;
     const seed = this.#readSeed();
     const settings = { ...this.#settings, format: null };
-    this.#shown = identifyDraw(settings, seed);
-    this.#draw.hidden = true;
-    this.#other.hidden = false;
-    const labels = Array.from({ length: this.#count() }, (_, index) =>
+    const count = isVariant(settings) ? (settings.variants ?? COUNT) : COUNT;
+    this.#drawn = { count, seed, key: identifyDraw(settings) };
+    const labels = Array.from({ length: count }, (_, index) =>
       index ? this.#t("variants.number", { number: index + 1 }) : this.#t("variants.usual"),
     );
     this.#choice.show(
       labels.map((label) => ({ label })),
-      this.#findChosen(),
+      null,
     );
+    const hadFocus = document.activeElement === this.#draw;
+    this.#refresh();
+    if (hadFocus) this.#other.focus();
     try {
-      const pictures = await this.#preview.variants(settings, labels.length, seed, signal);
+      const pictures = await this.#preview.variants(settings, count, seed, signal);
       if (signal.aborted) return;
       pictures.forEach((picture, index) => this.#choice.setPicture(index, picture));
     } catch (error) {
@@ -139,27 +149,42 @@ export class VariantStrip {
     }
   }
 
-  /** The number of colorings, which is that of the settings if they have one. */
-  #count() {
-    const variants = this.#settings?.variants ?? 1;
-    return variants > 1 ? variants : COUNT;
-  }
-
   #clear() {
     this.#drawing.abort();
     this.#choice.clear();
-    this.#shown = "";
-    this.#draw.hidden = false;
-    this.#other.hidden = true;
+    this.#drawn = null;
+    this.#refresh();
+  }
+
+  /** Show which picture is chosen, and whether the pictures are those of the settings. */
+  #refresh() {
+    const isDrawn = this.#drawn !== null;
+    const isOutdated = this.#drawn !== null && this.#isOutdated(this.#drawn);
+    this.#choice.select(this.#findChosen());
+    this.#choice.element.classList.toggle("is-outdated", isOutdated);
+    const note = isOutdated ? this.#t("variants.outdated") : "";
+    if (this.#note.textContent !== note) this.#note.textContent = note;
+    this.#draw.textContent = this.#t(isOutdated ? "variants.redraw" : "variants.draw");
+    this.#draw.classList.toggle("is-primary", isOutdated);
+    this.#draw.hidden = isDrawn && !isOutdated;
+    this.#other.hidden = !isDrawn;
+  }
+
+  /** @param {Drawn} drawn */
+  #isOutdated({ key, seed }) {
+    return (
+      (this.#settings !== null && key !== identifyDraw(this.#settings)) ||
+      this.#seed.value !== String(seed)
+    );
   }
 
   /** The index of the coloring that the settings choose, if it is among the pictures. */
   #findChosen() {
-    const settings = this.#settings;
-    if (!settings) return null;
-    if ((settings.variants ?? 1) <= 1) return 0;
-    const isShown = this.#shown === identifyDraw(settings, settings.seed ?? 0);
-    return isShown ? (settings.variant ?? 1) - 1 : null;
+    const [drawn, settings] = [this.#drawn, this.#settings];
+    if (!drawn || !settings) return null;
+    if (!isVariant(settings)) return 0;
+    const isAmong = settings.variants === drawn.count && (settings.seed ?? 0) === drawn.seed;
+    return isAmong ? (settings.variant ?? 1) - 1 : null;
   }
 
   #readSeed() {
@@ -171,15 +196,19 @@ export class VariantStrip {
 
   /** @param {number} index */
   #emit(index) {
-    const detail =
-      index === 0
-        ? {}
-        : { variants: this.#count(), variant: index + 1, seed: this.#readSeed() };
+    if (!this.#drawn) return;
+    const { count: variants, seed } = this.#drawn;
+    const detail = index === 0 ? {} : { variants, variant: index + 1, seed };
     this.element.dispatchEvent(new CustomEvent("choose", { detail }));
   }
 }
 
-/** @param {Settings} settings @param {number} seed */
-function identifyDraw({ model }, seed) {
-  return JSON.stringify([model, seed]);
+/** Whether settings choose another coloring than the usual one. @param {Settings} settings */
+function isVariant({ variants = 1 }) {
+  return variants > 1;
+}
+
+/** A text that is equal for settings whose variants look the same. @param {Settings} settings */
+function identifyDraw({ variants: _variants, variant: _variant, seed: _seed, ...settings }) {
+  return identify(settings);
 }

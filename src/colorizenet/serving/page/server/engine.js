@@ -2,7 +2,7 @@
 
 import { PageError } from "../errors.js";
 import { describeSettings, makeForm } from "./forms.js";
-import { send } from "./http.js";
+import { send, toSentences } from "./http.js";
 import { openPreview } from "./preview.js";
 import { readPictureSize } from "./size.js";
 
@@ -52,7 +52,7 @@ export class ServerEngine {
     return {
       blob: reply.blob,
       format: reply.blob.type.replace(/^image\//, ""),
-      warnings: JSON.parse(reply.header("Colorizenet-Warnings") ?? "[]"),
+      warnings: readWarnings(reply),
       seconds: readSeconds(reply.header("Server-Timing") ?? ""),
     };
   }
@@ -135,6 +135,19 @@ function readInfo(info) {
     readable: info.readable,
     license: info.license,
   };
+}
+
+/**
+ * @param {import("./http.js").Reply} reply
+ * @returns {import("../types").Notice[]} What was lost or assumed.
+ */
+function readWarnings(reply) {
+  const warnings = JSON.parse(reply.header("Colorizenet-Warnings") ?? "[]");
+  const codes = JSON.parse(reply.header("Colorizenet-Warning-Codes") ?? "[]");
+  return warnings.map((/** @type {string} */ warning, /** @type {number} */ index) => {
+    const { code = "", values = {} } = codes[index] ?? {};
+    return { code, message: toSentences(warning), values };
+  });
 }
 
 /**

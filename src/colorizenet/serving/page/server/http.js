@@ -87,7 +87,7 @@ export function makeNetworkError() {
  */
 async function explain(request) {
   const status = request.status;
-  const message = await readDetail(request.response);
+  const { message, code, values } = await readProblem(request.response);
   const retry = Number(request.getResponseHeader("Retry-After") ?? NaN);
   const retryAfter = Number.isFinite(retry) ? Math.max(retry, 0.1) : undefined;
   if (status === 401) {
@@ -97,26 +97,22 @@ async function explain(request) {
       { status },
     );
   }
-  return new PageError(codeOf(status), message, { status, retryAfter });
+  return new PageError(code ?? codeOf(status), message, { status, retryAfter, values });
 }
 
 /**
+ * What an error without a code is about, such as that of a proxy.
  * @param {number} status
  * @returns {import("../types").ErrorCode}
  */
 function codeOf(status) {
   switch (status) {
-    case 400:
-    case 415:
-      return "unsupported";
     case 408:
     case 503:
     case 504:
       return "timeout";
     case 413:
       return "too-large";
-    case 422:
-      return "damaged";
     case 502:
       return "network";
     default:
@@ -126,18 +122,25 @@ function codeOf(status) {
 
 /**
  * @param {Blob | null} body A problem document, or whatever a proxy sent instead.
- * @returns {Promise<string>} Its explanation as sentences.
+ * @returns {Promise<{ message: string, code?: string, values?: import("../types").Values }>}
+ *   Its explanation as sentences, and what that is about.
  */
-async function readDetail(body) {
-  let detail = "";
+async function readProblem(body) {
   try {
-    const problem = JSON.parse((await body?.text()) ?? "");
-    if (typeof problem.detail === "string") detail = problem.detail;
+    const { detail, code, values = {} } = JSON.parse((await body?.text()) ?? "");
+    if (typeof detail === "string") return { message: toSentences(detail), code, values };
   } catch {
     // No JSON: a proxy answered.
   }
-  if (!detail) return "The server failed. Try again later.";
-  return detail
+  return { message: "The server failed. Try again later." };
+}
+
+/**
+ * @param {string} text Parts of a sentence, which semicolons separate.
+ * @returns {string} Sentences.
+ */
+export function toSentences(text) {
+  return text
     .split("; ")
     .map((part) => part.charAt(0).toUpperCase() + part.slice(1))
     .join(". ")

@@ -155,26 +155,42 @@ export default {
   "editor.zoom-out": "Verkleinern",
   "editor.zoom-value": "Zoom ist {percent} %. Zwischen 100 % und dem ganzen Foto wechseln",
 
+  "error.busy": "Der Server ist ausgelastet. Versuchen Sie es gleich noch einmal.",
+  "error.crashed":
+    "Der Server konnte dieses Foto nicht zu Ende bearbeiten. Vielleicht ist es beschädigt oder braucht zu viel Speicher. Nehmen Sie eine kleinere Kopie.",
   "error.damaged":
-    "Dieses Foto ist beschädigt oder passt nicht zu einer Einstellung. Meldung: „{message}“",
+    "Dieses Foto ist beschädigt oder abgeschnitten. Wählen Sie eine andere Kopie davon.",
   "error.editor": "Der Editor ließ sich nicht öffnen. Laden Sie die Seite neu.",
   "error.empty":
     "Diese Datei ist leer oder nicht mehr lesbar. Wählen Sie sie noch einmal oder eine andere.",
   "error.failed": "Das ist nicht gelungen. Versuchen Sie es noch einmal. Meldung: „{message}“",
+  "error.internal": "Auf dem Server ist ein Fehler aufgetreten. Versuchen Sie es später noch einmal.",
+  "error.invalid-setting":
+    "Dieses Foto und seine Einstellungen passen nicht zueinander. Meldung: „{message}“",
   "error.network": "Der Server ist nicht erreichbar. Prüfen Sie, ob er läuft.",
   "error.side": "Das Bild ließ sich nicht erzeugen: Der Browser konnte das Foto nicht lesen.",
+  "error.slow-upload":
+    "Das Foto kam zu langsam oder unvollständig an. Versuchen Sie es noch einmal.",
   "error.start": "Die Seite konnte nicht starten: {reason}",
   "error.start.retry": "Noch einmal versuchen",
   "error.timeout":
     "Dieses Foto hat zu lange gedauert. Versuchen Sie es später oder mit einer kleineren Kopie.",
-  "error.too-large": "Dieses Foto ist zu groß. Meldung: „{message}“",
+  "error.too-large": "Dieses Foto ist zu groß für den Server. Nehmen Sie eine kleinere Kopie.",
   "error.too-many-bytes":
     "Diese Datei hat {bytes}, die Grenze ist {limit}. Nehmen Sie eine kleinere Datei.",
   "error.too-many-pixels":
     "Dieses Foto hat {pixels}, die Grenze ist {limit}. Nehmen Sie eine kleinere Kopie.",
+  "error.too-many-pages":
+    "Diese Datei hat {pages} Seiten, die Grenze ist {limit}. Teilen Sie sie in mehrere Dateien.",
+  "error.too-much-memory":
+    "Dieses Foto braucht mehr Speicher, als der Server dafür verwenden darf. Nehmen Sie eine kleinere Kopie.",
   "error.unauthorized":
     "Der Server verlangt sein Passwort. Laden Sie die Seite neu und geben Sie es ein.",
-  "error.unsupported": "Diese Datei ist kein Foto in einem lesbaren Format. Meldung: „{message}“",
+  "error.unsupported":
+    "Diese Datei ist kein Foto in einem lesbaren Format ({formats}). Wählen Sie eine andere, oder wandeln Sie sie um.",
+  "error.unsupported-content": "Fotos dieser Art sind nicht lesbar. Meldung: „{message}“",
+  "error.unwritable":
+    "Das gewählte Format kann dieses Foto nicht speichern. Wählen Sie ein anderes.",
   "error.zip": "Das Archiv ließ sich nicht erzeugen. Laden Sie die Fotos einzeln herunter.",
 
   "hints.add": "Hinweis setzen",
@@ -276,7 +292,29 @@ export default {
   "variants.explain": "Ein graues Foto verrät seine Farben nicht. Dieses Modell zeichnet mehrere.",
   "variants.number": "Variante {number}",
   "variants.other": "Andere",
+  "variants.outdated": "Die Bilder zeigen frühere Einstellungen.",
+  "variants.redraw": "Neu zeichnen",
   "variants.seed": "Startwert",
   "variants.title": "Varianten",
   "variants.usual": "Die übliche",
+
+  "warning.already-colored": "Das Foto ist schon in Farbe; seine Farben werden ersetzt.",
+  "warning.bilevel":
+    "Das Foto hat nur schwarze und weiße Pixel, die keine Farbe annehmen. Scannen Sie es in Graustufen.",
+  "warning.channel-left-out":
+    "Das Foto hat einen Kanal, der keine Transparenz ist, etwa Infrarot; er fehlt im Ergebnis.",
+  "warning.exif-too-long":
+    "Das Foto hat mehr EXIF-Metadaten, als {format} fasst. Die längsten fehlen im Ergebnis.",
+  "warning.format-changed":
+    "Das Ergebnis ist eine {format}-Datei, weil das ursprüngliche Format es nicht speichern kann.",
+  "warning.metadata-unreadable":
+    "Manche Metadaten des Fotos sind beschädigt oder zu lang und fehlen im Ergebnis.",
+  "warning.metadata-unsupported":
+    "{format} kann manche Metadaten des Fotos nicht speichern; sie fehlen im Ergebnis.",
+  "warning.pages-left-out":
+    "Die Datei hat {pages} Seiten verschiedener Größe oder Art. Nicht alle werden koloriert.",
+  "warning.pictures-left-out":
+    "Die Datei enthält {pictures} Bilder. Nur das erste davon wird koloriert.",
+  "warning.profile-ignored":
+    "Das Farbprofil des Fotos wird nicht verwendet; es gilt als sRGB.",
 };

@@ -150,20 +150,33 @@ export default {
   "editor.zoom-out": "Zoom out",
   "editor.zoom-value": "Zoom is {percent} %. Change between 100 % and the whole photo",
 
-  "error.damaged": "{message}",
+  "error.busy": "The server is busy. Try again in a moment.",
+  "error.crashed":
+    "The server could not finish this photo. It may be damaged, or need too much memory. Use a smaller copy.",
+  "error.damaged": "This photo is damaged or cut short. Choose another copy of it.",
   "error.editor": "The editor could not be opened. Reload the page and try again.",
   "error.empty": "This file is empty or cannot be read any more. Choose it again, or another one.",
   "error.failed": "{message}",
+  "error.internal": "The server failed. Try again later.",
+  "error.invalid-setting": "This photo and its settings do not fit each other: {message}",
   "error.network": "The server cannot be reached. Check that it is running, then try again.",
   "error.side": "The picture could not be made: the browser could not read the photo.",
+  "error.slow-upload": "The photo arrived too slowly or incompletely. Try again.",
   "error.start": "The page could not start: {reason}",
   "error.start.retry": "Try again",
   "error.timeout": "This photo took too long. Try again later, or use a smaller copy.",
-  "error.too-large": "{message}",
+  "error.too-large": "This photo is too large for the server. Use a smaller copy.",
   "error.too-many-bytes": "This file has {bytes} and the limit is {limit}. Use a smaller file.",
   "error.too-many-pixels": "This photo has {pixels} and the limit is {limit}. Use a smaller copy.",
+  "error.too-many-pages":
+    "This file has {pages} pages and the limit is {limit}. Split it into several files.",
+  "error.too-much-memory":
+    "This photo needs more memory than the server may use for it. Use a smaller copy.",
   "error.unauthorized": "The server requires its password. Reload the page and enter it.",
-  "error.unsupported": "{message}",
+  "error.unsupported":
+    "The file is not a photo in a supported format ({formats}). Choose another one, or convert it.",
+  "error.unsupported-content": "Photos of this kind cannot be read: {message}",
+  "error.unwritable": "The chosen format cannot hold this photo. Choose another one.",
   "error.zip": "The archive could not be made. Download the photos one by one.",
 
   "hints.add": "Add a hint",
@@ -261,7 +274,25 @@ export default {
   "variants.explain": "A gray photo does not say its colors. This model draws several.",
   "variants.number": "Variant {number}",
   "variants.other": "Other ones",
+  "variants.outdated": "The pictures show earlier settings.",
+  "variants.redraw": "Draw again",
   "variants.seed": "Seed",
   "variants.title": "Variants",
   "variants.usual": "Usual one",
+
+  "warning.already-colored": "The photo is already in color, and its colors are replaced.",
+  "warning.bilevel":
+    "The photo has only black and white pixels, which take no color. Scan it in gray.",
+  "warning.channel-left-out":
+    "The photo has a channel that is not transparency, such as infrared, which is left out.",
+  "warning.exif-too-long":
+    "The photo has more EXIF metadata than {format} holds. The longest are left out.",
+  "warning.format-changed": "The result is a {format} file, since the original format cannot hold it.",
+  "warning.metadata-unreadable": "Some metadata of the photo is damaged or too long, and is left out.",
+  "warning.metadata-unsupported": "{format} does not hold some metadata of the photo, which is left out.",
+  "warning.pages-left-out":
+    "The file has {pages} pages of different sizes or kinds. Not all of them are colorized.",
+  "warning.pictures-left-out":
+    "The file has {pictures} pictures. Only the first of them is colorized.",
+  "warning.profile-ignored": "The color profile of the photo is not used; sRGB was assumed.",
 };
