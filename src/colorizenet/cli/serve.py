@@ -27,7 +27,7 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: Annotated[int, Port] = 8000,
-    model: tuple[str, ...] = ("default",),
+    model: tuple[str, ...] = ("default", "diverse"),
     device: str = "cpu",
     open: Flag = False,
     no_page: Flag = False,

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -99,10 +100,12 @@ class JobQueue:
     def __init__(self, loaders: Mapping[str, Loader], limits: Limits) -> None:
         self.limits = limits
         self.default_model = next(iter(loaders))
-        self.models = {}
-        for name, load in loaders.items():
-            loaded = load()  # raises errors that only this process can report
-            self.models[name] = ModelDescription(loaded.card, loaded.sha256)
+        with ThreadPoolExecutor() as pool:  # raises errors that only this process can report
+            loaded = pool.map(lambda load: load(), loaders.values())
+            self.models = {
+                name: ModelDescription(each.card, each.sha256)
+                for name, each in zip(loaders, loaded, strict=True)
+            }
         self.folder = ServerFolder()
         self._pool = ProcessPool(loaders, limits.processes, self.folder.path)
         self._running = CapacityLimiter(limits.concurrency)

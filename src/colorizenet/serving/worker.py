@@ -1,6 +1,6 @@
 """What one process of the server does: it opens a photo, and then colorizes it.
 
-The process loads the models once, and then answers the messages of its connection, one
+The process loads each model once, and then answers the messages of its connection, one
 at a time, until the connection is closed. Decoders of image files can crash, can take
 all memory and cannot be interrupted. In a process of its own such a photo harms nobody
 else: the server kills the process, or finds it dead, and starts another one.
@@ -61,8 +61,8 @@ _KEPT_BYTES = 150_000_000
 
 
 def run_worker(connection: Connection, loaders: Mapping[str, Loader], folder: Path) -> None:
-    """Load the models, and send an ``Answer`` to each message until the connection is
-    closed. The first answer needs no message.
+    """Load the first model, and send an ``Answer`` to each message until the connection
+    is closed. The first answer needs no message. Other models are loaded at first use.
 
     ``folder`` is for temporary files: libvips writes some for large photos.
     """
@@ -75,7 +75,7 @@ def run_worker(connection: Connection, loaders: Mapping[str, Loader], folder: Pa
     cv2.setNumThreads(1)  # there is one process per photo
     with suppress(EOFError, OSError):  # the server has ended
         try:
-            worker = _Worker({name: load() for name, load in loaders.items()})
+            worker = _Worker(loaders)
         except Exception:
             return connection.send(Answer(WorkerFailure(traceback.format_exc()), True))
         connection.send(Answer(None, False))
@@ -91,8 +91,9 @@ def run_worker(connection: Connection, loaders: Mapping[str, Loader], folder: Pa
 class _Worker:
     """The models, and the photo that is open."""
 
-    def __init__(self, models: Mapping[str, Any]) -> None:
-        self._models = models
+    def __init__(self, loaders: Mapping[str, Loader]) -> None:
+        first = next(iter(loaders))
+        self._loaders, self._models = loaders, {first: loaders[first]()}
         self._file: ImageFile | None = None
         self._encoded_bytes = 0
         self._digest = b""
@@ -113,8 +114,8 @@ class _Worker:
                 self._file = open_photo(content, first_page=message.first_page)
                 return describe_photo(self._file)
             assert isinstance(message, ColorizeMessage) and self._file is not None
+            model = self._find_model(message.request.model or message.default_model)
             self._limit_memory(message.memory)
-            model = self._models[message.request.model or message.default_model]
             try:
                 if isinstance(message.request, SuggestRequest):
                     above = message.stream_above
@@ -138,6 +139,18 @@ class _Worker:
             return WorkerFailure(traceback.format_exc())
         finally:
             self._limit_memory(None)
+
+    def _find_model(self, name: str) -> Any:
+        """A model, which is loaded if it was not used before; it counts as memory of
+        the process and not of the photo."""
+        if name not in self._models:
+            self._limit_memory(None)
+            before = _read_data_bytes()
+            self._models[name] = self._loaders[name]()
+            after = _read_data_bytes()
+            if self._data_bytes is not None and before is not None and after is not None:
+                self._data_bytes += after - before
+        return self._models[name]
 
     def _close(self) -> None:
         """Close the photo that is open, if any."""
