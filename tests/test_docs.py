@@ -119,39 +119,52 @@ def test_the_documentation_builds_without_a_warning(tmp_path):
     assert all(f'id="colorizenet.{name}"' in api for name in ("colorize", "Colorizer", "Options"))
 
 
-def test_the_readme_describes_how_recipes_prepare_pictures():
+def test_the_guide_describes_how_recipes_prepare_pictures():
     from colorizenet import color
     from colorizenet.training.recipes import RECIPES
 
-    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    text = " ".join((ROOT / "docs" / "training.md").read_text(encoding="utf-8").split())
     recipes = {name: recipe() for name, recipe in RECIPES.items()}
     unet, larger = recipes["unet"], recipes["unet256"]
+
+    def find_line(start: str) -> str:
+        [line] = [line for line in re.split(r"\.? - |\. ", text) if line.startswith(start)]
+        return line
+
     assert f"`L / {color.L_SCALE:g}`" in text and f"`ab / {color.AB_SCALE:g}`" in text
     assert (
         f"{unet.data.size} px to train ({larger.data.size} px in `unet256` and `pix2pix`) "
         f"and {unet.data.val_size} px to validate" in text
     )
     assert recipes["pix2pix"].data.size == larger.data.size
-    assert f"{unet.data.min_crop * 100:.0f} to 100 % of the short side" in text
-    assert recipes["encoder_queries"].data.min_crop == 1
+    assert f"{recipes['hints'].data.size} px for both in `hints`" in text
+    crops = find_line("Training uses a random square")
+    assert f"{unet.data.min_crop * 100:.0f} to 100 % of the short side" in crops
+    whole = {name for name, recipe in recipes.items() if recipe.data.min_crop == 1}
+    assert whole == set(re.findall(r"`(\w+)`", crops))
     sizes = {name: recipe.batch_size for name, recipe in recipes.items()}
-    smaller = [name for name, size in sizes.items() if size != sizes["unet"]]
-    assert f"Batches hold {sizes['unet']} pictures ({larger.batch_size} in `unet256`" in text
-    assert sorted(smaller) == [
-        "diffusion",
-        "frechet",
-        "hints",
-        "pix2pix",
-        "projected_gan",
-        "tiny",
-        "unet256",
-    ]
-    [line] = [line for line in text.split(" - ") if line.startswith("Batches hold")]
-    assert all(f"`{name}`" in line for name in smaller)
+    smaller = {name for name, size in sizes.items() if size != sizes["unet"]}
+    batches = find_line("Batches hold")
+    assert f"{sizes['unet']} pictures ({larger.batch_size} in `unet256`" in batches
+    assert smaller == set(re.findall(r"`(\w+)`", batches))
     assert {sizes[name] for name in smaller} == {larger.batch_size}
 
 
-def test_network_units_are_those_of_the_readme():
+def test_facts_of_the_readme_stand_in_the_pages_that_they_link_to():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## What it is better at")[2].partition("\n## ")[0]
+    facts = section.split("\n- ")[1:]
+    assert len(facts) == 5
+    for fact in facts:
+        [link] = re.findall(r"\]\(([^)]+)\)", fact)
+        page = (ROOT / link).read_text(encoding="utf-8")
+        numbers = re.findall(r"\d[\d,.]*\d|\d", fact)
+        assert numbers, fact
+        missing = [n for n in numbers if not re.search(rf"(?<![\d.]){n}(?![\d])", page)]
+        assert not missing, f"{link} lacks {missing} of: {fact}"
+
+
+def test_network_units_are_those_of_the_guide():
     import torch
 
     from colorizenet import color

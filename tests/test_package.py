@@ -4,9 +4,11 @@ import ast
 import importlib
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import colorizenet
 from colorizenet import errors
@@ -81,6 +83,29 @@ def test_every_exception_is_in_the_tree_that_is_drawn():
         if isinstance(member, type):
             assert issubclass(member, errors.ColorizeNetError)
             assert name in (errors.__doc__ or "")
+
+
+def test_constraints_allow_what_the_package_requires():
+    root = Path(__file__).parents[1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    lines = (root / "constraints.txt").read_text().splitlines()
+    pinned: dict[str, list[str]] = {}
+    for line in lines:
+        if line[:1].isalnum():
+            constraint = Requirement(line)
+            [version] = constraint.specifier
+            assert version.operator == "=="
+            pinned.setdefault(constraint.name, []).append(version.version)
+    extras = project["optional-dependencies"]
+    required = project["dependencies"] + [
+        text
+        for extra in ("cpu", "serve", "formats", "provenance", "ray", "train", "cloud")
+        for text in extras[extra]
+    ]
+    for requirement in map(Requirement, required):
+        if requirement.name != "colorizenet":
+            versions = pinned[requirement.name.lower()]
+            assert all(version in requirement.specifier for version in versions), requirement
 
 
 def list_imports(module: str, *heavy: str) -> str:

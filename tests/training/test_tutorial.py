@@ -1,4 +1,5 @@
-"""The commands of the tutorial work, in their order, on a little data."""
+"""The commands of the first part of the tutorial work, in their order, on a little
+data."""
 
 import re
 import shlex
@@ -27,7 +28,8 @@ QUICKER = {
 
 
 def commands() -> list[str]:
-    blocks = re.findall(r"```console\n(.*?)```", TUTORIAL.read_text(encoding="utf-8"), re.DOTALL)
+    part = TUTORIAL.read_text(encoding="utf-8").partition("## 6. Places365")[0]
+    blocks = re.findall(r"```console\n(.*?)```", part, re.DOTALL)
     return [line for block in blocks for line in block.splitlines()]
 
 

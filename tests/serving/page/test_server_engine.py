@@ -105,9 +105,10 @@ def test_the_engine_describes_the_server(visit, address):
     info = run(visit(address), "return info")
     assert info["limits"] == {"maxBytes": 4_000_000, "maxPixels": 5_000_000, "maxPages": 20}
     assert {"jpeg", "png", "tiff"} <= set(info["formats"]) & set(info["readable"])
-    (model,) = info["models"]
+    model, other = info["models"]
     assert model["name"] == "default" and model["default"] and model["takesHints"]
-    assert model["drawsVariants"] is False and len(model["sha256"]) == 64
+    assert other["name"] == "diverse" and not other["default"]
+    assert model["drawsVariants"] and other["drawsVariants"] and len(model["sha256"]) == 64
     assert info["version"] and info["license"] == "Apache-2.0"
 
 
