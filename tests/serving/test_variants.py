@@ -103,6 +103,7 @@ def test_diverse_draws_the_variants_of_default(run_server, loaders, photo):
     with run_server(served, Limits(concurrency=2)) as client:
         listed = client.get("/v1/models").json()
         assert [each["draws_variants"] for each in listed] == [True, True]
+        assert [each["draws_for"] for each in listed] == [None, "default"]
         params = {"variants": 2, "seed": 7}
         by_default = client.post("/v1/colorize", content=photo, params=params)
         by_name = client.post("/v1/colorize", content=photo, params=params | {"model": "diverse"})

@@ -78,8 +78,11 @@ class ModelInfo(BaseModel):
     parameters: int = Field(description="Number of trained parameters.")
     size: int = Field(description="Default short side of the network input, in pixels.")
     draws_variants: bool = Field(
-        description="Whether the model gives several colorings. Those of default are drawn by "
-        "diverse, which has the same usual answer."
+        description="Whether the model gives several colorings, itself or by another model."
+    )
+    draws_for: str | None = Field(
+        description="Name of the model whose variants this one draws: it has the same usual "
+        "answer. Null for others."
     )
     takes_hints: bool = Field(description="Whether the model follows hints; all do.")
     license: str = Field(description="Terms of use, and the terms of the training data.")
@@ -162,6 +165,14 @@ def describe_models(queue: JobQueue) -> list[ModelInfo]:
             parameters=model.card.parameters,
             size=model.card.size,
             draws_variants=queue.models[choose_model(name, 2, queue.models)].card.takes(NOISE.name),
+            draws_for=next(
+                (
+                    other
+                    for other in queue.models
+                    if other != name == choose_model(other, 2, queue.models)
+                ),
+                None,
+            ),
             takes_hints=True,  # chroma is spread from hints if the network has no input for them
             license=model.card.license,
             metrics=model.card.metrics,

@@ -108,6 +108,7 @@ def test_the_engine_describes_the_server(visit, address):
     model, other = info["models"]
     assert model["name"] == "default" and model["default"] and model["takesHints"]
     assert other["name"] == "diverse" and not other["default"]
+    assert model["drawsFor"] is None and other["drawsFor"] == "default"
     assert model["drawsVariants"] and other["drawsVariants"] and len(model["sha256"]) == 64
     assert info["version"] and info["license"] == "Apache-2.0"
 

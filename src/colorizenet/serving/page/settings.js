@@ -23,7 +23,8 @@ export function showSettings(jobs, info) {
   const model = byId("model");
   /** @type {HTMLSelectElement} */
   const format = byId("format");
-  const { models, formats } = info;
+  const { formats } = info;
+  const models = info.models.filter(({ drawsFor }) => drawsFor === null);
   model.append(
     ...models.map(({ name, ...each }) => {
       if (!each.default) return new Option(name, name);

@@ -39,6 +39,8 @@ export interface ModelInfo {
   limitations: string;
   /** Whether the model gives several colorings of a photo. */
   drawsVariants: boolean;
+  /** The model whose variants this one draws. It has the same usual answer, so it is no choice. */
+  drawsFor: string | null;
   /** Whether the model follows hints. */
   takesHints: boolean;
 }

@@ -253,6 +253,7 @@ function makeInfo({ version, license, model, formats }) {
         license: model.license,
         limitations: model.limitations,
         drawsVariants: false,
+        drawsFor: null,
         takesHints: true,
       },
     ],

@@ -113,7 +113,7 @@ export class PhotoEditor {
     this.close();
     const { signal } = (this.#session = new AbortController());
     this.#file = file;
-    this.#modelInfos = info.models;
+    this.#modelInfos = info.models.filter(({ drawsFor }) => drawsFor === null);
     this.#result = result ?? null;
     this.#applied = this.#settings = settings;
     this.#history = new History(settings);
@@ -127,7 +127,7 @@ export class PhotoEditor {
         return;
       }
       this.#preview = preview;
-      await this.#start(preview, file, info);
+      await this.#start(preview, file);
     } catch (error) {
       if (signal.aborted) return;
       this.#setBusy(false);
@@ -153,8 +153,8 @@ export class PhotoEditor {
     this.#problem.hidden = true;
   }
 
-  /** @param {Preview} preview @param {File} file @param {Info} info */
-  async #start(preview, file, info) {
+  /** @param {Preview} preview @param {File} file */
+  async #start(preview, file) {
     this.#renderer = new Renderer(preview, {
       done: (blob) => this.#showColored(blob),
       failed: (error) => this.#fail(error),
@@ -165,13 +165,13 @@ export class PhotoEditor {
     this.#viewer.open({ width: preview.width, height: preview.height });
     this.#viewer.offerFull({ before: file });
     await Promise.all([this.#viewer.showBefore(before), this.#viewer.showAfter(before)]);
-    this.#toolbar.open(info.models.map(({ name }) => name));
+    this.#toolbar.open(this.#modelInfos.map(({ name }) => name));
     this.#hints.open(preview, file);
     this.#variants.open(preview);
     this.#refresh();
     renderer.request(this.#settings);
     this.#viewer.stage.focus({ preventScroll: true });
-    void this.#models.open(info.models, this.#settings, (settings, signal) =>
+    void this.#models.open(this.#modelInfos, this.#settings, (settings, signal) =>
       renderer.renderAside(settings, signal),
     );
   }

@@ -124,6 +124,7 @@ function readInfo(info) {
       license: model.license,
       limitations: model.limitations,
       drawsVariants: model.draws_variants,
+      drawsFor: model.draws_for,
       takesHints: model.takes_hints,
     })),
     limits: {
