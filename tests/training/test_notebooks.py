@@ -31,7 +31,7 @@ SMALLER = (
 )
 SMALLER_DIFFUSION = (
     "--task.steps 1 --task.draws 2 --task.val-draws 2 --task.denoiser.widths 8 8 "
-    "--task.denoiser.fine-width 8 --task.denoiser.blocks 1"
+    "--task.denoiser.fine-width 8 --task.denoiser.blocks 1 --task.guidance 1 --task.sampler euler"
 )
 
 

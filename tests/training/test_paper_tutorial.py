@@ -25,7 +25,7 @@ SMALLER = [
 SMALLER_DIFFUSION = [
     *("--task.steps", "1", "--task.draws", "2", "--task.val-draws", "2"),
     *("--task.denoiser.widths", "8", "8", "--task.denoiser.fine-width", "8"),
-    *("--task.denoiser.blocks", "1"),
+    *("--task.denoiser.blocks", "1", "--task.guidance", "1", "--task.sampler", "euler"),
 ]
 """Further settings of diffusion, whose export takes minutes with four steps."""
 

@@ -140,7 +140,9 @@ def test_it_overfits_one_batch_and_every_parameter_learns(config):
     trainer.fit(task, itertools.repeat(batch))
     # Of a random network that stays as it is, a few hints correct only a part.
     bound = 0.9 if config.optim.freeze == "all-but-hints" else 1 / 3
-    assert losses[-1] < losses[0] * bound
+    # Augmentation and hints differ from step to step, and so does the loss.
+    first, last = (sum(part) / len(part) for part in (losses[:3], losses[-10:]))
+    assert last < first * bound
     unchanged = [
         name for name, value in task.network.named_parameters() if torch.equal(value, before[name])
     ]

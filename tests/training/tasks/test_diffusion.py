@@ -30,6 +30,7 @@ SMALL = DiffusionConfig(
     denoiser=DenoiserConfig(widths=(16, 16), fine_width=8, blocks=1, heads=2),
     draws=4,
     steps=2,
+    guidance=1.0,
     val_draws=2,
 )
 
