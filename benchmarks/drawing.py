@@ -10,7 +10,7 @@ as `steps=8`, `sampler=euler`, `guidance=2` or `temperatures=1:0.9:0.7`.
 
 The rows are the answer of the frozen network, the drawings, the drawings of each
 setting, and a control: drawings whose condition is that of another photo, though the
-answer and the lightness are right. It must be far worse.
+answer and the lightness are right. The worse it is, the more drawings heed the photo.
 
 `one` is the mean of a metric over all drawings, `best` the lowest CIEDE2000 of a photo
 among the answer and its drawings, `Fréchet` the distance of the first drawings in the
