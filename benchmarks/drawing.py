@@ -101,7 +101,7 @@ def main() -> None:
     for truth in truths:
         frechet.add("true", truth[None])
 
-    def report(name: str, drawn: list[list[np.ndarray]], answer: list[np.ndarray]) -> None:
+    def report(name: str, drawn: list[list[np.ndarray]]) -> None:
         def mean(metric: Any) -> float:
             values = [metric(*pair) for each in drawn for pair in zip(each, truths, strict=True)]
             return float(np.mean(values))
@@ -121,21 +121,18 @@ def main() -> None:
             flush=True,
         )
 
-    titles = "one", "best"
-    print(
-        f"{'':35s}{titles[0]:>10s}{titles[1]:>10s}{'colorfulness':>14s}{'bleeding':>10s}{'Fréchet':>10s}"
-    )
+    titles = f"{'one':>10s}{'best':>10s}{'colorfulness':>14s}{'bleeding':>10s}{'Fréchet':>10s}"
+    print(f"{'':35s}{titles}")
     answer, *drawn = draw_pictures(task, grays, options.draws)
-    report("answer", [answer], answer)
-    report("drawings", drawn, answer)
+    report("answer", [answer])
+    report("drawings", drawn)
     config = task.config
     for text in options.setting:
         task.config = dataclasses.replace(config, **parse_setting(text))
-        task.network.temperatures = task.config.temperatures
-        report(text, draw_pictures(task, grays, options.draws)[1:], answer)
-    task.config, task.network.temperatures = config, config.temperatures
+        report(text, draw_pictures(task, grays, options.draws)[1:])
+    task.config = config
     shuffled = draw_pictures(task, grays, options.draws, shuffled=True)
-    report("control: another photo's condition", shuffled[1:], answer)
+    report("control: another photo's condition", shuffled[1:])
 
 
 if __name__ == "__main__":

@@ -48,20 +48,14 @@ class ResidualDiffusion(nn.Module):
     """
 
     def __init__(
-        self,
-        network: Network,
-        config: DenoiserConfig,
-        bands: Sequence[float],
-        temperatures: Sequence[float],
-        *,
-        in_channels: int,
+        self, network: Network, config: DenoiserConfig, bands: Sequence[float], *, in_channels: int
     ) -> None:
-        """``bands`` and ``temperatures``: of the noise, see ``color_noise``.
-        ``in_channels``: of the condition of ``network``."""
+        """``bands``: of the noise, see ``color_noise``. ``in_channels``: of the
+        condition of ``network``."""
         super().__init__()
         assert isinstance(network, nn.Module)
         self.frozen = network.requires_grad_(False)
-        self.bands, self.temperatures = tuple(bands), tuple(temperatures)
+        self.bands = tuple(bands)
         # Sizes are symbols while the network is exported, so they are measured here.
         channels, self.reductions, self.answer_reduction = _measure_reductions(
             self.frozen, in_channels
@@ -104,13 +98,12 @@ class ResidualDiffusion(nn.Module):
         deviation = (t.square() + (1 - t).square()).sqrt()
         return self.denoiser(state / deviation[:, None, None, None], t, levels).float()
 
-    def make_noise(self, white: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
-        """Color white noise of the size of the state, as for training."""
-        return color_noise(white, self.bands)
-
-    def make_drawing_noise(self, white: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 2 h w"]:
-        """Color white noise of the size of the state, with the temperatures."""
-        return color_noise(white, self.bands, self.temperatures)
+    def make_noise(
+        self, white: Float[Tensor, "b 2 h w"], temperatures: Sequence[float] = (1.0,)
+    ) -> Float[Tensor, "b 2 h w"]:
+        """Color white noise of the size of the state. ``temperatures``: see
+        ``color_noise``."""
+        return color_noise(white, self.bands, temperatures)
 
     def make_velocity(self, levels: Levels, *, guidance: float = 1.0) -> Velocity:
         """The velocity of the state, for samplers. ``guidance``: see ``guide``."""
@@ -148,11 +141,17 @@ class ExportedSampler(nn.Module):
     """
 
     def __init__(
-        self, network: ResidualDiffusion, sampler: Sampler, *, steps: int, guidance: float
+        self,
+        network: ResidualDiffusion,
+        sampler: Sampler,
+        *,
+        steps: int,
+        guidance: float,
+        temperatures: Sequence[float],
     ) -> None:
         super().__init__()
         self.network, self.sampler = network, sampler
-        self.steps, self.guidance = steps, guidance
+        self.steps, self.guidance, self.temperatures = steps, guidance, tuple(temperatures)
 
     def forward(
         self, lightness: Float[Tensor, "b c h w"], noise: Float[Tensor, "n 2 h w"]
@@ -163,7 +162,8 @@ class ExportedSampler(nn.Module):
         # The mean of 4x4 white numbers has 1/4 of their deviation.
         white = _REDUCTION * F.avg_pool2d(noise, _REDUCTION)
         # The flow from noise of 0 is one more drawing of each picture.
-        start = torch.cat([torch.zeros_like(described.spread), network.make_drawing_noise(white)])
+        colored = network.make_noise(white, self.temperatures)
+        start = torch.cat([torch.zeros_like(described.spread), colored])
         for_each = noise.new_zeros(noise.shape[0], 1, 1, 1)
         levels = [torch.cat([level, level + for_each]) for level in described.levels]
         velocity = network.make_velocity(levels, guidance=self.guidance)

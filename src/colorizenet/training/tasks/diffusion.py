@@ -122,9 +122,7 @@ class Diffusion(Task):
         **settings: Any,
     ) -> None:
         channels = input_channels(settings.get("inputs", ("lightness",)))
-        whole = ResidualDiffusion(
-            network, config.denoiser, config.bands, config.temperatures, in_channels=channels
-        )
+        whole = ResidualDiffusion(network, config.denoiser, config.bands, in_channels=channels)
         super().__init__(whole, loss, optim, **settings)
         self.config = config
 
@@ -180,7 +178,7 @@ class Diffusion(Task):
         drawn = []
         for _ in range(count):
             white = torch.randn(described.spread.shape, generator=generator)
-            noise = network.make_drawing_noise(white.to(described.spread))
+            noise = network.make_noise(white.to(described.spread), config.temperatures)
             change = sampler(velocity, noise, times) - center
             drawn.append(network.add_change(described, change))
         return drawn
@@ -197,7 +195,11 @@ class Diffusion(Task):
         """The sampler with all of its steps: lightness and noise to ab."""
         config = self.config
         return ExportedSampler(
-            self.network, SAMPLERS[config.sampler], steps=config.steps, guidance=config.guidance
+            self.network,
+            SAMPLERS[config.sampler],
+            steps=config.steps,
+            guidance=config.guidance,
+            temperatures=config.temperatures,
         )
 
     def configure_optimizers(self) -> Any:
