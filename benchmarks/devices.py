@@ -19,11 +19,10 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import onnxruntime
 
 from colorizenet import Colorizer, read_image
 from colorizenet.imaging.resampling import resize
-from colorizenet.modelfile import load_model
+from colorizenet.modelfile import list_devices, load_model
 
 SAMPLE = Path(__file__).parents[1] / "samples" / "sheep-1888.jpg"
 SHAPE = 1000, 1000
@@ -37,16 +36,6 @@ def measure_seconds(run: Callable[[], object], repeats: int) -> float:
         run()
         seconds.append(time.perf_counter() - started)
     return median(seconds)
-
-
-def list_devices() -> list[str]:
-    """The names of the devices of the installed ONNX Runtime, the CPU first."""
-    names = [
-        name.removesuffix("ExecutionProvider").lower()
-        for name in onnxruntime.get_available_providers()
-        if name != "AzureExecutionProvider"  # it calls a remote service
-    ]
-    return sorted(names, key=lambda name: name != "cpu")
 
 
 def main() -> None:

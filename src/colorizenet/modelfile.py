@@ -31,6 +31,7 @@ __all__ = [
     "Input",
     "Model",
     "ModelCard",
+    "list_devices",
     "load_model",
     "model_path",
     "shipped_models",
@@ -261,14 +262,21 @@ def _import_onnxruntime() -> Any:
         ) from error
 
 
-def _execution_provider(name: str) -> str:
-    """The name that ONNX Runtime has for a device. Raises ``DeviceError``."""
-    onnxruntime = _import_onnxruntime()
-    available = {
+def list_devices() -> dict[str, str]:
+    """The devices that the installed ONNX Runtime supports, and its names for them.
+
+    Raises ``DeviceError`` where it is not installed.
+    """
+    return {
         provider.removesuffix("ExecutionProvider").lower(): provider
-        for provider in onnxruntime.get_available_providers()
+        for provider in _import_onnxruntime().get_available_providers()
         if provider != "AzureExecutionProvider"  # it calls a remote service
     }
+
+
+def _execution_provider(name: str) -> str:
+    """The name that ONNX Runtime has for a device. Raises ``DeviceError``."""
+    available = list_devices()
     if name.lower() not in available:
         raise DeviceError(
             f"this onnxruntime cannot run on {quote(name)}, "
