@@ -144,9 +144,7 @@ class JobQueue:
         The result is to be sent within ``storage.hold``. A cancelled call stops within
         about a second.
         """
-        model = choose_model(request.model or self.default_model, request.variants, self.models)
-        work = self._enqueue(content, replace(request, model=model))
-        photo = await self._count(work, "colorized")
+        photo = await self._count(self._enqueue(content, request), "colorized")
         assert isinstance(photo, ColorizedPhoto)
         return photo
 
@@ -238,16 +236,16 @@ class JobQueue:
         """Do what a request wants with the photo that a process has opened.
         ``started``: when the photo arrived."""
         queued = time.monotonic() - started
+        model = self._find_model(request)
         message = ColorizeMessage(
             request,
-            self.default_model,
+            model,
             self._allow(demand.memory),
             target=self.storage.new_path(),
             spool_bytes=self.limits.spool_bytes,
             stream_above=self.limits.stream_above,
         )
         left = max(0.0, self.limits.timeout - queued)
-        model = request.model or self.default_model
         usual = self._durations[model].limit(demand.cost)
         try:
             photo = await self._pool.ask(process, message, min(left, usual))
@@ -271,6 +269,11 @@ class JobQueue:
         self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
         return replace(photo, seconds={"queue": queued, **photo.seconds})
 
+    def _find_model(self, request: AnyRequest) -> str:
+        """The name of the model that answers a request."""
+        variants = request.variants if isinstance(request, ColorizeRequest) else 1
+        return choose_model(request.model or self.default_model, variants, self.models)
+
     def _allow(self, more: int) -> int | None:
         """Bytes that a process may take for a photo."""
         return None if self._memory.total is None else PHOTO_BYTES + more
@@ -278,25 +281,9 @@ class JobQueue:
     def _judge(self, header: PhotoHeader, request: AnyRequest) -> Demand:
         """What a photo needs, by its header. Raises ``RequestError`` if that is too
         much."""
-        limits, (height, width) = self.limits, header.shape
-        if header.pages > limits.max_pages:
-            raise RequestError(
-                413,
-                "too-many-pages",
-                f"the photo has {header.pages} pages and the limit is {limits.max_pages}; "
-                "send its pages one by one",
-                values={"pages": header.pages, "limit": limits.max_pages},
-            )
-        if header.pixel_count > limits.max_pixels:
-            pages = f"{header.pages} pages of " if header.pages > 1 else ""
-            raise RequestError(
-                413,
-                "too-many-pixels",
-                f"the photo has {pages}{width} x {height} pixels and the limit is "
-                f"{limits.max_pixels:,}; use a smaller photo",
-                values={"pixels": header.pixel_count, "limit": limits.max_pixels},
-            )
-        card = self.models[request.model or self.default_model].card
+        limits = self.limits
+        limits.check_header(header)
+        card = self.models[self._find_model(request)].card
         options = request.options
         network = header.network_pixels(options.size or card.size, card.size_multiple)
         draws = card.takes(NOISE.name)

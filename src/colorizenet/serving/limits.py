@@ -190,6 +190,27 @@ class Limits:
         least = self.processes * PROCESS_BYTES
         return (self.memory or max(_half_of_memory(), least)) - least
 
+    def check_header(self, header: PhotoHeader) -> None:
+        """Raise ``RequestError`` for a photo of too many pages or pixels."""
+        height, width = header.shape
+        if header.pages > self.max_pages:
+            raise RequestError(
+                413,
+                "too-many-pages",
+                f"the photo has {header.pages} pages and the limit is {self.max_pages}; "
+                "send its pages one by one",
+                values={"pages": header.pages, "limit": self.max_pages},
+            )
+        if header.pixel_count > self.max_pixels:
+            pages = f"{header.pages} pages of " if header.pages > 1 else ""
+            raise RequestError(
+                413,
+                "too-many-pixels",
+                f"the photo has {pages}{width} x {height} pixels and the limit is "
+                f"{self.max_pixels:,}; use a smaller photo",
+                values={"pixels": header.pixel_count, "limit": self.max_pixels},
+            )
+
     def make_size_error(self, size: int | None = None) -> RequestError:
         """Make the error for a file of more than ``max_bytes``. ``size`` is the number
         of its bytes, where that is known."""

@@ -148,7 +148,8 @@ class ColorizeMessage(NamedTuple):
     The answer is a ``ColorizedPhoto`` or ``SuggestedColors``."""
 
     request: ColorizeRequest | SuggestRequest
-    default_model: str
+    model: str
+    """The key of ``JobQueue.models`` that answers."""
     memory: int | None
     """As in ``OpenMessage``."""
     target: Path

@@ -157,6 +157,8 @@ def describe_suggestions(colors: SuggestedColors) -> Suggestions:
 
 def describe_models(queue: JobQueue) -> list[ModelInfo]:
     """The models of a server, the default first."""
+    drawing = {name: choose_model(name, 2, queue.models) for name in queue.models}
+    drawn_for = {model: name for name, model in drawing.items() if model != name}
     return [
         ModelInfo(
             name=name,
@@ -164,15 +166,8 @@ def describe_models(queue: JobQueue) -> list[ModelInfo]:
             sha256=model.sha256,
             parameters=model.card.parameters,
             size=model.card.size,
-            draws_variants=queue.models[choose_model(name, 2, queue.models)].card.takes(NOISE.name),
-            draws_for=next(
-                (
-                    other
-                    for other in queue.models
-                    if other != name == choose_model(other, 2, queue.models)
-                ),
-                None,
-            ),
+            draws_variants=queue.models[drawing[name]].card.takes(NOISE.name),
+            draws_for=drawn_for.get(name),
             takes_hints=True,  # chroma is spread from hints if the network has no input for them
             license=model.card.license,
             metrics=model.card.metrics,

@@ -114,7 +114,7 @@ class _Worker:
                 self._file = open_photo(content, first_page=message.first_page)
                 return describe_photo(self._file)
             assert isinstance(message, ColorizeMessage) and self._file is not None
-            model = self._find_model(message.request.model or message.default_model)
+            model = self._find_model(message.model)
             self._limit_memory(message.memory)
             try:
                 if isinstance(message.request, SuggestRequest):
