@@ -66,6 +66,7 @@ class Colorizer:
         loaded = load_model(model, device=device, threads=threads)
         self._session, self.card, self.sha256 = loaded.session, loaded.card, loaded.sha256
         self._returning = loaded.memory_returning_options()
+        self._outputs = loaded.list_outputs()
         self._threads = threads or os.cpu_count() or 1
         self.merger = Merger(self._threads, spread_hints=not self.card.takes("hints"))
         self._renderers = renderers
@@ -189,20 +190,23 @@ class Colorizer:
         """An answer for each of ``draws``, options that differ in their noise only."""
         borders = reduced.borders or (None,) * len(reduced.pages)
         others = [replace(each, hints=()) for each in draws]  # hints are for the first page
-        pages = [
+        found = [
             self._run(page, border, others if number else draws)
             for number, (page, border) in enumerate(zip(reduced.pages, borders, strict=True))
         ]
+        pages, similarity = [ab for ab, _ in found], found[0][1]
         # Pages with different borders have network inputs of different sizes.
         height, width = np.max([page[0].shape[:2] for page in pages], axis=0).tolist()
         l_star = reduced.lightness(height, width)
         if len(pages) == 1:
-            return [Chroma(ab, l_star[0], reduced.borders) for ab in pages[0]]
+            return [Chroma(ab, l_star[0], reduced.borders, similarity) for ab in pages[0]]
+        if similarity is not None:
+            similarity = _enlarge(similarity, height, width)
         stacked = [
             np.stack([_enlarge(ab, height, width) for ab in answers])
             for answers in zip(*pages, strict=True)
         ]
-        return [Chroma(ab, l_star, reduced.borders) for ab in stacked]
+        return [Chroma(ab, l_star, reduced.borders, similarity) for ab in stacked]
 
     def check_options(self, options: Options, count: int = 1) -> None:
         """Raise ``ConfigError`` where the model cannot give ``count`` such answers."""
@@ -216,25 +220,26 @@ class Colorizer:
 
     def _run(
         self, pixels: np.ndarray, border: Border | None, draws: Sequence[Options]
-    ) -> np.ndarray:
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """a* and b* for one picture at network size, from which ``border`` is left out,
-        and for each draw: ``(n, h, w, 2)`` float32."""
+        and for each draw: ``(n, h, w, 2)`` float32; and what is similar in it, if the
+        model says it: ``(h, w, 1 + c)``."""
         inputs = self._make_inputs(pixels, border, draws)
-        ab = self._run_session(inputs)
+        ab, similarity = self._run_session(inputs)
         if draws[0].tta:
             multiple = self.card.size_multiple
             shape = [n + max(multiple, n // 4 // multiple * multiple) for n in pixels.shape[:2]]
             larger = self._make_inputs(resize(pixels, *shape), border, draws)
             answers = [
                 ab[0],
-                self._run_session(mirror_inputs(inputs))[0, :, ::-1],
-                self._run_session(larger)[0],
-                self._run_session(mirror_inputs(larger))[0, :, ::-1],
+                self._run_session(mirror_inputs(inputs))[0][0, :, ::-1],
+                self._run_session(larger)[0][0],
+                self._run_session(mirror_inputs(larger))[0][0, :, ::-1],
             ]
             ab = average_answers(answers)[None]
         ab = ab * np.float32(self.card.ab_scale * self.card.strength)
-        self._check_colors(ab, _LARGEST_CHROMA)
-        return ab
+        self._check_values(ab, _LARGEST_CHROMA)
+        return ab, similarity
 
     def _make_inputs(
         self, pixels: np.ndarray, border: Border | None, draws: Sequence[Options]
@@ -265,12 +270,13 @@ class Colorizer:
         plane = plane[:, box.top : box.bottom, box.left : box.right]
         return plane.astype(np.float32, copy=False)
 
-    def _run_session(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
-        """The network's output in network units: ``(n, h, w, 2)``."""
+    def _run_session(self, inputs: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray | None]:
+        """The network's outputs: ab in network units, ``(n, h, w, 2)``, and what is
+        similar in the first picture, ``(h, w, 1 + c)``, or None."""
         batch = {name: np.ascontiguousarray(planes) for name, planes in inputs.items()}
         count = max(map(len, batch.values()))
         try:
-            (ab,) = self._session.run(["ab"], batch, self._run_options(batch))
+            ab, *more = self._session.run(self._outputs, batch, self._run_options(batch))
         except Exception as error:
             # Errors of ONNX Runtime have no common base class.
             if "alloc" in str(error):
@@ -284,11 +290,21 @@ class Colorizer:
                 f"the model {quote(self.card.name)} gave values of shape {ab.shape}; "
                 f"expected ({count}, 2, h, w); export it again"
             )
-        self._check_colors(ab, 100 * _LARGEST_CHROMA)  # what follows must not overflow
-        return np.moveaxis(ab, 1, -1)
+        self._check_values(ab, 100 * _LARGEST_CHROMA)  # what follows must not overflow
+        ab = np.moveaxis(ab, 1, -1)
+        if not more:
+            return ab, None
+        similarity = np.moveaxis(np.asarray(more[0])[0], 0, -1)
+        if similarity.shape[:2] != ab.shape[1:3]:
+            raise ModelFileError(
+                f"the model {quote(self.card.name)} gave a similarity of shape "
+                f"{similarity.shape[:2]} and chroma of {ab.shape[1:3]}; export it again"
+            )
+        self._check_values(similarity, _LARGEST_CHROMA)
+        return ab, np.ascontiguousarray(similarity)
 
-    def _check_colors(self, ab: np.ndarray, largest: float) -> None:
-        if not (ab.min() >= -largest and ab.max() <= largest):  # NaN is in no range, either
+    def _check_values(self, values: np.ndarray, largest: float) -> None:
+        if not (values.min() >= -largest and values.max() <= largest):  # NaN is in no range
             raise ModelFileError(
                 f"the model {quote(self.card.name)} gave values that are not finite or beyond "
                 f"{largest:g}; export it again"
@@ -304,8 +320,12 @@ class Colorizer:
         return self._returning if height * width > _KEPT_PIXELS else None
 
 
-def _enlarge(ab: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Chroma of another size: ``(h, w, 2) -> (height, width, 2)``."""
-    if ab.shape[:2] == (height, width):
-        return ab
-    return cv2.resize(np.ascontiguousarray(ab), (width, height), interpolation=cv2.INTER_CUBIC)
+def _enlarge(planes: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Planes of another size: ``(h, w, c) -> (height, width, c)``."""
+    if planes.shape[:2] == (height, width):
+        return planes
+    enlarged = [
+        cv2.resize(plane, (width, height), interpolation=cv2.INTER_CUBIC)
+        for plane in cv2.split(np.ascontiguousarray(planes))
+    ]
+    return np.stack(enlarged, axis=-1)

@@ -2,16 +2,20 @@
 
 A model without an input for hints follows them by regression. At each hint, the
 residual is its a* and b* less the prediction there. Residuals are spread by a Gaussian
-process (kriging) over lightness, predicted a* and b*, and place::
+process (kriging) over coordinates f that say what is similar::
 
-    k(p, q) = exp(-|f(p) - f(q)|)            f = (L, a, b, x, y) / scales
+    k(p, q) = exp(-|f(p) - f(q)|)
     residual(p) = k(p, H) (k(H, H) + noise I)^-1 residual(H)
 
 So a hint colors what the network takes for the same thing, less so with distance, and
-hints that are close to each other do not add up. Small residuals are spread with large
-scales, and what exceeds them with small ones: the network's errors are alike all over
-a picture, but a dress that a user wants green is one object. Levin, Lischinski and
-Weiss (2004) spread colors by optimization, iColoriT (Yun et al. 2023) by attention.
+hints that are close to each other do not add up. A model may give the coordinates
+itself: they are learned (deep kernel learning, Wilson et al. 2016). For others they
+are lightness, predicted a* and b*, and place.
+
+Small residuals are spread widely, and what is left of large ones is not: the network's
+errors are alike all over a picture, but a dress that a user wants green is one object.
+Levin, Lischinski and Weiss (2004) spread colors by optimization, iColoriT (Yun et al.
+2023) by attention.
 
 At full size, the disc of each hint then gets its color exactly. Where discs overlap,
 the nearest center counts.
@@ -28,17 +32,28 @@ from colorizenet.imaging.borders import Border, locate_photo
 from colorizenet.options import Hint, Options
 from colorizenet.upsample import Chroma, EdgeUpsampler
 
-__all__ = ["Discs", "HintedUpsampler", "make_upsamplers", "sample_color", "spread_residuals"]
+__all__ = [
+    "NEAR",
+    "NOISE",
+    "PLAUSIBLE",
+    "SCALES",
+    "Discs",
+    "HintedUpsampler",
+    "describe_similarity",
+    "make_upsamplers",
+    "sample_color",
+    "spread_residuals",
+]
 
-_WIDE = (50.0, 28.0, 28.0, 1.2, 1.2)
+SCALES = (50.0, 28.0, 28.0, 1.2, 1.2)
 """Differences of lightness, of predicted a* and b*, and of place (in short sides of the
 picture) over which a small residual falls to 1 / e."""
-_TIGHT = (15.0, 10.0, 10.0, 0.3, 0.3)
-"""The same for what is left of a large residual."""
-_SMALL_RESIDUAL = 10.0
-"""Up to this chroma, a residual is an error of the network, which it repeats elsewhere.
-More is a wish of the user, which is about one object."""
-_NOISE = 0.03
+NEAR = 3.0
+"""By this factor, what is left of a large residual is spread less far."""
+PLAUSIBLE = 20.0
+"""A residual of this chroma is half an error of the network, which it repeats
+elsewhere, and half a wish of the user, which is about one object."""
+NOISE = 0.03
 """Variance of what a hint does not know of its surroundings."""
 
 _KERNEL_VALUES = 1 << 15
@@ -67,9 +82,10 @@ def make_upsamplers(
     border = chroma.borders[0] if chroma.borders else None
     scaled = [ab * np.float32(options.strength) for ab, _ in pages]
     if spread:
-        scaled[0] = spread_residuals(
-            scaled[0], pages[0][0], pages[0][1], options.hints, shape, border=border
-        )
+        similarity = chroma.similarity
+        if similarity is None:
+            similarity = describe_similarity(*pages[0])
+        scaled[0] = spread_residuals(scaled[0], similarity, options.hints, shape, border=border)
     stacked = scaled[0] if chroma.ab.ndim == 3 else np.stack(scaled)
     first, *others = replace(chroma, ab=stacked).make_upsamplers(shape, 1)
     return [HintedUpsampler(first, Discs(options.hints, shape)), *others]
@@ -103,10 +119,27 @@ class HintedUpsampler:
         return a, b
 
 
+def describe_similarity(predicted: np.ndarray, l_star: np.ndarray) -> np.ndarray:
+    """What is similar in a picture, for a model that does not say it: ``(h, w, 6)``.
+
+    ``predicted`` is the network's answer, ``(h, w, 2)``, and ``l_star`` the lightness,
+    ``(h, w)``. The first channel is ``PLAUSIBLE``, the others are coordinates.
+    """
+    height, width = l_star.shape
+    unit = min(height, width)
+    similarity = np.empty((height, width, 6), np.float32)
+    similarity[..., 1] = l_star
+    similarity[..., 2:4] = predicted
+    similarity[..., 4] = (np.arange(width, dtype=np.float32) + 0.5) / unit
+    similarity[..., 5] = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / unit
+    similarity[..., 1:] /= np.array(SCALES, np.float32)
+    similarity[..., 0] = PLAUSIBLE
+    return similarity
+
+
 def spread_residuals(
     ab: np.ndarray,
-    predicted: np.ndarray,
-    l_star: np.ndarray,
+    similarity: np.ndarray,
     hints: Sequence[Hint],
     shape: tuple[int, int],
     *,
@@ -114,52 +147,52 @@ def spread_residuals(
 ) -> np.ndarray:
     """Add to small chroma what makes it follow hints: ``(h, w, 2) -> (h, w, 2)``.
 
-    ``ab`` is the chroma to change, ``predicted`` the network's answer and ``l_star``
-    the lightness ``(h, w)``, which say what is similar. ``shape`` is the height and
-    width of the photo, with its ``border``, which the small planes leave out.
+    ``similarity``, ``(h, w, 1 + c)``, has the chroma up to which a residual at a place
+    is plausible, and ``c`` coordinates, whose distances say what is similar. ``shape``
+    is the height and width of the photo, with its ``border``, which the small planes
+    leave out.
     """
-    places, wanted = _place_hints(hints, shape, border, l_star.shape)
+    places, wanted = _place_hints(hints, shape, border, ab.shape)
     if not len(places):
         return ab
-    features = _compute_features(predicted, l_star)
-    known = _sample(features, places)
+    known = _sample(similarity, places)
+    plausible, known = np.maximum(known[:, :1], 1e-6), known[:, 1:]
     residual = wanted - _sample(ab, places)
     length = np.hypot(residual[:, :1], residual[:, 1:])
-    small = residual * np.minimum(1, _SMALL_RESIDUAL / np.maximum(length, 1e-6))
-    wide = _Regression(known, small, _WIDE)
-    tight = _Regression(known, residual - wide(known), _TIGHT)
-    flat = features.reshape(-1, features.shape[-1])
-    spread = np.empty((len(flat), 2), np.float32)
+    wide = _Regression(known, residual / (1 + (length / plausible) ** 4), 1)
+    near = _Regression(known, residual - wide(known), NEAR)
+    coordinates = similarity[..., 1:].reshape(-1, known.shape[1])
+    spread = np.empty((len(coordinates), 2), np.float32)
     step = max(1, _KERNEL_VALUES // len(known))
-    for start in range(0, len(flat), step):
-        part = flat[start : start + step]
-        spread[start : start + step] = wide(part) + tight(part)
+    for start in range(0, len(coordinates), step):
+        part = coordinates[start : start + step]
+        spread[start : start + step] = wide(part) + near(part)
     return ab + spread.reshape(ab.shape)
 
 
 class _Regression:
     """The mean of a Gaussian process with an exponential kernel, given some values.
 
-    ``known``: features ``(n, c)``; ``values``: ``(n, 2)``; ``scales``: of the features.
+    ``known``: coordinates ``(n, c)``; ``values``: ``(n, 2)``; ``scale``: of distances.
     """
 
-    def __init__(self, known: np.ndarray, values: np.ndarray, scales: Sequence[float]) -> None:
-        self._center, self._scales = known.mean(axis=0), np.array(scales, np.float32)
-        scaled = (known - self._center) / self._scales
+    def __init__(self, known: np.ndarray, values: np.ndarray, scale: float) -> None:
+        self._center, self._scale = known.mean(axis=0), np.float32(scale)
+        scaled = (known - self._center) * self._scale
         squares = np.square(scaled).sum(axis=1, keepdims=True)
         # |f - g|^2 = |f|^2 - 2 f g + |g|^2 as one product of matrices
         self._known = np.hstack([-2 * scaled, np.ones_like(squares), squares]).T
         inner = self._compute_kernel(known).astype(np.float64)
-        inner[np.diag_indices(len(known))] += _NOISE
+        inner[np.diag_indices(len(known))] += NOISE
         self._weights = np.linalg.solve(inner, values).astype(np.float32)
 
-    def __call__(self, features: np.ndarray) -> np.ndarray:
-        """The mean for other features: ``(m, c) -> (m, 2)``."""
-        return self._compute_kernel(features) @ self._weights
+    def __call__(self, coordinates: np.ndarray) -> np.ndarray:
+        """The mean at other coordinates: ``(m, c) -> (m, 2)``."""
+        return self._compute_kernel(coordinates) @ self._weights
 
-    def _compute_kernel(self, features: np.ndarray) -> np.ndarray:
+    def _compute_kernel(self, coordinates: np.ndarray) -> np.ndarray:
         """The similarity to what is known: ``(m, c) -> (m, n)``, 0 to 1."""
-        scaled = (features - self._center) / self._scales
+        scaled = (coordinates - self._center) * self._scale
         squares = np.square(scaled).sum(axis=1, keepdims=True)
         distance = np.hstack([scaled, squares, np.ones_like(squares)]) @ self._known
         np.maximum(distance, 0, out=distance)
@@ -186,19 +219,6 @@ def _convert_color(hint: Hint) -> np.ndarray:
     if hint.rgb is None:
         return np.zeros(2, np.float32)
     return color.rgb_to_lab(np.array(hint.rgb, np.float32) / 255)[1:]
-
-
-def _compute_features(predicted: np.ndarray, l_star: np.ndarray) -> np.ndarray:
-    """What makes two pixels similar: L*, predicted a* and b*, x and y in short sides of
-    the picture. Shape: ``(h, w, 5)``."""
-    height, width = l_star.shape
-    unit = min(height, width)
-    features = np.empty((height, width, 5), np.float32)
-    features[..., 0] = l_star
-    features[..., 1:3] = predicted
-    features[..., 3] = (np.arange(width, dtype=np.float32) + 0.5) / unit
-    features[..., 4] = (np.arange(height, dtype=np.float32)[:, None] + 0.5) / unit
-    return features
 
 
 def _sample(planes: np.ndarray, places: np.ndarray) -> np.ndarray:

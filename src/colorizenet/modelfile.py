@@ -28,6 +28,7 @@ __all__ = [
     "LIGHTNESS",
     "METADATA_KEY",
     "NOISE",
+    "SIMILARITY",
     "Input",
     "Model",
     "ModelCard",
@@ -40,6 +41,9 @@ __all__ = [
 FORMAT = 2
 """The card format that this version writes, and the newest that it reads."""
 METADATA_KEY = "colorizenet"
+SIMILARITY = "similarity"
+"""Name of the output that says what is similar in the picture, if a network has it:
+``(N, 1 + C, H, W)`` of the size of ab, as ``hints.spread_residuals`` reads it."""
 
 _RENAMED = {
     "licence": "license",
@@ -192,6 +196,11 @@ class Model:
     session: "onnxruntime.InferenceSession"
     card: ModelCard
     sha256: str
+
+    def list_outputs(self) -> list[str]:
+        """The outputs of the network: ab, and similarity if it has that."""
+        names = {each.name for each in self.session.get_outputs()}
+        return ["ab", SIMILARITY] if SIMILARITY in names else ["ab"]
 
     def memory_returning_options(self) -> "onnxruntime.RunOptions | None":
         """Options of a run after which ONNX Runtime returns its memory to the system;
@@ -372,12 +381,20 @@ def _check_network(session: "onnxruntime.InferenceSession", card: ModelCard, nam
             f"{name} has the outputs {quote(', '.join(outputs))}; expected ab; "
             "export the model again"
         )
-    expected = [(each.name, inputs[each.name], each.channels) for each in card.inputs]
-    for part, tensor, channels in (*expected, ("ab", outputs["ab"], 2)):
+    expected: list[tuple[str, Any, int | None]] = [
+        (each.name, inputs[each.name], each.channels) for each in card.inputs
+    ]
+    expected.append(("ab", outputs["ab"], 2))
+    if SIMILARITY in outputs:
+        expected.append((SIMILARITY, outputs[SIMILARITY], None))  # any number from 2 on
+    for part, tensor, channels in expected:
         shape = tensor.shape or []
-        fits = len(shape) == 4 and (not isinstance(shape[1], int) or shape[1] == channels)
+        fits = len(shape) == 4 and (
+            not isinstance(shape[1], int)
+            or (shape[1] > 1 if channels is None else shape[1] == channels)
+        )
         if tensor.type != "tensor(float)" or not fits:
             raise ModelFileError(
                 f"{name} has {quote(part)} of shape {quote(shape)} and type {tensor.type}; "
-                f"expected (N, {channels}, H, W) of float; export the model again"
+                f"expected (N, {channels or '2 or more'}, H, W) of float; export the model again"
             )

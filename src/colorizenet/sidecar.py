@@ -5,8 +5,9 @@ follows from, but for the photo itself, which its SHA-256 identifies. So an arch
 keep the original and the sidecar, and make the colored picture whenever it is needed.
 
 Chroma is rounded to ``1 / _STEPS`` of a unit of a* and b* and stored as a PNG of 16
-bits for each page, a* above b*. The result that is written along with a sidecar has
-the rounded colors too, so that both give the same picture.
+bits for each page, a* above b*. Of a photo with hints, there is also what the model
+takes for similar, rounded and stored alike. The result that is written along with a
+sidecar follows from the rounded values too, so that both give the same picture.
 """
 
 import base64
@@ -40,6 +41,8 @@ __all__ = ["Sidecar", "read_sidecar", "round_chroma"]
 _KIND, _VERSION = "colorizenet-colors", 1
 _STEPS = 8
 """Steps of stored chroma for each unit of a* and b*."""
+_FINE_STEPS = 256
+"""Steps of stored similarity for each unit of its coordinates."""
 _ZERO = 1 << 15
 _LONGEST_FILE = 1 << 26
 """Bytes of a sidecar at most."""
@@ -94,8 +97,10 @@ class Sidecar:
                 border and [list(dataclasses.astuple(side)) for side in border.sides]
                 for border in self.chroma.borders
             ],
-            "chroma": [base64.b64encode(_encode_plane(ab)).decode() for ab in pages],
+            "chroma": [_encode_planes(ab, _STEPS) for ab in pages],
         }
+        if self.options.hints and self.chroma.similarity is not None:
+            document["similarity"] = _encode_planes(self.chroma.similarity, _FINE_STEPS)
         return json.dumps(document, indent=1, default=float).encode() + b"\n"
 
     def apply(
@@ -154,8 +159,11 @@ class Sidecar:
 
 
 def round_chroma(chroma: Chroma) -> Chroma:
-    """Chroma with the colors that a sidecar can hold."""
-    return replace(chroma, ab=(np.rint(chroma.ab * _STEPS) / _STEPS).astype(np.float32))
+    """Chroma, and what is similar, as a sidecar can hold them."""
+    rounded = replace(chroma, ab=_round(chroma.ab, _STEPS))
+    if chroma.similarity is None:
+        return rounded
+    return replace(rounded, similarity=_round(chroma.similarity, _FINE_STEPS))
 
 
 def read_sidecar(path: str | os.PathLike[str]) -> Sidecar:
@@ -195,13 +203,16 @@ def _parse(document: Mapping[str, Any]) -> Sidecar:
     if output.format is None:
         raise ValueError("it names no format")
     borders = tuple(map(_parse_border, _expect(document["borders"], list)))
-    planes = [_decode_plane(each) for each in _expect(document["chroma"], list)]
+    planes = [_decode_planes(each, 2, _STEPS) for each in _expect(document["chroma"], list)]
     if not planes or len({plane.shape for plane in planes}) > 1:
         raise ValueError("its chroma is missing, or differs in size")
     if borders and len(borders) != len(planes):
         raise ValueError(f"it has {len(borders)} borders and {len(planes)} pages")
     short, multiple = (_expect_number(size[name], 1, 4096) for name in ("short", "multiple"))
     ab = planes[0] if len(planes) == 1 else np.stack(planes)
+    similarity = None
+    if "similarity" in document:
+        similarity = _parse_similarity(document["similarity"], planes[0].shape[:2])
     return Sidecar(
         source=_expect(source["name"], str),
         source_sha256=_expect(source["sha256"], str),
@@ -213,7 +224,7 @@ def _parse(document: Mapping[str, Any]) -> Sidecar:
         multiple=multiple,
         options=Options(**settings),
         output=output,
-        chroma=Chroma(ab, np.empty(0, np.float32), borders),
+        chroma=Chroma(ab, np.empty(0, np.float32), borders, similarity),
         software=_expect(document["software"], str),
     )
 
@@ -242,21 +253,35 @@ def _parse_border(sides: Any) -> Border | None:
     return border
 
 
-def _encode_plane(ab: np.ndarray) -> bytes:
-    stacked = np.concatenate([ab[..., 0], ab[..., 1]]) * _STEPS + _ZERO
-    planes = np.rint(stacked).clip(0, 65535).astype(np.uint16)
-    _, encoded = cv2.imencode(".png", planes, [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    return encoded.tobytes()
+def _parse_similarity(text: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """What is similar, ``(h, w, 1 + c)``, of a picture whose chroma has this shape."""
+    stacked = _decode_planes(text, 1, _FINE_STEPS)
+    count, rest = divmod(len(stacked), shape[0])
+    if rest or count < 2 or stacked.shape[1] != shape[1]:
+        raise ValueError("its similarity and its chroma differ in size")
+    return np.ascontiguousarray(np.moveaxis(stacked.reshape(count, *shape), 0, -1))
 
 
-def _decode_plane(text: Any) -> np.ndarray:
-    """a* and b* of a page, ``(h, w, 2)`` float32."""
+def _round(planes: np.ndarray, steps: int) -> np.ndarray:
+    return (np.rint(planes * steps).clip(-_ZERO, _ZERO - 1) / steps).astype(np.float32)
+
+
+def _encode_planes(planes: np.ndarray, steps: int) -> str:
+    """Planes ``(h, w, c)`` that were rounded, one above the other."""
+    stacked = np.concatenate([*np.moveaxis(planes, -1, 0)]) * steps + _ZERO
+    levels = np.rint(stacked).clip(0, 65535).astype(np.uint16)
+    _, encoded = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return base64.b64encode(encoded.tobytes()).decode()
+
+
+def _decode_planes(text: Any, count: int, steps: int) -> np.ndarray:
+    """``count`` planes that are one above the other: ``(h, w, count)`` float32."""
     try:
         encoded = base64.b64decode(_expect(text, str), validate=True)
     except binascii.Error as error:
         raise ValueError("its chroma is not encoded as base64") from error
     pixels = read_image(encoded, max_pixels=1 << 25).pixels
-    if pixels.ndim != 2 or pixels.dtype != np.uint16 or len(pixels) % 2:
+    if pixels.ndim != 2 or pixels.dtype != np.uint16 or len(pixels) % count:
         raise ValueError("its chroma is not gray with 16 bits")
-    a, b = np.split(pixels.astype(np.float32), 2)
-    return (np.dstack([a, b]) - np.float32(_ZERO)) * np.float32(1 / _STEPS)
+    planes = np.split(pixels.astype(np.float32), count)
+    return (np.stack(planes, axis=-1) - np.float32(_ZERO)) * np.float32(1 / steps)

@@ -162,7 +162,8 @@ def _weigh_border(
 class Chroma:
     """A network's answer for one picture, before ``Options.strength``.
 
-    For a picture of several pages, both arrays have the pages as their first axis.
+    For a picture of several pages, ``ab`` and ``l_star`` have the pages as their first
+    axis.
     """
 
     ab: np.ndarray
@@ -171,6 +172,9 @@ class Chroma:
     """L* of the picture at the same size, ``(h, w)`` float32; guides the upsampling."""
     borders: tuple[Border | None, ...] = ()
     """The border of each page, which the arrays leave out; empty if there is none."""
+    similarity: np.ndarray | None = None
+    """What is similar on the first page, ``(h, w, 1 + c)`` float32, as
+    ``hints.spread_residuals`` reads it; None if the model does not say it."""
 
     def pages(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """``(ab, l_star)`` of each page."""

@@ -7,6 +7,7 @@ that it contains, so that no network runs twice.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class ModelRow(Row):
         if chroma is None:
             [chroma] = self._colorizer.predict(truth.gray, self._options)
             if self._answers:
-                self._answers.put(key, chroma)
+                self._answers.put(key, replace(chroma, similarity=None))  # without hints
         return chroma
 
     def apply(self, truth: Truth, chroma: Chroma | None) -> RGB8:

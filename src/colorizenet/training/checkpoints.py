@@ -111,7 +111,7 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
             "network settings and inputs, or leave out init_from"
         )
     task.initial_network.load_state_dict(weights)
-    if is_model and task.optim.freeze != "all-but-hints":
+    if is_model and task.optim.freeze != "all-but-similarity":
         batches = itertools.islice(data.train_dataloader(), _MEASURED)
         samples = (
             augment_batch(

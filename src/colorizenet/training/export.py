@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError, quote
 from colorizenet.files import write_atomically
-from colorizenet.modelfile import METADATA_KEY, NOISE, Input, ModelCard
+from colorizenet.modelfile import METADATA_KEY, NOISE, SIMILARITY, Input, ModelCard
 from colorizenet.training.checkpoints import describe_run, network_weights, read_checkpoint
 from colorizenet.training.config import RunConfig, differences, read_json
 from colorizenet.training.data.conditions import input_channels
@@ -121,7 +121,8 @@ def average_weights(
 def export_network(
     network: nn.Module, card: ModelCard, out: Path, *, dtype: Dtype = "fp16"
 ) -> None:
-    """Export a module that takes the inputs of ``card`` in their order and returns ab.
+    """Export a module that takes the inputs of ``card`` in their order and returns ab,
+    or ab and similarity.
 
     Weights that fp16 cannot hold are stored as fp32, all of them. Raises
     ModelFileError, and leaves what ``out`` was before, where the file would differ from
@@ -151,7 +152,7 @@ class _Positional(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Tensor) -> Tensor | tuple[Tensor, ...]:
         return self.network(*inputs)
 
 
@@ -159,6 +160,7 @@ class _Positional(nn.Module):
 def _trace(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
     dynamic = torch.export.Dim.DYNAMIC
     examples = _random_inputs(card, _TRACED, torch.Generator().manual_seed(0))
+    single = isinstance(network(*examples.values()), Tensor)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
@@ -166,7 +168,7 @@ def _trace(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
             tuple(examples.values()),
             path,
             input_names=list(examples),
-            output_names=["ab"],
+            output_names=["ab"] if single else ["ab", SIMILARITY],
             dynamic_shapes=(
                 tuple(
                     {2: dynamic, 3: dynamic} | ({0: dynamic} if len(each) > 1 else {})
@@ -270,10 +272,15 @@ def _compare(network: nn.Module, model: onnx.ModelProto, card: ModelCard, dtype:
     generator = torch.Generator().manual_seed(0)
     for size in _COMPARED:
         inputs = _random_inputs(card, size, generator)
-        expected: Tensor = network(*inputs.values())
-        (found,) = session.run(None, {name: plane.numpy() for name, plane in inputs.items()})
-        difference = color.denormalize_ab(np.asarray(found) - expected.numpy())
-        largest = float(np.abs(difference).max())
+        expected = network(*inputs.values())
+        expected = (expected,) if isinstance(expected, Tensor) else expected
+        found = session.run(None, {name: plane.numpy() for name, plane in inputs.items()})
+        # A distance of 1 between coordinates is about as much as 100 in a*b* units.
+        differences = [
+            scale * float(np.abs(np.asarray(one) - other.numpy()).max())
+            for scale, one, other in zip((color.AB_SCALE, 100), found, expected, strict=False)
+        ]
+        largest = max(differences)
         if not largest <= _TOLERANCES[dtype]:
             height, width = inputs["lightness"].shape[-2:]
             raise ModelFileError(

@@ -158,22 +158,22 @@ def diffusion() -> RunConfig:
 
 
 def hints() -> RunConfig:
-    """Color hints for a trained network: starts from default, which stays as it is.
+    """Where color hints spread, for a trained network: starts from default.
 
-    Give the network settings of another start, --init-from RUN, as well.
+    Its predictions without hints stay as they are. Give the network settings of another
+    start, --init-from RUN, as well.
     """
     return RunConfig(
-        data=DataConfig(size=160, val_size=160, min_crop=1.0),
-        augment=AugmentConfig(film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05),
-        network=EncoderUNetConfig(queries=20),
-        loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
+        data=DataConfig(size=160, val_size=160, val_pictures=100, min_crop=1.0),
+        network=EncoderUNetConfig(queries=20, similarity=16),
+        loss=LossConfig(pixel="ciede2000"),
         task=HintsConfig(),
-        optim=OptimConfig(lr=1e-3, warmup=1_000, freeze="all-but-hints"),
-        inputs=("lightness", "hints"),
+        optim=OptimConfig(lr=5e-3, warmup=500, freeze="all-but-similarity"),
         init_from="default",
-        pictures=80_000,
-        batch_size=16,
-        validate_every=10_000,
+        pictures=12_000,
+        batch_size=8,
+        validate_every=3_000,
+        ema=0.99,
     )
 
 

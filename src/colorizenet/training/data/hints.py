@@ -20,8 +20,10 @@ __all__ = [
     "MOST_HINTS",
     "Hints",
     "SimulatedHints",
+    "average_colors",
     "draw_hints",
     "draw_places",
+    "drop_absent",
     "paint_hints",
     "simulate_hints",
 ]
@@ -62,10 +64,13 @@ class Hints(NamedTuple):
 class SimulatedHints(NamedTuple):
     """Hints of a batch and the colors that their user wants."""
 
-    planes: Float[Tensor, "b 3 h w"]
-    """The network input."""
+    hints: Hints
+    colors: Float[Tensor, "b k 2"]
+    """The color of each hint: the mean of the wanted chroma under it."""
     ab: Float[Tensor, "b 2 h w"]
     """The wanted chroma: the true one, or in a region another one."""
+    region: Bool[Tensor, "b h w"]
+    """Where the wanted chroma is another one."""
 
 
 def draw_hints(
@@ -107,20 +112,39 @@ def paint_hints(hints: Hints, ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 
 
     A pixel that a square covers in part counts with the covered area.
     """
+    hints = drop_absent(hints)  # fewer hints, less to multiply
+    rows, columns = _cover(hints, ab)
+    mean = average_colors(hints, ab)
+    weight = torch.einsum("bkh,bkw->bhw", rows, columns)[:, None]
+    total = torch.einsum("bkh,bkc,bkw->bchw", rows, mean, columns)
+    return torch.cat([weight.clamp(max=1), total / weight.clamp(min=1)], dim=1)
+
+
+def drop_absent(hints: Hints) -> Hints:
+    """The hints up to the last number that some picture has, at least one."""
+    most = max(1, int(hints.present.sum(1).max()))
+    return Hints(*(each[:, :most] for each in hints))
+
+
+def average_colors(hints: Hints, ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b k 2"]:
+    """The mean of ``ab`` under each hint; 0 for hints that are not present."""
+    rows, columns = _cover(hints, ab)
+    area = hints.side.square()[..., None].to(ab)
+    return torch.einsum("bkh,bchw,bkw->bkc", rows, ab, columns) / area
+
+
+def _cover(
+    hints: Hints, ab: Float[Tensor, "b 2 h w"]
+) -> tuple[Float[Tensor, "b k h"], Float[Tensor, "b k w"]]:
+    """The share of each row and of each column that the hints cover."""
     height, width = ab.shape[2:]
-    most = max(1, int(hints.present.sum(1).max()))  # fewer hints, less to multiply
-    y, x, side, present = (each[:, :most] for each in hints)
+    y, x, side, present = hints
     top, left = (
         ((center * length) - side / 2).clamp(min=0).minimum(length - side)
         for center, length in ((y, height), (x, width))
     )
     rows = (_overlap(height, top, side) * present[..., None]).to(ab)
-    columns = _overlap(width, left, side).to(ab)
-    area = side.square()[..., None].to(ab)
-    mean = torch.einsum("bkh,bchw,bkw->bkc", rows, ab, columns) / area
-    weight = torch.einsum("bkh,bkw->bhw", rows, columns)[:, None]
-    total = torch.einsum("bkh,bkc,bkw->bchw", rows, mean, columns)
-    return torch.cat([weight.clamp(max=1), total / weight.clamp(min=1)], dim=1)
+    return rows, _overlap(width, left, side).to(ab)
 
 
 @torch.no_grad()
@@ -136,23 +160,28 @@ def simulate_hints(
 
     For the share ``implausible`` of the pictures, the user wants another color in a
     region around the first hint, so that a network learns to obey whether a color is
-    plausible or not. ``lightness`` and ``ab`` are the true ones.
+    plausible or not. Half of these have this hint alone. ``lightness`` and ``ab`` are
+    the true ones.
     """
     batch, _, height, width = ab.shape
     first = draw_places(_measure_error(automatic, ab), 1, generator)
     changed = torch.rand(batch, generator=generator) < implausible
-    wanted = ab.clone()
+    wanted, regions = ab.clone(), torch.zeros_like(ab[:, 0], dtype=torch.bool)
     for index in changed.nonzero().flatten().tolist():
         lab = torch.cat(
             [color.denormalize_l(lightness[index]), color.denormalize_ab(ab[index])]
         ).movedim(0, -1)
         seed = int(first[0][index] * height), int(first[1][index] * width)
         region = _grow_region(lab.float().cpu().numpy(), seed, generator).to(ab.device)
+        regions[index] = region
         wanted[index] = torch.where(region, _change_color(ab[index], generator), ab[index])
     further = draw_places(_measure_error(automatic, wanted), MOST_HINTS - 1, generator)
     y, x = (torch.cat(pair, dim=1) for pair in zip(first, further, strict=True))
     hints = draw_hints(y, x, min(height, width), generator)
-    return SimulatedHints(paint_hints(hints, wanted), wanted)
+    alone = changed & (torch.rand(batch, generator=generator) < 0.5)
+    hints.present[alone, 1:] = False
+    hints = drop_absent(hints)
+    return SimulatedHints(hints, average_colors(hints, wanted), wanted, regions)
 
 
 def _measure_error(

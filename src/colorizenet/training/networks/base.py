@@ -23,7 +23,7 @@ class Network(Protocol):
     """Channels of each tensor of ``features``, coarsest first."""
 
     def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
-        """Predict chroma: ``decode(features(condition))``, changed by hints if any."""
+        """Predict chroma: ``decode(features(condition))``."""
         ...
 
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, check_minimum, quote
 from colorizenet.training.networks.color_queries import ColorQueries
-from colorizenet.training.networks.hint_decoder import HintDecoder
 from colorizenet.training.networks.pretrained import (
     find_packaged_weights,
     match_weights,
     read_weights,
 )
+from colorizenet.training.networks.similarity import Similarity
 from colorizenet.training.networks.unet import TwoConvolutions, build_head
 
 __all__ = ["EncoderUNet", "EncoderUNetConfig"]
@@ -43,19 +43,19 @@ class EncoderUNetConfig:
     queries: int = 0
     """Number of color queries, for example 20; 0 for none. They let distant parts of a
     picture agree on their colors."""
+    similarity: int = 0
+    """Number of learned coordinates that say where hints spread, for example 16; 0 for
+    none."""
 
     def __post_init__(self) -> None:
-        check_minimum(0, "network", self, "queries")
+        check_minimum(0, "network", self, "queries", "similarity")
         if min(self.widths, default=1) < 1:
             raise ConfigError(
                 f"network.widths is {', '.join(map(str, self.widths))}; give numbers of at least 1"
             )
 
     def build(self, *, in_channels: int = 1, pretrained: bool = True) -> "EncoderUNet":
-        """Build the network. ``pretrained`` False skips the encoder's weights.
-
-        ``in_channels`` is 1 for lightness alone and 4 for lightness and color hints.
-        """
+        """Build the network. ``pretrained`` False skips the encoder's weights."""
         config = self if pretrained else dataclasses.replace(self, pretrained="none")
         return EncoderUNet(config, in_channels=in_channels)
 
@@ -67,16 +67,15 @@ class EncoderUNet(nn.Module):
     the encoder's features of that size, and applies two 3x3 convolutions. Chroma is
     predicted at the size of the last level. The first prediction is gray.
 
-    Color hints, if the network takes them, change this chroma (``HintDecoder``) and
-    nothing before it.
+    A part that says what is similar (``Similarity``) reads all of this and changes
+    nothing of it.
     """
 
     def __init__(self, config: EncoderUNetConfig, *, in_channels: int = 1) -> None:
         super().__init__()
-        if in_channels not in (1, 4):
+        if in_channels != 1:
             raise ConfigError(
-                f"inputs have {in_channels} channels; give this network lightness, or lightness "
-                "and hints"
+                f"inputs have {in_channels} channels; give this network lightness alone"
             )
         try:
             # timm sums the weights of the first convolution over RGB, as for gray.
@@ -112,18 +111,24 @@ class EncoderUNet(nn.Module):
         )
         self.head = build_head(widths[-1])
         self.queries = ColorQueries(widths, config.queries) if config.queries else None
-        self.hints = (
-            HintDecoder(widths, reduction=self.size_multiple >> len(widths))
-            if in_channels > 1
+        self.similarity = (
+            Similarity(widths, config.similarity, reduction=self.size_multiple >> len(widths))
+            if config.similarity
             else None
         )
 
-    def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
-        """Predict chroma from the condition: lightness, and the hints if it takes
-        them."""
+    def forward(self, condition: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 2 h2 w2"]:
+        """Predict chroma from lightness."""
+        return self.decode(self.features(condition))
+
+    def predict_similarity(
+        self, condition: Float[Tensor, "b 1 h w"]
+    ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b _n h2 w2"]]:
+        """Predict chroma, and what is similar."""
+        assert self.similarity is not None, "network.similarity is 0"
         features = self.features(condition)
         ab = self.decode(features)
-        return ab if self.hints is None else self.follow_hints(condition, features, ab)
+        return ab, self.similarity(condition, features, ab)
 
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level of the decoder, coarsest first."""
@@ -131,7 +136,7 @@ class EncoderUNet(nn.Module):
 
     def encode(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level of the encoder, finest first."""
-        return self.encoder((condition[:, :1] - self.mean) / self.std)
+        return self.encoder((condition - self.mean) / self.std)
 
     def expand(
         self, encoded: list[Float[Tensor, "b _c _h _w"]]
@@ -145,19 +150,9 @@ class EncoderUNet(nn.Module):
         return found
 
     def decode(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 2 h2 w2"]:
-        """Compute chroma from ``features``, without hints."""
+        """Compute chroma from ``features``."""
         ab = self.head(features[-1])
         return ab if self.queries is None else ab + self.queries(features)
-
-    def follow_hints(
-        self,
-        condition: Float[Tensor, "b 4 h w"],
-        features: list[Float[Tensor, "b _c _h _w"]],
-        ab: Float[Tensor, "b 2 h2 w2"],
-    ) -> Float[Tensor, "b 2 h2 w2"]:
-        """Change ``ab``, computed from ``features`` by ``decode``, to follow hints."""
-        assert self.hints is not None, "the network takes no hints"
-        return ab + self.hints(condition[:, 1:], condition[:, :1], features, ab)
 
     def _load_encoder(self, config: EncoderUNetConfig) -> None:
         path = (

@@ -21,8 +21,10 @@ __all__ = [
 ]
 
 
-_LAST = ("queries.mix.", "hints.head.", "hints.near.", "hints.far.")
-"""Prefixes of the last layers of parts that add chroma."""
+_LAST = "queries.mix."
+"""Prefix of the last layer of the part that adds chroma."""
+_SIMILARITY = "similarity."
+"""Prefix of the part that says what is similar, and changes no chroma."""
 
 
 def read_weights(path: Path) -> Mapping[str, Tensor]:
@@ -95,17 +97,22 @@ def complete_weights(
 ) -> dict[str, Tensor]:
     """Weights of a smaller network, completed to those of a larger one of equal output.
 
-    The larger network, whose state dict is ``template``, may have color queries, a
-    decoder of hints and further input channels that the smaller one lacks. Queries and
-    hints get the template's weights and add zero chroma; further channels count zero.
-    Other differences stay, so that ``load_state_dict`` raises.
+    The larger network, whose state dict is ``template``, may have color queries, a part
+    for similarity and further input channels that the smaller one lacks. Queries and
+    similarity get the template's weights, queries add zero chroma, and further channels
+    count zero. A part for similarity that the template lacks is left out, because it
+    changes no chroma. Other differences stay, so that ``load_state_dict`` raises.
     """
     added = {
         name: torch.zeros_like(value) if name.startswith(_LAST) else value
         for name, value in template.items()
-        if name.startswith(("queries.", "hints."))
+        if name.startswith(("queries.", _SIMILARITY))
     }
-    completed = {**added, **weights}
+    completed = {
+        name: value
+        for name, value in {**added, **weights}.items()
+        if name in template or not name.startswith(_SIMILARITY)
+    }
     first = next((name for name, value in template.items() if value.ndim == 4), None)
     if first in completed:
         value, target = completed[first], template[first]

@@ -19,6 +19,7 @@ from colorizenet.training.data.augment import AugmentConfig, Sample, augment_bat
 from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
 from colorizenet.training.losses.combined import LossConfig, Losses, reduce_to
 from colorizenet.training.networks.base import Network
+from colorizenet.training.networks.encoder_unet import EncoderUNet
 from colorizenet.training.tasks.optim import (
     OptimConfig,
     Scheduler,
@@ -38,10 +39,14 @@ class ExportedNetwork(nn.Module):
         super().__init__()
         self.network, self.inputs = network, tuple(inputs)
 
-    def forward(self, *planes: Tensor, **named: Tensor) -> Tensor:
-        """Predict ab from the inputs, given in the order of ``inputs`` or by name."""
+    def forward(self, *planes: Tensor, **named: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Predict ab from the inputs, given in the order of ``inputs`` or by name; and
+        what is similar, if the network says it."""
         ordered = [*planes, *(named[name] for name in self.inputs[len(planes) :])]
-        return self.network(torch.cat(ordered, dim=1) if len(ordered) > 1 else ordered[0])
+        condition = torch.cat(ordered, dim=1) if len(ordered) > 1 else ordered[0]
+        if isinstance(self.network, EncoderUNet) and self.network.similarity is not None:
+            return self.network.predict_similarity(condition)
+        return self.network(condition)
 
 
 class Task(lightning.LightningModule, ABC):
@@ -251,6 +256,16 @@ class Task(lightning.LightningModule, ABC):
     ) -> tuple[UInt8[Tensor, "b h w 3"], dict[str, float]]:
         """Colorize gray photos, and compute the mean of each metric."""
         predicted = self.sample(condition, generator=torch.Generator().manual_seed(index))
+        return self.measure_chroma(predicted, batch, grays)
+
+    def measure_chroma(
+        self,
+        predicted: Float[Tensor, "b 2 h2 w2"],
+        batch: UInt8[Tensor, "b h w 3"],
+        grays: UInt8[np.ndarray, "b h w"],
+    ) -> tuple[UInt8[Tensor, "b h w 3"], dict[str, float]]:
+        """Merge predicted chroma with gray photos, and compute the mean of each
+        metric."""
         chroma = color.denormalize_ab(predicted).movedim(1, -1).contiguous().cpu().numpy()
         colored = np.stack([merge_chroma(*pair) for pair in zip(grays, chroma, strict=True)])
         _, ab = to_network(batch)

@@ -1,9 +1,7 @@
-"""``FollowHints``: a trained network learns to follow color hints."""
+"""``FollowHints``: a trained network learns where color hints spread."""
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,36 +9,22 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from colorizenet.errors import ConfigError, quote
+from colorizenet.errors import ConfigError
 from colorizenet.training.data.augment import Sample, to_network
-from colorizenet.training.data.conditions import CONDITIONS, Condition
-from colorizenet.training.data.hints import Hints, paint_hints, simulate_hints
+from colorizenet.training.data.hints import Hints, average_colors, simulate_hints
 from colorizenet.training.losses.combined import LossConfig, reduce_to
 from colorizenet.training.networks.base import Network
 from colorizenet.training.networks.encoder_unet import EncoderUNet
+from colorizenet.training.networks.similarity import spread_residuals
 from colorizenet.training.tasks.base import Task
 from colorizenet.training.tasks.optim import OptimConfig
 
 __all__ = ["FollowHints", "HintsConfig"]
 
-_INPUTS = ("lightness", "hints")
 _VALIDATED = 10
 """Number of random hints in each picture of the validation with hints."""
 _VALIDATED_SIDE = 1 / 40
 """Their side as a share of the short side."""
-
-
-def _leave_out(
-    lightness: Float[Tensor, "b 1 h w"], _ab: Tensor | None, _generator: torch.Generator
-) -> Float[Tensor, "b 3 h w"]:
-    """No hints: the task draws them, once it knows what the network predicts
-    without."""
-    return lightness.new_zeros(len(lightness), 3, *lightness.shape[2:])
-
-
-_CONDITIONS: Mapping[str, Condition] = MappingProxyType(
-    {**CONDITIONS, "hints": Condition(3, _leave_out)}
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +35,17 @@ class HintsConfig:
     implausible: float = 0.3
     """Share of pictures with a region whose wanted color is not the true one. The
     network then also obeys where a color is unlikely."""
-    lambda_hints: float = 0.1
-    """Weight of the pixel loss at the hints, in addition to that of the picture."""
+    lambda_leak: float = 0.5
+    """Weight of the change of chroma outside of such a region."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.implausible <= 1:
             raise ConfigError(
                 f"task.implausible is {self.implausible}; give a share from 0 to 1, for example 0.3"
             )
-        if self.lambda_hints < 0:
+        if self.lambda_leak < 0:
             raise ConfigError(
-                f"task.lambda-hints is {self.lambda_hints}; give a weight of at least 0"
+                f"task.lambda-leak is {self.lambda_leak}; give a weight of at least 0"
             )
 
     def build(
@@ -72,14 +56,18 @@ class HintsConfig:
 
 
 class FollowHints(Task):
-    """Train the part of a network that follows hints; the rest stays as it is.
+    """Train the part of a network that says where hints spread; the rest stays as it
+    is.
 
-    So its predictions without hints stay those of the initial network, bit for bit, and
-    every picture can have hints. Half of the hints are where the prediction without
-    hints is most wrong, because that is where users click.
+    So its predictions without hints stay those of the initial network, bit for bit. The
+    residuals at simulated hints are spread by a Gaussian process, whose kernel is
+    trained (deep kernel learning: Wilson et al. 2016, arXiv:1511.02222). Half of the
+    hints are where the prediction without hints is most wrong, because that is where
+    users click.
     """
 
     monitor = "val/ciede2000_hints"
+    network: EncoderUNet  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -89,30 +77,22 @@ class FollowHints(Task):
         optim: OptimConfig,
         **settings: Any,
     ) -> None:
-        settings.setdefault("conditions", _CONDITIONS)
+        if not isinstance(network, EncoderUNet) or network.similarity is None:
+            raise ConfigError(
+                "the task hints trains network.similarity, which this network has not; choose "
+                "encoder_unet with network.similarity 16"
+            )
         super().__init__(network, loss, optim, **settings)
         self.config = config
-        if self.inputs != _INPUTS:
+        if optim.freeze != "all-but-similarity":
             raise ConfigError(
-                f"inputs is {quote(' '.join(self.inputs))}; give lightness hints, which this task "
-                "trains with"
-            )
-        if optim.freeze != "all-but-hints":
-            raise ConfigError(
-                f"optim.freeze is {optim.freeze}; give all-but-hints, so that predictions "
+                f"optim.freeze is {optim.freeze}; give all-but-similarity, so that predictions "
                 "without hints stay as they are"
             )
 
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
-        """Draw hints, and compute the weighted loss terms of what the network makes of
-        them."""
-        network, lightness = self.network, sample.condition[:, :1]
-        assert isinstance(network, EncoderUNet)  # no other has a part that follows hints
-        with torch.no_grad():
-            features = network.features(
-                sample.condition.contiguous(memory_format=torch.channels_last)
-            )
-            automatic = network.decode(features)
+        """Draw hints, and compute the weighted loss terms of what follows from them."""
+        automatic, similarity = self._predict(sample.condition)
         key = f"{self.seed} {self.pictures_seen} {self.global_rank} hints"
         drawn = simulate_hints(
             sample.lightness,
@@ -121,12 +101,12 @@ class FollowHints(Task):
             torch.Generator().manual_seed(zlib.crc32(key.encode())),
             implausible=self.config.implausible,
         )
-        condition = torch.cat([lightness, drawn.planes], dim=1)
-        predicted = network.follow_hints(condition, features, automatic).float()
-        terms = self.losses(predicted, sample._replace(condition=condition, ab=drawn.ab))
-        coverage, *_ = covered = reduce_to(predicted, drawn.planes).split((1, 2), dim=1)
-        at_hints = self.losses.pixel_loss(predicted * coverage, covered[1]) / coverage.mean()
-        return {**terms, "hints": self.config.lambda_hints * at_hints}
+        change = _spread(automatic, similarity, drawn.hints, drawn.colors)
+        terms = self.losses(automatic + change, sample._replace(ab=drawn.ab))
+        changed = drawn.region.any(dim=(1, 2)).float()[:, None, None]
+        outside = changed * (1 - reduce_to(change, drawn.region[:, None].float())[:, 0])
+        leak = ((change.square().sum(1) + 1e-8).sqrt() * outside).mean()
+        return {**terms, "leak": self.config.lambda_leak * leak}
 
     def validate(
         self,
@@ -141,11 +121,35 @@ class FollowHints(Task):
         generator = torch.Generator().manual_seed(index)
         y, x = torch.rand(2, len(batch), _VALIDATED, generator=generator)
         side = torch.full_like(y, _VALIDATED_SIDE * min(batch.shape[1:3]))
-        planes = paint_hints(Hints(y, x, side, torch.ones_like(y, dtype=torch.bool)), ab)
-        hinted = torch.cat([condition[:, :1], planes], dim=1)
-        colored, means = self.measure(batch, grays, hinted, index)
+        hints = Hints(y, x, side, torch.ones_like(y, dtype=torch.bool))
+        automatic, similarity = self._predict(condition)
+        change = _spread(automatic, similarity, hints, average_colors(hints, ab))
+        colored, means = self.measure_chroma(automatic + change, batch, grays)
         self.log_validation(
             {f"{name}_hints": means[name] for name in ("ciede2000", "psnr", "colorfulness")},
             len(batch),
         )
         return colored
+
+    def _predict(
+        self, condition: Float[Tensor, "b 1 h w"]
+    ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b _n h2 w2"]]:
+        """Predict chroma without hints, and what is similar."""
+        network, part = self.network, self.network.similarity
+        assert part is not None
+        with torch.no_grad():
+            features = network.features(condition.contiguous(memory_format=torch.channels_last))
+            automatic = network.decode(features).float()
+        return automatic, part(condition, features, automatic)
+
+
+def _spread(
+    automatic: Float[Tensor, "b 2 h w"],
+    similarity: Float[Tensor, "b c h w"],
+    hints: Hints,
+    colors: Float[Tensor, "b k 2"],
+) -> Float[Tensor, "b 2 h w"]:
+    places = torch.stack([hints.x, hints.y], dim=-1).to(automatic)
+    return spread_residuals(
+        automatic, similarity, places, colors, hints.present.to(automatic.device)
+    )

@@ -51,9 +51,10 @@ class OptimConfig:
     """``plateau``: factor of each reduction."""
     clip: float = 1.0
     """Maximum norm of the gradient; 0 for no limit."""
-    freeze: Literal["none", "encoder", "all-but-hints"] = "none"
+    freeze: Literal["none", "encoder", "all-but-similarity"] = "none"
     """Parts of a trained network that keep their weights: the ``encoder``, or all but
-    the part that follows hints. The statistics of every BatchNorm are kept as well."""
+    the part that says where hints spread (``similarity``). The statistics of every
+    BatchNorm are kept as well."""
 
     def __post_init__(self) -> None:
         names = ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience")
@@ -128,13 +129,13 @@ def find_frozen(network: nn.Module, freeze: str) -> list[nn.Module]:
     """
     if freeze == "none":
         return []
-    named = "encoder" if freeze == "encoder" else "hints"
+    named = "encoder" if freeze == "encoder" else "similarity"
     part = getattr(network, named, None)
     if not isinstance(part, nn.Module):
         raise ConfigError(
             f"optim.freeze is {freeze} and the network {type(network).__name__} has no {named}; "
             "use none, or a network with a pretrained encoder"
-            f"{' and the input hints' if named == 'hints' else ''}"
+            f"{' and network.similarity 16' if named == 'similarity' else ''}"
         )
     return [part] if freeze == "encoder" else [x for x in network.children() if x is not part]
 

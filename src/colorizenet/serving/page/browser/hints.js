@@ -1,8 +1,9 @@
 /**
  * Colors at given places: spread over a network's chroma, and enforced at full size.
  *
- * As `colorizenet.hints`: residuals at the hints are spread by a Gaussian process over
- * lightness, predicted a* and b*, and place. At full size, the disc of each hint then
+ * As `colorizenet.hints` for a model that does not say what is similar: residuals at the
+ * hints are spread by a Gaussian process over lightness, predicted a* and b*, and place.
+ * At full size, the disc of each hint then
  * gets its color exactly; where discs overlap, the nearest center counts.
  */
 
@@ -17,9 +18,9 @@ import { clip } from "./numbers.js";
  * side, and the a* and b* of the color.
  */
 
-const WIDE = [50, 28, 28, 1.2, 1.2];
-const TIGHT = [15, 10, 10, 0.3, 0.3];
-const SMALL_RESIDUAL = 10;
+const SCALES = [50, 28, 28, 1.2, 1.2];
+const NEAR = 3;
+const PLAUSIBLE = 20;
 const NOISE = 0.03;
 const SMALLEST_RADIUS = 1;
 const RIM = 0.25;
@@ -131,18 +132,22 @@ export function spreadResiduals(chroma, predicted, hints, height, width) {
     ),
   );
   const small = residuals.map(([a, b]) => {
-    const factor = Math.min(1, SMALL_RESIDUAL / Math.max(Math.hypot(a, b), 1e-6));
+    const factor = 1 / (1 + (Math.hypot(a, b) / PLAUSIBLE) ** 4);
     return [a * factor, b * factor];
   });
-  const wide = new Regression(known, small, WIDE);
+  const wide = new Regression(known, small, SCALES);
   const rest = residuals.map(([a, b], n) => {
     const [spreadA, spreadB] = wide.predict(known[n]);
     return [a - spreadA, b - spreadB];
   });
-  const tight = new Regression(known, rest, TIGHT);
+  const near = new Regression(
+    known,
+    rest,
+    SCALES.map((scale) => scale / NEAR),
+  );
   const result = { ...chroma, a: chroma.a.slice(), b: chroma.b.slice() };
   wide.add(features, result.a, result.b);
-  tight.add(features, result.a, result.b);
+  near.add(features, result.a, result.b);
   return result;
 }
 
