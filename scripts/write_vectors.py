@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from colorizenet import color
-from colorizenet.hints import Discs, sample_color, spread_residuals
+from colorizenet.hints import Discs, describe_similarity, sample_color, spread_residuals
 from colorizenet.imaging.borders import Border, Side, find_border
 from colorizenet.imaging.resampling import network_shape, resize
 from colorizenet.options import Hint
@@ -178,7 +178,8 @@ def write_hints(generator: np.random.Generator) -> dict[str, Any]:
     for border in (None, Border(top=Side(0.05, 0, 0.01, 0.04, 0.06, 90))):
         chroma = make_chroma(generator, 12, 16, border)
         ab = chroma.ab * np.float32(1.2)
-        spread = spread_residuals(ab, chroma.ab, chroma.l_star, hints, shape, border=border)
+        similarity = describe_similarity(chroma.ab, chroma.l_star)
+        spread = spread_residuals(ab, similarity, hints, shape, border=border)
         flat = generator.uniform(-20, 20, (2, *shape)).astype(np.float32)
         enforced = flat.copy()
         Discs(hints, shape).enforce(enforced[0], enforced[1], 0)

@@ -53,13 +53,18 @@ def color(gray: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def write_model() -> Write:
-    """Write a model: a = ``slope_a`` * L and b = ``slope_b`` * L at half the size."""
+    """Write a model: a = ``slope_a`` * L and b = ``slope_b`` * L at half the size.
+
+    ``similarity``: factors of L in the channels of that output; any residual is
+    plausible.
+    """
 
     def write(
         path: Path,
         *,
         slope_a: float = 0.3,
         slope_b: float = -0.2,
+        similarity: tuple[float, ...] = (),
         card: str | None = None,
     ) -> Path:
         weight = helper.make_tensor("weight", TensorProto.FLOAT, [2, 1, 1, 1], [slope_a, slope_b])
@@ -73,9 +78,25 @@ def write_model() -> Write:
             "lightness", TensorProto.FLOAT, ["n", 1, "h", "w"]
         )
         ab = helper.make_tensor_value_info("ab", TensorProto.FLOAT, ["n", 2, "h2", "w2"])
+        outputs, constants = [ab], [weight]
+        if count := len(similarity):
+            outputs.append(
+                helper.make_tensor_value_info(
+                    "similarity", TensorProto.FLOAT, ["n", count, "h2", "w2"]
+                )
+            )
+            constants += [
+                helper.make_tensor("slopes", TensorProto.FLOAT, [count, 1, 1, 1], similarity),
+                helper.make_tensor("plausible", TensorProto.FLOAT, [1], [1000.0]),
+                helper.make_tensor("others", TensorProto.FLOAT, [count - 1], [0.0] * (count - 1)),
+            ]
+            nodes += [
+                helper.make_node("Concat", ["plausible", "others"], ["bias"], axis=0),
+                helper.make_node("Conv", ["halved", "slopes", "bias"], ["similarity"]),
+            ]
         opset = [helper.make_opsetid("", 17)]
         model = helper.make_model(
-            helper.make_graph(nodes, "tiny", [lightness], [ab], [weight]), opset_imports=opset
+            helper.make_graph(nodes, "tiny", [lightness], outputs, constants), opset_imports=opset
         )
         model.ir_version = 10
         text = (

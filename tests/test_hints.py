@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from colorizenet import Colorizer, Hint, Image, Options, color, write_image
-from colorizenet.hints import Discs, spread_residuals
+from colorizenet.errors import ModelFileError
+from colorizenet.hints import Discs, describe_similarity, spread_residuals
 from colorizenet.imaging.reading import open_image
 
 WIDTH, HEIGHT = 451, 300
@@ -86,18 +87,52 @@ def test_a_hint_colors_what_is_similar_and_not_what_differs():
     ab = np.zeros((40, 60, 2), np.float32)
     ab[:, :30] = (5, 10)
     hint = Hint(x=0.25, y=0.5, rgb=(30, 120, 60))
-    changed = spread_residuals(ab, ab, l_star, [hint], (400, 600)) - ab
+    changed = spread_residuals(ab, describe_similarity(ab, l_star), [hint], (400, 600)) - ab
     amount = np.hypot(changed[..., 0], changed[..., 1])
     assert amount[20, 15] > 0.9 * amount.max()
     assert amount[20, 28] > 2 * amount[20, 31], "the edge of the area stops it"
     assert amount[20, 20] > amount[20, 28], "it falls with distance"
 
 
+def test_a_model_may_say_what_is_similar(make_model):
+    """One whose only coordinate is lightness colors equally light places anywhere."""
+    stripes = np.repeat(np.array([60, 200] * 4, np.uint8), 16)[None].repeat(128, axis=0)
+    colorizer = Colorizer(make_model(similarity=(0, 30)), threads=1)
+    [chroma] = colorizer.predict(stripes)
+    assert chroma.similarity is not None
+    assert chroma.similarity.shape == (*chroma.ab.shape[:2], 2)
+    hint = Hint(x=0.06, y=0.5, rgb=(60, 30, 90), radius=0.02)
+    change = np.abs(colorizer(stripes, hints=(hint,)).astype(int) - colorizer(stripes)).max(2)
+    dark, light = (change[4, 8 + 16 * start :: 32] for start in (0, 1))
+    assert dark.min() > 0.9 * dark.max() > 10
+    assert light.max() < 0.1 * dark.min()
+
+
+def test_pages_of_different_network_sizes_share_what_is_similar(make_model, gray):
+    """The second page has a border, so its network input is narrower."""
+    bordered = gray.copy()
+    bordered[:, :90] = 0
+    pages = Image(np.concatenate([bordered, gray]), pages=2)
+    colorizer = Colorizer(make_model(similarity=(0, 30, 0)), threads=1)
+    [chroma] = colorizer.predict(pages)
+    assert chroma.borders and chroma.similarity is not None
+    assert chroma.similarity.shape == (*chroma.ab.shape[1:3], 3)
+    hint = Hint(x=0.6, y=0.5, rgb=(200, 30, 200))
+    hinted = colorizer(pages, hints=(hint,)).pixels
+    assert (hinted[:HEIGHT] != colorizer(pages).pixels[:HEIGHT]).any()
+
+
+def test_a_similarity_of_one_channel_is_an_error(make_model):
+    with pytest.raises(ModelFileError, match=r"similarity.*expected \(N, 2 or more, H, W\)"):
+        Colorizer(make_model(similarity=(0,)))
+
+
 def test_hints_next_to_each_other_do_not_add_up():
     l_star, ab = np.full((40, 40), 50, np.float32), np.zeros((40, 40, 2), np.float32)
     one = Hint(x=0.5, y=0.5, rgb=(200, 30, 30))
     many = [replace(one, x=0.5 + 0.01 * number) for number in range(8)]
-    single, group = (spread_residuals(ab, ab, l_star, hints, (40, 40)) for hints in ([one], many))
+    similarity = describe_similarity(ab, l_star)
+    single, group = (spread_residuals(ab, similarity, hints, (40, 40)) for hints in ([one], many))
     assert np.abs(group).max() < 1.1 * np.abs(single).max()
 
 

@@ -177,6 +177,8 @@ def change(document: dict, path: str, value: object) -> None:
         ("borders", [[[0.4, 0, 0, 0.4, 0.9, 0]] * 4]),
         ("chroma", []),
         ("chroma", ["???"]),
+        ("similarity", "???"),
+        ("similarity", 3),
         ("chroma", [base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(100)).decode()]),
         ("chroma", 5),
     ],

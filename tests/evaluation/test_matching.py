@@ -104,6 +104,7 @@ def test_the_cache_gives_answers_back_bit_for_bit(in_memory):
             generator.normal(size=(side, 2 * side, 2)).astype(np.float32),
             generator.normal(size=(side, 2 * side)).astype(np.float32),
             (None,) if side == 5 else (Border(left=Side(0.1, inner=side / 100)),),
+            generator.random((side, 2 * side, 4), np.float32) if side == 8 else None,
         )
         for side in (3, 8, 5)
     }
@@ -116,6 +117,8 @@ def test_the_cache_gives_answers_back_bit_for_bit(in_memory):
             assert np.array_equal(found.ab, chroma.ab)
             assert np.array_equal(found.l_star, chroma.l_star)
             assert found.borders == chroma.borders
+            assert (found.similarity is None) == (side != 8)
+            assert side != 8 or np.array_equal(found.similarity, chroma.similarity)
         assert cache.get("absent") is None
     cache.put(4, answers[3])
     assert cache.get(3) is None and cache.get(4) is None

@@ -71,15 +71,16 @@ def test_a_picture_without_error_has_hints_everywhere():
 def test_every_picture_has_a_hint_of_the_wanted_color():
     ab, found = simulate(0.0)
     assert torch.equal(found.ab, ab)
-    coverage = found.planes[:, :1]
-    assert (coverage.sum((1, 2, 3)) > 0.1).all()  # a third of a pixel squared
-    difference = (found.planes[:, 1:] - coverage * ab).abs().amax(1)
-    assert difference.mean() < 0.02
+    assert found.hints.present[:, 0].all() and not found.region.any()
+    grid = 2 * torch.stack([found.hints.x, found.hints.y], dim=-1)[:, :, None] - 1
+    below = torch.nn.functional.grid_sample(ab, grid, align_corners=False)[..., 0]
+    difference = (found.colors - below.transpose(1, 2)).abs().amax(-1)
+    assert difference[found.hints.present].mean() < 0.02
 
 
 def test_implausible_colors_fill_a_connected_region():
     ab, found = simulate(1.0, batch=8)
-    changed = (found.ab != ab).any(1).numpy()
+    changed = found.region.numpy()
     for region in changed:
         assert 0.004 < region.mean() < 1
         count, _ = cv2.connectedComponents(region.astype(np.uint8))
@@ -88,9 +89,14 @@ def test_implausible_colors_fill_a_connected_region():
         found.ab[~torch.from_numpy(changed)[:, None].expand_as(ab)],
         ab[~torch.from_numpy(changed)[:, None].expand_as(ab)],
     )
-    # The first hint is in the region, and other hints are drawn to it.
-    covered = found.planes[:, 0].numpy() * changed
-    assert (covered.reshape(8, -1).sum(1) > 0).all()
+    y, x = ((place[:, 0] * 64).long() for place in (found.hints.y, found.hints.x))
+    assert changed[range(8), y, x].all(), "the first hint is in the region"
+
+
+def test_half_of_the_implausible_colors_have_one_hint():
+    _, found = simulate(1.0, batch=64)
+    alone = (found.hints.present.sum(1) == 1).float().mean()
+    assert 0.4 < alone < 0.75  # others have one hint by chance
 
 
 @pytest.mark.parametrize("implausible", [0.0, 0.5])
@@ -98,5 +104,5 @@ def test_equal_seeds_give_equal_hints(implausible):
     _, one = simulate(implausible)
     _, same = simulate(implausible)
     _, other = simulate(implausible, seed=1)
-    assert torch.equal(one.planes, same.planes) and torch.equal(one.ab, same.ab)
-    assert not torch.equal(one.planes, other.planes)
+    assert torch.equal(one.colors, same.colors) and torch.equal(one.ab, same.ab)
+    assert not torch.equal(one.hints.x[:, 0], other.hints.x[:, 0])

@@ -188,28 +188,29 @@ def test_a_run_starts_from_a_model_file_and_records_its_card(model, regression, 
     assert str(tmp_path) not in card.to_json()
 
 
-def test_hints_are_added_to_a_model_file_that_stays_the_same_without_them(tiny, tmp_path):
+def test_similarity_is_added_to_a_model_file_whose_chroma_stays_the_same(tiny, tmp_path):
     first = dataclasses.replace(tiny, pictures=16)
     fit(first, tmp_path / "first", recipe="encoder_unet")
     export_run(tmp_path / "first", tmp_path / "first.onnx")
     config = dataclasses.replace(
         first,
         init_from=str(tmp_path / "first.onnx"),
-        inputs=("lightness", "hints"),
+        network=dataclasses.replace(first.network, similarity=4),
         task=HintsConfig(),
-        optim=OptimConfig(lr=1e-2, warmup=0, freeze="all-but-hints"),
+        optim=OptimConfig(lr=1e-2, warmup=0, freeze="all-but-similarity"),
     )
     fit(config, tmp_path / "second", recipe="hints")
     export_run(tmp_path / "second", tmp_path / "second.onnx")
     lightness = np.random.default_rng(0).random((2, 1, 96, 64), np.float32)
-    hints = np.zeros((2, 3, 96, 64), np.float32)
     before, after = (load_model(tmp_path / f"{name}.onnx") for name in ("first", "second"))
     [expected] = before.session.run(None, {"lightness": lightness})
-    [without] = after.session.run(None, {"lightness": lightness, "hints": hints})
-    np.testing.assert_array_equal(without, expected)
-    hints[:, :, 20:24, 30:34] = 1
-    [hinted] = after.session.run(None, {"lightness": lightness, "hints": hints})
-    assert np.abs(hinted - expected).max() > 1e-3
+    ab, similarity = after.session.run(["ab", "similarity"], {"lightness": lightness})
+    np.testing.assert_array_equal(ab, expected)
+    assert similarity.shape == (2, 1 + 5 + 4, *ab.shape[2:])
+    # A network without that part starts from such a file, and one with it as well.
+    for number, network in enumerate((first.network, config.network)):
+        again = dataclasses.replace(first, init_from=str(tmp_path / "second.onnx"), network=network)
+        fit(again, tmp_path / f"again{number}")
 
 
 def test_a_model_of_another_network_or_a_damaged_file_is_an_error(model, regression, tmp_path):

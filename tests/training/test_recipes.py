@@ -139,7 +139,7 @@ def test_it_overfits_one_batch_and_every_parameter_learns(config):
     )
     trainer.fit(task, itertools.repeat(batch))
     # Of a random network that stays as it is, a few hints correct only a part.
-    bound = 0.9 if config.optim.freeze == "all-but-hints" else 1 / 3
+    bound = 0.9 if config.optim.freeze == "all-but-similarity" else 1 / 3
     # Augmentation and hints differ from step to step, and so does the loss.
     first, last = (sum(part) / len(part) for part in (losses[:3], losses[-10:]))
     assert last < first * bound
@@ -149,7 +149,7 @@ def test_it_overfits_one_batch_and_every_parameter_learns(config):
     expected = {
         "none": set(),
         "encoder": {name for name in before if name.startswith("encoder.")},
-        "all-but-hints": {name for name in before if not name.startswith("hints.")},
+        "all-but-similarity": {name for name in before if not name.startswith("similarity.")},
     }
     assert set(unchanged) == expected[config.optim.freeze]
 

@@ -25,12 +25,17 @@ def build(
     pretrained: str = "none",
     widths=(16, 8, 8, 8),
     queries: int = 0,
+    similarity: int = 0,
     in_channels: int = 1,
     seed: int = 0,
 ) -> EncoderUNet:
     torch.manual_seed(seed)
     config = EncoderUNetConfig(
-        encoder=encoder, pretrained=pretrained, widths=widths, queries=queries
+        encoder=encoder,
+        pretrained=pretrained,
+        widths=widths,
+        queries=queries,
+        similarity=similarity,
     )
     return config.build(in_channels=in_channels)
 
@@ -108,21 +113,34 @@ def test_each_width_less_halves_the_size_of_the_chroma(widths, division, queries
     assert torch.equal(network.decode(features), network(condition))
 
 
-# Further inputs
+# Further parts
 
 
 @torch.no_grad()
-def test_weights_without_queries_and_hints_are_completed_to_equal_output():
+def test_weights_without_queries_and_similarity_are_completed_to_equal_output():
     small = randomize_head(build(SMALL)).eval()
-    large = build(SMALL, queries=3, in_channels=4, seed=1).eval()
+    large = build(SMALL, queries=3, similarity=4, seed=1).eval()
     nn.init.normal_(large.queries.mix.weight)
     large.load_state_dict(complete_weights(small.state_dict(), large.state_dict()))
-    condition = torch.rand(2, 4, 64, 32)
-    assert torch.equal(large(condition), small(condition[:, :1]))
+    condition = torch.rand(2, 1, 64, 32)
+    assert torch.equal(large(condition), small(condition))
+    ab, similarity = large.predict_similarity(condition)
+    assert torch.equal(ab, small(condition)) and similarity.shape == (2, 10, 32, 16)
+
+
+@torch.no_grad()
+def test_similarity_of_a_larger_network_is_left_out():
+    small, large = build(SMALL), build(SMALL, similarity=4, seed=1)
+    small.load_state_dict(complete_weights(large.state_dict(), small.state_dict()))
+
+
+def test_a_condition_of_more_than_lightness_is_an_error():
+    with pytest.raises(ConfigError, match="inputs have 4 channels"):
+        build(SMALL, in_channels=4)
 
 
 def test_weights_of_another_shape_are_not_completed():
-    large = build(SMALL, in_channels=4)
+    large = build(SMALL, queries=3)
     for other in (build(SMALL, widths=(8, 8, 8, 8)), build("resnet18", widths=(16, 8, 8, 8))):
         with pytest.raises(RuntimeError):
             large.load_state_dict(complete_weights(other.state_dict(), large.state_dict()))

@@ -7,7 +7,7 @@ from torch import nn
 from colorizenet.errors import ConfigError
 from colorizenet.training.losses import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
-from colorizenet.training.tasks import HintsConfig, OptimConfig
+from colorizenet.training.tasks import HintsConfig, OptimConfig, Regression
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*LeafSpec.* is deprecated"),
@@ -21,24 +21,24 @@ pytestmark = [
 def make_task():
     """Build the task with a small network; arguments change its settings."""
 
-    def make(*, freeze="all-but-hints", inputs=("lightness", "hints"), lr=1e-2, **settings):
+    def make(*, freeze="all-but-similarity", similarity=4, lr=1e-2, **settings):
         torch.manual_seed(0)
         network = EncoderUNetConfig(
-            encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8)
-        ).build(in_channels=4)
+            encoder="test_efficientnet",
+            pretrained="none",
+            widths=(16, 8, 8, 8),
+            similarity=similarity,
+        ).build()
         nn.init.normal_(network.head.weight, std=0.05)
         optim = OptimConfig(lr=lr, warmup=0, freeze=freeze)
-        return HintsConfig(**settings).build(
-            network, LossConfig(pixel="l1"), optim, pictures=4000, inputs=inputs
-        )
+        return HintsConfig(**settings).build(network, LossConfig(pixel="l1"), optim, pictures=4000)
 
     return make
 
 
-def test_only_the_part_that_follows_hints_is_trained(make_task, train):
+def test_only_the_part_for_similarity_is_trained(make_task, train):
     task = make_task()
-    condition = torch.rand(2, 4, 32, 32)
-    condition[:, 1:] = 0
+    condition = torch.rand(2, 1, 32, 32)
     task.network.eval()
     with torch.no_grad():
         before = task.network(condition)
@@ -51,27 +51,29 @@ def test_only_the_part_that_follows_hints_is_trained(make_task, train):
         if not torch.equal(value, state[name])
     }
     assert changed == {f"network.{name}" for name in moved}
-    assert moved == {name for name in state if name.startswith("hints.")}
-    assert logged[0].keys() >= {"loss", "pixel", "hints", "gradient_norm"}
+    assert moved == {name for name in state if name.startswith("similarity.")}
+    assert logged[0].keys() >= {"loss", "pixel", "leak", "gradient_norm"}
     task.network.eval()
     with torch.no_grad():
         assert torch.equal(task.network(condition), before)
 
 
-def test_hints_are_followed_after_a_short_training(make_task, train):
-    task = make_task(implausible=0.0, lambda_hints=1.0)
-    logged, _ = train(task, 60)
-    at_hints = [row["hints"] for row in logged]
-    assert sum(at_hints[-10:]) < sum(at_hints[:10]) / 2
+def test_the_weight_of_the_leak_keeps_unlikely_colors_in_their_region(make_task, train):
+    def train_with(weight: float) -> float:
+        task = make_task(implausible=1.0, lambda_leak=weight, lr=3e-2)
+        logged, _ = train(task, 40)
+        return float(sum(row["leak"] for row in logged[-10:])) / weight
+
+    assert train_with(10.0) < 0.8 * train_with(1e-3)
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"freeze": "encoder"}, r"optim\.freeze is encoder; give all-but-hints"),
-        ({"inputs": ("lightness",)}, "give lightness hints"),
+        ({"freeze": "encoder"}, r"optim\.freeze is encoder; give all-but-similarity"),
+        ({"similarity": 0}, r"with network\.similarity 16"),
         ({"implausible": 1.5}, r"task\.implausible"),
-        ({"lambda_hints": -1.0}, r"task\.lambda-hints"),
+        ({"lambda_leak": -1.0}, r"task\.lambda-leak"),
     ],
 )
 def test_unusable_settings_are_an_error(make_task, settings, message):
@@ -79,10 +81,10 @@ def test_unusable_settings_are_an_error(make_task, settings, message):
         make_task(**settings)
 
 
-def test_a_network_without_hints_cannot_freeze_the_rest():
+def test_a_network_without_similarity_cannot_freeze_the_rest():
     network = EncoderUNetConfig(
         encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8)
     ).build()
-    optim = OptimConfig(freeze="all-but-hints")
-    with pytest.raises(ConfigError, match="EncoderUNet has no hints"):
-        HintsConfig().build(network, LossConfig(), optim, pictures=4)
+    optim = OptimConfig(freeze="all-but-similarity")
+    with pytest.raises(ConfigError, match="EncoderUNet has no similarity"):
+        Regression(network, LossConfig(), optim, pictures=4)

@@ -62,7 +62,7 @@ class Similarity(nn.Module):
             [
                 color.denormalize_l(F.avg_pool2d(lightness.float(), self.reduction)),
                 color.denormalize_ab(ab.float()),
-                _locate_pixels(found).expand(len(ab), -1, -1, -1),
+                _locate_pixels(found).expand(ab.shape[0], -1, -1, -1),
             ],
             dim=1,
         )
