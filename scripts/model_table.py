@@ -94,6 +94,18 @@ def render_models(measured: dict[str, Any]) -> str:
     ) + "".join(map(_render_model, shipped_models()))
 
 
+def list_recipes(run: dict[str, Any]) -> list[str]:
+    """The recipes of a run and of those that it started from, the first one first.
+
+    Runs of the same recipe one after the other count once. ``run`` is a card, or what
+    it says of another run.
+    """
+    first = run.get("init_from") or {}
+    before = list_recipes(first.get("card", first)) if first else []
+    recipe = run.get("recipe", "")
+    return before if not recipe or before[-1:] == [recipe] else [*before, recipe]
+
+
 def _render_model(name: str) -> str:
     loaded, file = load_model(name), model_path(name)
     card = loaded.card
@@ -106,7 +118,7 @@ def _render_model(name: str) -> str:
 
 | | |
 |---|---|
-| task | {card.task}, recipe `{card.recipe}` |
+| recipes | {", then ".join(f"`{recipe}`" for recipe in list_recipes(vars(card)))} |
 | size | {card.parameters / 1e6:.1f} million parameters, {file.stat().st_size / 1e6:.1f} MB |
 | network input | {inputs}; short side of {card.size} px |
 | last run | {card.pictures_seen:,} pictures; `colorizenet info {name}` prints those before it |

@@ -300,7 +300,7 @@ class Colorizer:
                 f"the model {quote(self.card.name)} gave a similarity of shape "
                 f"{similarity.shape[:2]} and chroma of {ab.shape[1:3]}; export it again"
             )
-        self._check_values(similarity, _LARGEST_CHROMA)
+        self._check_values(similarity, 100 * _LARGEST_CHROMA)
         return ab, np.ascontiguousarray(similarity)
 
     def _check_values(self, values: np.ndarray, largest: float) -> None:
