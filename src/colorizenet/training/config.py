@@ -12,8 +12,10 @@ from colorizenet.training.data.augment import AugmentConfig
 from colorizenet.training.data.conditions import input_channels
 from colorizenet.training.data.loader import DataConfig
 from colorizenet.training.losses.combined import LossConfig
+from colorizenet.training.networks.denoiser import NoisePredictorConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.ddpm import DDPMConfig
 from colorizenet.training.tasks.diffusion import DiffusionConfig
 from colorizenet.training.tasks.frechet import FrechetConfig
 from colorizenet.training.tasks.hints import HintsConfig
@@ -38,7 +40,9 @@ class RunConfig:
     """One training run. All lengths are in pictures, so the batch size is free."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    network: EncoderUNetConfig | UNetConfig = field(default_factory=EncoderUNetConfig)
+    network: EncoderUNetConfig | UNetConfig | NoisePredictorConfig = field(
+        default_factory=EncoderUNetConfig
+    )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     loss: LossConfig = field(default_factory=LossConfig)
     task: (
@@ -47,6 +51,7 @@ class RunConfig:
         | FrechetConfig
         | ProjectedGANConfig
         | DiffusionConfig
+        | DDPMConfig
         | HintsConfig
     ) = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
@@ -93,6 +98,11 @@ class RunConfig:
             raise ConfigError(
                 f"inputs is {quote(' '.join(self.inputs))}; "
                 "give lightness first, and each input once"
+            )
+        if isinstance(self.network, NoisePredictorConfig) != isinstance(self.task, DDPMConfig):
+            raise ConfigError(
+                f"network is {self.network.kind} and task is {self.task.kind}; "
+                "use noise_predictor and ddpm together, as the recipe diffusion_scratch does"
             )
         input_channels(self.inputs)  # raises for an unknown input
 

@@ -6,9 +6,11 @@ from colorizenet.training.config import RunConfig
 from colorizenet.training.data.augment import AugmentConfig
 from colorizenet.training.data.loader import DataConfig
 from colorizenet.training.losses.combined import LossConfig
+from colorizenet.training.networks.denoiser import NoisePredictorConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.ddpm import DDPMConfig
 from colorizenet.training.tasks.diffusion import DiffusionConfig
 from colorizenet.training.tasks.frechet import FrechetConfig
 from colorizenet.training.tasks.hints import HintsConfig
@@ -19,6 +21,7 @@ from colorizenet.training.tasks.projected_gan import ProjectedGANConfig
 __all__ = [
     "RECIPES",
     "diffusion",
+    "diffusion_scratch",
     "encoder_queries",
     "encoder_unet",
     "frechet",
@@ -157,6 +160,18 @@ def diffusion() -> RunConfig:
     )
 
 
+def diffusion_scratch() -> RunConfig:
+    """Textbook diffusion from scratch at 64 px: DDPM, cosine schedule, DDIM sampler."""
+    return RunConfig(
+        data=DataConfig(size=64, val_size=64, val_pictures=64),
+        network=NoisePredictorConfig(),
+        task=DDPMConfig(),
+        optim=OptimConfig(lr=1e-3, warmup=5_000),
+        pictures=300_000,
+        batch_size=32,
+    )
+
+
 def hints() -> RunConfig:
     """Where color hints spread, for a trained network: starts from default.
 
@@ -203,6 +218,7 @@ RECIPES: dict[str, Callable[[], RunConfig]] = {
         frechet,
         projected_gan,
         diffusion,
+        diffusion_scratch,
         hints,
         tiny,
     )

@@ -1,9 +1,11 @@
-"""``Denoiser``: predicts clean data from a noisy state, its time and a condition."""
+"""``Denoiser``: predicts the data or the noise in a noisy state, from its time and a
+condition."""
 
 import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -12,10 +14,10 @@ from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError
 
-__all__ = ["Denoiser", "DenoiserConfig", "Levels", "embed_time"]
+__all__ = ["Denoiser", "DenoiserConfig", "Levels", "NoisePredictorConfig", "embed_time"]
 
 Levels = list[Tensor]
-"""The condition of each level, finest (1/4 of the picture) first."""
+"""The condition of each level, finest (of the size of the state) first."""
 
 _FREQUENCIES = 32
 _TIME_WIDTH = 128
@@ -25,11 +27,13 @@ _TIME_WIDTH = 128
 class DenoiserConfig:
     """The network that removes noise."""
 
+    section: ClassVar = "task.denoiser"
+    """The first part of the names of its settings."""
     widths: tuple[int, ...] = (64, 160)
-    """Channels of each level, finest first. The finest has 1/8 of the size of the
-    picture, and the coarsest has attention."""
+    """Channels of each level, finest first. The finest has half the size of the chroma
+    that is drawn, and the coarsest has attention."""
     fine_width: int = 24
-    """Channels of the layers at 1/4 of the size of the picture."""
+    """Channels of the layers that have the size of the chroma that is drawn."""
     blocks: int = 2
     """Residual blocks of each level, on the way down and on the way up."""
     heads: int = 4
@@ -38,36 +42,56 @@ class DenoiserConfig:
     def __post_init__(self) -> None:
         if len(self.widths) < 2 or min(self.widths) < 8 or any(w % 8 for w in self.widths):
             raise ConfigError(
-                f"task.denoiser.widths is {', '.join(map(str, self.widths)) or 'empty'}; "
+                f"{self.section}.widths is {', '.join(map(str, self.widths)) or 'empty'}; "
                 "give at least two multiples of 8, for example 64 160"
             )
         for name in ("fine_width", "blocks", "heads"):
             if getattr(self, name) < 1:
                 raise ConfigError(
-                    f"task.denoiser.{name.replace('_', '-')} is {getattr(self, name)}; "
+                    f"{self.section}.{name.replace('_', '-')} is {getattr(self, name)}; "
                     "give a number of at least 1"
                 )
         if self.widths[-1] % self.heads:
             raise ConfigError(
-                f"task.denoiser.heads is {self.heads} and the coarsest width "
+                f"{self.section}.heads is {self.heads} and the coarsest width "
                 f"{self.widths[-1]}; give a divisor of it"
             )
 
 
-class Denoiser(nn.Module):
-    """A small U-Net over chroma at 1/4 of the size of the picture.
+@dataclass(frozen=True, kw_only=True)
+class NoisePredictorConfig(DenoiserConfig):
+    """A denoiser of the size of the picture, from scratch."""
 
-    Its levels have 1/8, 1/16, ... of the size. The condition is computed once for each
-    picture (``prepare``) and added at the entry of each level. Convolutions and an
-    attention that depends on distances only allow any size.
+    kind: ClassVar = "noise_predictor"
+    section: ClassVar = "network"
+    widths: tuple[int, ...] = (32, 64, 128)
+    fine_width: int = 16
+    blocks: int = 1
+
+    def build(self, *, in_channels: int = 1, pretrained: bool = True) -> "Denoiser":
+        """Build the network with random weights; it has no pretrained ones."""
+        return Denoiser(self, {}, planes=in_channels, reduction=1)
+
+
+class Denoiser(nn.Module):
+    """A small U-Net over a state: chroma, or what is added to it.
+
+    Its levels have 1/2, 1/4, ... of the size of the state. The condition is computed
+    once for each picture (``prepare``) and added at the entry of each level.
+    Convolutions and an attention that depends on distances only allow any size. The
+    first prediction is 0.
     """
 
-    def __init__(self, config: DenoiserConfig, features: Mapping[int, int]) -> None:
-        """``features``: channels of the frozen features at each reduction of size."""
+    def __init__(
+        self, config: DenoiserConfig, features: Mapping[int, int], *, planes: int, reduction: int
+    ) -> None:
+        """``features``: channels of the frozen features at each reduction of size.
+        ``planes``: channels of the condition that have the size of the state.
+        ``reduction``: height of the picture divided by that of the state."""
         super().__init__()
         widths, fine = config.widths, config.fine_width
-        self.size_multiple = 4 * 2 ** len(widths)
-        self.condition = Condition((fine, *widths), features)
+        self.size_multiple = reduction * 2 ** len(widths)
+        self.condition = Condition((fine, *widths), features, planes=planes, reduction=reduction)
         self.time = nn.Sequential(
             nn.Linear(2 * _FREQUENCIES, _TIME_WIDTH), nn.SiLU(), nn.Linear(_TIME_WIDTH, _TIME_WIDTH)
         )
@@ -90,11 +114,11 @@ class Denoiser(nn.Module):
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
-    def prepare(self, features: Mapping[int, Tensor], planes: Float[Tensor, "b 3 h w"]) -> Levels:
+    def prepare(self, features: Mapping[int, Tensor], planes: Float[Tensor, "b c h w"]) -> Levels:
         """Compute the condition of each level.
 
         ``features``: of the frozen network, by their reduction. ``planes``: lightness
-        and ab at 1/4 of the size of the picture.
+        and further inputs, of the size of the state.
         """
         return self.condition(features, planes)
 
@@ -104,7 +128,8 @@ class Denoiser(nn.Module):
         t: Float[Tensor, " b2"],
         levels: Levels,
     ) -> Float[Tensor, "b 2 h w"]:
-        """Predict the data. One time, or one picture's condition, serves all states."""
+        """Predict the data, or the noise. One time, or one picture's condition, serves
+        all states."""
         fine, *coarser = levels
         embedding = self.time(embed_time(t))
         x = self.entry(F.pixel_unshuffle(state, 2))
@@ -127,15 +152,17 @@ class Denoiser(nn.Module):
 
 
 class Condition(nn.Module):
-    """Frozen features to the condition of each level: at 1/4, 1/8, 1/16, ...
+    """Frozen features and planes to the condition of each level.
 
     Each level has its own features and those of the finer level, halved. Features that
     are coarser than all levels are enlarged to the coarsest.
     """
 
-    def __init__(self, widths: tuple[int, ...], features: Mapping[int, int]) -> None:
+    def __init__(
+        self, widths: tuple[int, ...], features: Mapping[int, int], *, planes: int, reduction: int
+    ) -> None:
         super().__init__()
-        self.reductions = tuple(4 * 2**number for number in range(len(widths)))
+        self.reductions = tuple(reduction * 2**number for number in range(len(widths)))
         self.sources = {
             reduction: tuple(
                 each
@@ -144,7 +171,7 @@ class Condition(nn.Module):
             )
             for reduction in self.reductions
         }
-        self.entry = nn.Conv2d(3, widths[0], 3, padding=1)
+        self.entry = nn.Conv2d(planes, widths[0], 3, padding=1)
         self.project = nn.ModuleDict(
             {
                 str(source): nn.Sequential(
@@ -161,7 +188,7 @@ class Condition(nn.Module):
         )
         self.mix = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in widths)
 
-    def forward(self, features: Mapping[int, Tensor], planes: Float[Tensor, "b 3 h w"]) -> Levels:
+    def forward(self, features: Mapping[int, Tensor], planes: Float[Tensor, "b c h w"]) -> Levels:
         levels: Levels = []
         for number, reduction in enumerate(self.reductions):
             x = self.shrink[number - 1](levels[-1]) if levels else self.entry(planes)

@@ -60,7 +60,7 @@ class ResidualDiffusion(nn.Module):
         channels, self.reductions, self.answer_reduction = _measure_reductions(
             self.frozen, in_channels
         )
-        self.denoiser = Denoiser(config, channels)
+        self.denoiser = Denoiser(config, channels, planes=3, reduction=_REDUCTION)
         self.spread = nn.Sequential(
             nn.Conv2d(config.fine_width, config.fine_width, 3, padding=1),
             nn.SiLU(),

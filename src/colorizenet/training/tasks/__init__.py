@@ -1,6 +1,7 @@
 """Tasks: a network, its losses, an optimizer, and the training step."""
 
 from colorizenet.training.tasks.base import ExportedNetwork, Task
+from colorizenet.training.tasks.ddpm import DDPM, DDPMConfig
 from colorizenet.training.tasks.diffusion import Diffusion, DiffusionConfig
 from colorizenet.training.tasks.frechet import Frechet, FrechetConfig
 from colorizenet.training.tasks.hints import FollowHints, HintsConfig
@@ -10,6 +11,8 @@ from colorizenet.training.tasks.projected_gan import ProjectedGAN, ProjectedGANC
 from colorizenet.training.tasks.regression import Regression, RegressionConfig
 
 __all__ = [
+    "DDPM",
+    "DDPMConfig",
     "Diffusion",
     "DiffusionConfig",
     "ExportedNetwork",

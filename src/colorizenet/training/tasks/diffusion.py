@@ -9,9 +9,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from colorizenet import color
 from colorizenet.errors import ConfigError
-from colorizenet.evaluation import metrics
 from colorizenet.modelfile import NOISE, Input
 from colorizenet.training.data.augment import Sample, to_network
 from colorizenet.training.data.conditions import input_channels
@@ -26,7 +24,7 @@ from colorizenet.training.networks.residual_diffusion import (
 from colorizenet.training.networks.samplers import SAMPLERS, space_times
 from colorizenet.training.tasks.base import Task, sum_losses
 from colorizenet.training.tasks.optim import OptimConfig, build_optimizer, build_schedulers
-from colorizenet.training.tasks.validation import measure_pictures, merge_chroma
+from colorizenet.training.tasks.validation import color_pictures, measure_draws, measure_pictures
 
 __all__ = ["Diffusion", "DiffusionConfig"]
 
@@ -219,38 +217,21 @@ class Diffusion(Task):
     ) -> UInt8[Tensor, "b h _width 3"]:
         """Draw colorings, log their metrics, and return strips: the answer, the draws.
 
-        ``best_ciede2000`` is that of the best draw of each picture, ``mean_spread`` the
-        standard deviation of the mean a* and b* of a picture over its draws. Metrics
-        without a prefix are those of the first draw.
+        ``measure_draws`` describes the metrics.
         """
         photos = batch.cpu().numpy()
         generator = torch.Generator().manual_seed(index)
         described = self.network.describe(condition)
         draws = self.draw(described, self.config.val_draws, generator)
-        answer, *drawn = (_color_pictures(grays, ab) for ab in (described.answer, *draws))
-        errors = [
-            [metrics.ciede2000(*pair) for pair in zip(pictures, photos, strict=True)]
-            for pictures in drawn
-        ]
-        means = color.denormalize_ab(torch.stack([ab.mean((2, 3)) for ab in draws]))
-        spread = means.var(0, correction=min(1, len(draws) - 1)).sum(-1).sqrt()
+        answer, *drawn = (color_pictures(grays, ab) for ab in (described.answer, *draws))
         losses = self._losses(Sample(condition, *to_network(batch)), generator)
         measured = {
-            **measure_pictures(drawn[0], photos),
-            "best_ciede2000": float(np.min(errors, axis=0).mean()),
+            **measure_draws(drawn, draws, photos),
             "answer_ciede2000": measure_pictures(answer, photos)["ciede2000"],
-            "mean_spread": float(spread.mean()),
             "loss": float(sum_losses(losses)),
         }
         self.log_validation(measured, len(batch))
         return torch.from_numpy(np.concatenate([answer, *drawn], axis=2))
-
-
-def _color_pictures(
-    grays: UInt8[np.ndarray, "b h w"], ab: Float[Tensor, "b 2 h2 w2"]
-) -> UInt8[np.ndarray, "b h w 3"]:
-    chroma = color.denormalize_ab(ab).movedim(1, -1).contiguous().cpu().numpy()
-    return np.stack([merge_chroma(*pair) for pair in zip(grays, chroma, strict=True)])
 
 
 def _as_planes(values: Float[Tensor, " b"]) -> Float[Tensor, "b 1 1 1"]:
