@@ -6,8 +6,9 @@ Builds wheel and sdist, and checks what the package index shows of them. Each Py
 (by default each one of this machine that the package supports) gets an environment with
 the wheel, its extra ``cpu`` and the versions of ``constraints.txt``, and colorizes a
 photo there, without torch; the first one does so with the lowest versions, too. For
-each extra, the newest and the lowest versions that ``pyproject.toml`` allows are
-resolved, but not installed. Needs the package index.
+each extra, the newest and the lowest versions that ``pyproject.toml`` allows, and those
+of ``constraints.txt``, are resolved for the first Python, but not installed. Needs the
+package index.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 SAMPLE = ROOT / "samples" / "cat.jpg"
+LOWEST = ["--resolution", "lowest-direct"]
+PINNED = ["--constraint", str(ROOT / "constraints.txt")]
 
 
 def main() -> None:
@@ -33,12 +36,12 @@ def main() -> None:
         pythons = given.pythons or find_pythons()
         environment = Path(folder) / "environment"
         for python in pythons:
-            pinned = ["--constraint", str(ROOT / "constraints.txt")]
-            check_installation(wheel, python, environment, pinned)
-        check_installation(wheel, pythons[0], environment, ["--resolution", "lowest-direct"])
+            check_installation(wheel, python, environment, PINNED)
+        check_installation(wheel, pythons[0], environment, LOWEST)
         for extra in list_extras():
-            for resolution in ("highest", "lowest-direct"):
-                check_resolution(extra, resolution, python=pythons[0])
+            # The tools of developers are not pinned, and may need other versions.
+            for versions in ([], LOWEST) if extra == "dev" else ([], LOWEST, PINNED):
+                check_resolution(extra, versions, python=pythons[0])
         run("uvx", "--python", pythons[0], "--from", f"{wheel}[cpu]", "colorizenet", "--version")
 
 
@@ -101,15 +104,17 @@ def list_extras() -> list[str]:
     return [name for name in project["optional-dependencies"] if name not in others]
 
 
-def check_resolution(extra: str, resolution: str, *, python: str) -> None:
-    """Resolve the versions of an extra, without installing them."""
+def check_resolution(extra: str, versions: list[str], *, python: str) -> None:
+    """Resolve the versions of an extra, without installing them.
+
+    ``versions``: flags of uv that choose them; without, the newest.
+    """
     compiled = run(
         *("uv", "pip", "compile", "--quiet", "--no-header", "--no-annotate"),
-        *("--python", python, "--resolution", resolution),
-        *("--extra", extra, ROOT / "pyproject.toml"),
+        *("--python", python, *versions, "--extra", extra, ROOT / "pyproject.toml"),
     )
     count = sum(line[:1].isalnum() for line in compiled.splitlines())
-    print(f"colorizenet[{extra}], {resolution}: {count} packages")
+    print(f"colorizenet[{extra}], {' '.join(versions) or 'newest'}: {count} packages")
 
 
 if __name__ == "__main__":

@@ -136,6 +136,7 @@ def test_what_cannot_be_colorized_is_explained_in_one_line(colorize, gray):
         (encode_image(Image(gray), "tiff"), "TIFF files cannot be read in the browser"),
         (b"\0\0\0\x18ftypheic\0\0\0\0heicmif1" + bytes(100), "HEIC files cannot be read in"),
         (b"\xff\x0a" + bytes(100), "JPEG XL files cannot be read in the browser"),
+        (b"P5\n1 1\n255\n\0", "PGM/PPM files cannot be read in the browser"),
         (b"Dear Grandmother", "This is not a photo in a format that browsers read"),
         (jpeg[: len(jpeg) // 2], "This photo is damaged or cut short"),
         (png[: len(png) // 2], "This photo is damaged or cut short"),

@@ -287,3 +287,48 @@ def test_hints_are_written_as_the_command_line_reads_them(run):
             {"x": 1, "y": 0, "color": "#112233", "radius": 0.1},
         ],
     }
+
+
+def test_a_model_that_only_draws_for_another_one_is_no_choice(run):
+    choices, names = run(
+        """
+        const { findModel, selectChoices } = await import("./modelinfo.js");
+        const choices = selectChoices(argument);
+        const found = ["small", null, "diverse"].map((name) => findModel(choices, name));
+        return [choices.map(({ name }) => name), found.map((each) => each?.name ?? null)];
+        """,
+        [
+            {"name": "small", "default": False, "drawsFor": None},
+            {"name": "default", "default": True, "drawsFor": None},
+            {"name": "diverse", "default": False, "drawsFor": "default"},
+        ],
+    )
+    assert choices == ["small", "default"]
+    assert names == ["small", "default", None]
+
+
+def test_colors_are_named_by_hue_strength_and_lightness(run):
+    names = {
+        "#3050c0": "vivid blue",
+        "#0000ff": "vivid blue",
+        "#000080": "vivid blue",
+        "#87ceeb": "blue",
+        "#800080": "vivid purple",
+        "#6a5acd": "vivid purple",
+        "#8a2be2": "vivid purple",
+        "#ff0000": "vivid red",
+        "#3e4a63": "grayish blue",
+        "#c8d0e0": "pale blue",
+        "#654321": "brown",
+        "#808080": "gray",
+        "#ffffff": "white",
+    }
+    found = run(
+        """
+        const { describeColor } = await import("./editor/popover.js");
+        const { t } = await import("./strings.js");
+        return argument.map((color) => describeColor(t, color));
+        """,
+        list(names),
+    )
+    assert dict(zip(names, found, strict=True)) == names

@@ -2,6 +2,7 @@
 
 import { EXTENSIONS } from "./commands.js";
 import { byId } from "./elements.js";
+import { findModel, selectChoices } from "./modelinfo.js";
 import { formatBytes, formatNumber, formatPixels, nameFormat, t } from "./strings.js";
 
 /** Milliseconds without a change after which photos are colorized again. */
@@ -24,7 +25,7 @@ export function showSettings(jobs, info) {
   /** @type {HTMLSelectElement} */
   const format = byId("format");
   const { formats } = info;
-  const models = info.models.filter(({ drawsFor }) => drawsFor === null);
+  const models = selectChoices(info.models);
   model.append(
     ...models.map(({ name, ...each }) => {
       if (!each.default) return new Option(name, name);
@@ -37,8 +38,8 @@ export function showSettings(jobs, info) {
     ...formats.map((name) => new Option(nameFormat(name), name)),
   );
   const { defaults } = jobs;
-  const known = models.some(({ name }) => name === defaults.model);
-  if (!known && defaults.model !== null) jobs.setDefaults({ model: null });
+  const known = findModel(models, defaults.model);
+  if (!known) jobs.setDefaults({ model: null });
   strength.value = String(defaults.strength);
   model.value = known ? (defaults.model ?? "") : "";
   format.value = defaults.format ?? "";

@@ -2,8 +2,8 @@
 
 import { PageError } from "../errors.js";
 import { readPictureSize } from "../server/size.js";
-import { t } from "../strings.js";
-import { FORMAT_NAMES, READABLE } from "./files.js";
+import { nameFormat, t } from "../strings.js";
+import { READABLE } from "./files.js";
 import { carryMetadata } from "./metadata.js";
 
 /**
@@ -306,13 +306,14 @@ function describeColors(version, hints) {
  * @returns {PageError}
  */
 function explainError({ code, reason, values }) {
-  const readable = READABLE.map((format) => FORMAT_NAMES[format]).join(", ");
-  const format = FORMAT_NAMES[reason];
+  const readable = READABLE.map(nameFormat).join(", ");
   switch (code) {
     case "unsupported":
       return new PageError(
         "explained",
-        format ? t("browser.unsupported", { format, readable }) : t("browser.unknown", { readable }),
+        reason
+          ? t("browser.unsupported", { format: nameFormat(reason), readable })
+          : t("browser.unknown", { readable }),
       );
     case "damaged":
       return new PageError("explained", t("browser.damaged"));
@@ -328,6 +329,6 @@ function explainError({ code, reason, values }) {
  * @returns {import("../types").Notice}
  */
 function makeNotice({ key, values }) {
-  const names = Object.entries(values).map(([name, format]) => [name, FORMAT_NAMES[format]]);
+  const names = Object.entries(values).map(([name, format]) => [name, nameFormat(format)]);
   return { code: "explained", message: t(key, Object.fromEntries(names)), values: {} };
 }

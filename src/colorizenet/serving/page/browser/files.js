@@ -12,21 +12,6 @@ import { readOrientation, resetOrientation } from "./exif.js";
 /** Formats that browsers decode. */
 export const READABLE = ["jpeg", "png", "webp", "avif", "gif", "bmp"];
 
-/** The names of formats for people. */
-export const FORMAT_NAMES = /** @type {Record<string, string>} */ ({
-  jpeg: "JPEG",
-  png: "PNG",
-  webp: "WebP",
-  avif: "AVIF",
-  gif: "GIF",
-  bmp: "BMP",
-  tiff: "TIFF",
-  heic: "HEIC",
-  jxl: "JPEG XL",
-  jp2: "JPEG 2000",
-  pnm: "PNM",
-});
-
 const SIGNATURES = /** @type {[string, string][]} */ ([
   ["\xff\xd8\xff", "jpeg"],
   ["\x89PNG\r\n\x1a\n", "png"],

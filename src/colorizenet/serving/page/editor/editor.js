@@ -10,6 +10,7 @@
 
 import { PageError } from "../errors.js";
 import { explainFault } from "../faults.js";
+import { findModel, selectChoices } from "../modelinfo.js";
 import { addStyles, make, makeIcon } from "./dom.js";
 import { HintEditor } from "./hints.js";
 import { History } from "./history.js";
@@ -113,7 +114,7 @@ export class PhotoEditor {
     this.close();
     const { signal } = (this.#session = new AbortController());
     this.#file = file;
-    this.#modelInfos = info.models.filter(({ drawsFor }) => drawsFor === null);
+    this.#modelInfos = selectChoices(info.models);
     this.#result = result ?? null;
     this.#applied = this.#settings = settings;
     this.#history = new History(settings);
@@ -232,7 +233,7 @@ export class PhotoEditor {
   /** Let every control show the settings. */
   #refresh() {
     const settings = this.#settings;
-    const model = this.#findModel(settings.model);
+    const model = findModel(this.#modelInfos, settings.model);
     this.#strength.show(settings.strength);
     this.#models.select(settings.model);
     this.#variants.update(settings, model?.drawsVariants ?? false);
@@ -243,11 +244,6 @@ export class PhotoEditor {
     this.#apply.disabled = isApplied;
     this.#viewer.offerFull({ after: isApplied ? this.#result : null });
     this.#showStatus();
-  }
-
-  /** @param {string | null} name */
-  #findModel(name) {
-    return this.#modelInfos.find((each) => (name === null ? each.default : each.name === name));
   }
 
   /** Show a model on the left side, or the original. @param {string} model */
@@ -266,7 +262,7 @@ export class PhotoEditor {
   async #renderLeft() {
     this.#leftRendering.abort();
     const { signal } = (this.#leftRendering = new AbortController());
-    const name = this.#findModel(this.#left)?.default ? null : this.#left;
+    const name = findModel(this.#modelInfos, this.#left)?.default ? null : this.#left;
     const { strength, hints, tta } = this.#settings;
     const settings = { ...DEFAULTS, model: name, strength, hints, ...(tta ? { tta } : {}) };
     try {

@@ -57,7 +57,7 @@ export class HintList {
       this.#problem,
       make(
         "div",
-        { class: "editor-row" },
+        { class: "editor-row hint-actions" },
         this.#makeButton("hints.add", () => this.#emit("hint-start"), "plus"),
         this.#makeButton("hints.import", () => this.#file.click()),
         this.#export,

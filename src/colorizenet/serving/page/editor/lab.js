@@ -137,7 +137,7 @@ export function labToHex(lab) {
 /**
  * The keys of the words that name a color: of its strength, or null, and of its hue.
  * @param {string} text `#rrggbb`
- * @returns {{ strength: "pale" | "vivid" | null, hue: string }}
+ * @returns {{ strength: "grayish" | "pale" | "vivid" | null, hue: string }}
  */
 export function nameColor(text) {
   const [l, a, b] = hexToLab(text);
@@ -147,9 +147,12 @@ export function nameColor(text) {
   const [, hue] = /** @type {[number, string]} */ (
     HUES.find(([upTo]) => degrees < upTo) ?? [360, "pink"]
   );
-  const strength = chroma < 18 ? "pale" : chroma > 60 ? "vivid" : null;
+  const weak = l > 65 ? "pale" : "grayish";
+  const strength = chroma < 18 ? weak : chroma > 60 ? "vivid" : null;
   if (hue === "orange" && l < 60 && chroma < 60) return { strength, hue: "brown" };
   if (hue === "yellow" && l < 60) return { strength, hue: "olive" };
+  // In CIELAB the hue angle of blue grows with its chroma, up to 306 degrees of #0000ff.
+  if (hue === "purple" && degrees < 308 && chroma > 75) return { strength, hue: "blue" };
   return { strength, hue };
 }
 
@@ -161,7 +164,7 @@ const HUES = [
   [108, "yellow"],
   [165, "green"],
   [225, "turquoise"],
-  [292, "blue"],
+  [300, "blue"],
   [330, "purple"],
   [360, "pink"],
 ];

@@ -7,6 +7,7 @@
  * @typedef {import("../types").ModelInfo} ModelInfo
  */
 
+import { findModel } from "../modelinfo.js";
 import { PictureChoice } from "./choices.js";
 import { make } from "./dom.js";
 
@@ -81,9 +82,7 @@ export class ModelChoice {
 
   /** @param {string | null} model */
   #find(model) {
-    const index = this.#models.findIndex((each) =>
-      model === null ? each.default : each.name === model,
-    );
-    return index < 0 ? null : index;
+    const found = findModel(this.#models, model);
+    return found ? this.#models.indexOf(found) : null;
   }
 }

@@ -199,6 +199,7 @@ export default {
   "hints.color.blue": "Blau",
   "hints.color.brown": "Braun",
   "hints.color.gray": "Grau",
+  "hints.color.grayish": "graues {name}",
   "hints.color.green": "Grün",
   "hints.color.olive": "Oliv",
   "hints.color.orange": "Orange",

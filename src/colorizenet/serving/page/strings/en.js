@@ -185,6 +185,7 @@ export default {
   "hints.color.blue": "blue",
   "hints.color.brown": "brown",
   "hints.color.gray": "gray",
+  "hints.color.grayish": "grayish {name}",
   "hints.color.green": "green",
   "hints.color.olive": "olive",
   "hints.color.orange": "orange",
