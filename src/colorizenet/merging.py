@@ -1,6 +1,6 @@
 """Merge small chroma with the full-size lightness of a picture. Needs no model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
@@ -12,7 +12,7 @@ from colorizenet.hints import HintedUpsampler, make_upsamplers
 from colorizenet.imaging.conversion import Source, convert_like, open_picture, split_pages
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile
-from colorizenet.imaging.writing import encode_image, encode_strips
+from colorizenet.imaging.writing import encode_image, encode_strips, is_subsampled
 from colorizenet.options import Options
 from colorizenet.parallel import map_ordered
 from colorizenet.upsample import Chroma, EdgeUpsampler
@@ -29,7 +29,11 @@ _STRIP_PIXELS = 1 << 17
 """Pixels that a thread merges in one step: large enough to outweigh taking Python's
 lock, small enough that the planes fit the cache."""
 
+_SUBSAMPLED_STRIP_PIXELS = 1 << 18
+"""The same, where most planes have a quarter of the pixels."""
+
 Upsampler = EdgeUpsampler | HintedUpsampler
+_MergeRows = Callable[[Upsampler, np.ndarray, int, np.ndarray], None]
 
 
 def describe_colors(options: Options) -> str:
@@ -49,13 +53,20 @@ class Merger:
     """Whether the chroma is of a model that does not know hints, so that the residuals
     at the hints are spread."""
 
-    def merge(self, picture: Source, chroma: Chroma, options: Options) -> Any:
-        """As ``Colorizer.apply``."""
+    def merge(
+        self, picture: Source, chroma: Chroma, options: Options, *, subsampled: bool = False
+    ) -> Any:
+        """As ``Colorizer.apply``.
+
+        ``subsampled``: chroma is constant in each block of 2 x 2 pixels, which is
+        faster, for files that store no more. 8 bits only.
+        """
         opened = open_picture(picture)
         pages = split_pages(opened)
-        upsamplers = self._make_upsamplers(chroma, pages[0].shape[:2], options)
+        upsamplers = self._make_upsamplers(chroma, pages[0].shape[:2], options, subsampled)
+        merge_rows = _merge_subsampled if subsampled else _merge
         colored = [
-            self._merge_page(page, upsampler)
+            self._merge_page(page, upsampler, merge_rows)
             for page, upsampler in zip(pages, upsamplers, strict=True)
         ]
         if isinstance(opened, np.ndarray):
@@ -65,16 +76,24 @@ class Merger:
         return convert_like(result, picture)
 
     def merge_strips(
-        self, file: ImageFile, chroma: Chroma, options: Options, *, rows: int
+        self,
+        file: ImageFile,
+        chroma: Chroma,
+        options: Options,
+        *,
+        rows: int,
+        subsampled: bool = False,
     ) -> Iterator[np.ndarray]:
-        """As ``Colorizer.apply_strips``."""
-        upsamplers = self._make_upsamplers(chroma, file.shape, options)
+        """As ``Colorizer.apply_strips``. ``subsampled`` is as for ``merge``, and needs
+        an even number of rows."""
+        upsamplers = self._make_upsamplers(chroma, file.shape, options, subsampled)
+        merge_rows = _merge_subsampled if subsampled else _merge
 
         def merge(strip: tuple[int, int, np.ndarray, np.ndarray | None]) -> np.ndarray:
             page, top, pixels, alpha = strip
             channels = 3 if alpha is None else 4
             merged = np.empty((*pixels.shape[:2], channels), pixels.dtype)
-            _merge(upsamplers[page], pixels, top, merged[..., :3])
+            merge_rows(upsamplers[page], pixels, top, merged[..., :3])
             if alpha is not None:
                 merged[..., 3] = alpha
             return merged
@@ -96,26 +115,31 @@ class Merger:
     ) -> None:
         """Write a picture in color to a file. An ``ImageFile`` is written in strips of
         about ``strip_pixels`` pixels."""
+        subsampled = is_subsampled(picture, format)
         if isinstance(picture, ImageFile):
-            rows = max(1, strip_pixels // picture.shape[1])
-            strips = self.merge_strips(picture, chroma, options, rows=rows)
+            rows = _count_rows(strip_pixels, picture.shape[1])
+            strips = self.merge_strips(picture, chroma, options, rows=rows, subsampled=subsampled)
             encode_strips(file, picture, strips, rows, format, quality=quality, note=note)
         else:
-            image = replace(self.merge(picture, chroma, options), note=note)
-            file.write(encode_image(image, format, quality=quality))
+            merged = self.merge(picture, chroma, options, subsampled=subsampled)
+            file.write(encode_image(replace(merged, note=note), format, quality=quality))
 
     def _make_upsamplers(
-        self, chroma: Chroma, shape: tuple[int, int], options: Options
+        self, chroma: Chroma, shape: tuple[int, int], options: Options, subsampled: bool
     ) -> list[Upsampler]:
+        if subsampled:
+            shape = (shape[0] + 1) // 2, (shape[1] + 1) // 2
         return make_upsamplers(chroma, shape, options, spread=self.spread_hints)
 
-    def _merge_page(self, pixels: np.ndarray, upsampler: Upsampler) -> np.ndarray:
+    def _merge_page(
+        self, pixels: np.ndarray, upsampler: Upsampler, merge_rows: _MergeRows
+    ) -> np.ndarray:
         height, width = pixels.shape[:2]
         result = np.empty((height, width, 3), pixels.dtype)
-        rows = max(1, _STRIP_PIXELS // width)
+        rows = _count_rows(_SUBSAMPLED_STRIP_PIXELS, width)
 
         def merge(top: int) -> None:
-            _merge(upsampler, pixels[top : top + rows], top, result[top : top + rows])
+            merge_rows(upsampler, pixels[top : top + rows], top, result[top : top + rows])
 
         tops = range(0, height, rows)
         if self.threads == 1 or len(tops) == 1:
@@ -127,10 +151,35 @@ class Merger:
         return result
 
 
+def _count_rows(pixels: int, width: int) -> int:
+    """The number of rows of a strip of about so many pixels, which is even."""
+    return max(2, pixels // width // 2 * 2)
+
+
 def _merge(upsampler: Upsampler, pixels: np.ndarray, top: int, result: np.ndarray) -> None:
     """Colorize some rows of a picture, the first of which is number ``top``."""
-    rows = max(1, _STRIP_PIXELS // pixels.shape[1])
+    rows = _count_rows(_STRIP_PIXELS, pixels.shape[1])
     for start in range(0, len(pixels), rows):
         l_star = color.lightness(pixels[start : start + rows])
         a, b = upsampler.planes(l_star, top + start)
         result[start : start + rows] = color.compose_planes(l_star, a, b, pixels.dtype)
+
+
+def _merge_subsampled(
+    upsampler: Upsampler, pixels: np.ndarray, top: int, result: np.ndarray
+) -> None:
+    """As ``_merge``, with chroma at half size; ``top`` is even."""
+    height, width = pixels.shape[:2]
+    rows = _count_rows(_SUBSAMPLED_STRIP_PIXELS, width)
+    for start in range(0, height, rows):
+        levels = color.gray_levels(pixels[start : start + rows])
+        colored = result[start : start + rows]
+        odd = (len(levels) % 2, width % 2)
+        if any(odd):
+            levels = np.pad(levels, ((0, odd[0]), (0, odd[1])), mode="edge")
+            colored = np.empty((*levels.shape, 3), np.uint8)
+        halved = color.halve_levels(levels)
+        a, b = upsampler.planes(color.lightness(halved), (top + start) // 2)
+        color.compose_subsampled(levels, halved, a, b, colored)
+        if any(odd):
+            result[start : start + rows] = colored[: height - start, :width]

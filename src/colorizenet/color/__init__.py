@@ -46,6 +46,7 @@ from colorizenet.color.spaces import (
     rgb_to_lab,
     rgb_to_linear,
 )
+from colorizenet.color.subsampled import compose_subsampled, gray_levels, halve_levels
 
 __all__ = [
     "AB_SCALE",
@@ -53,12 +54,15 @@ __all__ = [
     "cie_f",
     "compose",
     "compose_planes",
+    "compose_subsampled",
     "delta_e_2000",
     "delta_e_2000_planes",
     "denormalize_ab",
     "denormalize_l",
     "fade_linear",
     "fade_to_gamut",
+    "gray_levels",
+    "halve_levels",
     "invert_cie_f",
     "lab_planes",
     "lab_to_linear",

@@ -7,6 +7,7 @@ strip and releases Python's lock. The functions of ``spaces``, ``gamut`` and
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,7 +23,17 @@ from colorizenet.color.spaces import (
     rgb_to_linear,
 )
 
-__all__ = ["compose", "compose_planes", "delta_e_2000_planes", "lab_planes", "lightness"]
+__all__ = [
+    "LUMINANCE_WEIGHTS",
+    "compose",
+    "compose_planes",
+    "delta_e_2000_planes",
+    "lab_planes",
+    "lightness",
+    "linear_planes",
+    "linear_table",
+    "look_up",
+]
 
 Planes = tuple[np.ndarray, np.ndarray, np.ndarray]
 
@@ -32,11 +43,15 @@ _XYZ_FROM_LINEAR = np.insert(XYZ_FROM_LINEAR_DIFFERENCES, 1, 1, axis=1).astype(n
 """Relative XYZ from (R - G, G, B - G)."""
 _DIFFERENCES_FROM_LINEAR = np.array([[1, -1, 0], [0, 1, 0], [0, -1, 1]], np.float32)
 """(R - G, G, B - G) from linear sRGB."""
-_LUMINANCE = RELATIVE_XYZ_FROM_LINEAR[1:2].astype(np.float32)
+LUMINANCE_WEIGHTS = RELATIVE_XYZ_FROM_LINEAR[1:2].astype(np.float32)
+"""Luminance from linear sRGB, ``(1, 3)``."""
 
 _MATMUL_COLUMNS = 1 << 14
 """Columns per matrix product: below 2^18 multiply-adds OpenBLAS stays single-threaded,
 so worker threads never wait for its pool."""
+_MOST_PICKED = 0.2
+"""If more pixels than this fraction need a change, all of them are computed, which is
+faster than picking those."""
 _VECTOR_PIXELS = 64
 """More pixels than the longest vector registers hold, several times over."""
 
@@ -47,13 +62,13 @@ def lightness(pixels: np.ndarray) -> np.ndarray:
     Takes uint8 and uint16 of full range, and floats in 0..1.
     """
     if pixels.ndim == 2 and pixels.dtype.kind == "u":
-        return _look_up(_lightness_table(pixels.dtype), pixels)
+        return look_up(_lightness_table(pixels.dtype), pixels)
     if pixels.dtype.kind == "u":
-        linear = _look_up(_linear_table(pixels.dtype), pixels)
+        linear = look_up(linear_table(pixels.dtype), pixels)
     else:
         linear = rgb_to_linear(pixels.astype(np.float32, copy=False))
     if linear.ndim == 3:
-        y = cv2.transform(np.ascontiguousarray(linear), _LUMINANCE).reshape(pixels.shape[:2])
+        y = cv2.transform(np.ascontiguousarray(linear), LUMINANCE_WEIGHTS).reshape(pixels.shape[:2])
     else:
         y = linear.copy()
     l_star = fast_cie_f(y)
@@ -75,7 +90,7 @@ def lab_planes(*pictures: np.ndarray) -> Planes:
     padded = np.zeros((len(pictures), padded_count, 3), np.uint8)
     for row, picture in zip(padded, pictures, strict=True):
         row[:count] = picture
-    linear = cv2.LUT(padded, _linear_table(np.dtype(np.uint8)))
+    linear = cv2.LUT(padded, linear_table(np.dtype(np.uint8)))
     xyz = cv2.transform(cv2.transform(linear, _DIFFERENCES_FROM_LINEAR), _XYZ_FROM_LINEAR)
     fx, fy, fz = (plane[:, :count] for plane in cv2.split(fast_cie_f(xyz)))
     return 116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)
@@ -107,47 +122,45 @@ def compose(l_star: np.ndarray, ab: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def compose_planes(l_star: np.ndarray, a: np.ndarray, b: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """As ``compose``, with a* and b* in separate planes ``(H, W)`` float32."""
-    dtype = np.dtype(dtype)
-    shape = l_star.shape
+    rows = linear_planes(l_star, a, b)
+    encoded = [_encode(row, np.dtype(dtype)) for row in (rows[0:1], rows[1:2], rows[2:3])]
+    return cv2.merge(encoded).reshape(*l_star.shape, 3)
+
+
+def linear_planes(l_star: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Convert planes of Lab, ``(H, W)`` float32, to linear sRGB ``(3, H * W)``.
+
+    Colors outside sRGB fade as by ``fade_linear``.
+    """
     # One row, as _raise_to needs it.
     l_star, a, b = (np.ascontiguousarray(plane).reshape(1, -1) for plane in (l_star, a, b))
     fy = (l_star + np.float32(16)) * np.float32(1 / 116)
-    f = a * np.float32(1 / 500)
-    f += fy
     xyz = np.empty((3, l_star.size), np.float32)
-    _invert_cie_f(f, xyz[0:1])
+    _invert_cie_f(cv2.scaleAdd(a, 1 / 500, fy), xyz[0:1])
+    _invert_cie_f(cv2.scaleAdd(b, -1 / 200, fy), xyz[2:3])
     _invert_cie_f(fy, xyz[1:2])
-    np.multiply(b, np.float32(-1 / 200), out=f)
-    f += fy
-    _invert_cie_f(f, xyz[2:3])
     xyz[::2] -= xyz[1]
     linear = np.empty_like(xyz)
     for start in range(0, xyz.shape[1], _MATMUL_COLUMNS):
         columns = np.s_[:, start : start + _MATMUL_COLUMNS]
         np.matmul(_LINEAR_FROM_XYZ, xyz[columns], out=linear[columns])
     _fade(linear, xyz[1:2])
-    rows = (linear[0:1], linear[1:2], linear[2:3])
-    return cv2.merge([_encode(row, dtype) for row in rows]).reshape(*shape, 3)
+    return linear
 
 
 def _fade(linear: np.ndarray, y: np.ndarray) -> None:
     """Apply ``fade_linear`` to light ``(3, n)`` of luminance ``(1, n)``, in place."""
-    red, green, blue = linear[0:1], linear[1:2], linear[2:3]
-    above = cv2.max(cv2.max(red, green), blue)
-    below = cv2.min(cv2.min(red, green), blue)
-    if above.max() <= 1 and below.min() >= 0:
-        return
+    above = cv2.max(cv2.max(linear[0:1], linear[1:2]), linear[2:3])
+    below = cv2.min(cv2.min(linear[0:1], linear[1:2]), linear[2:3])
+    outside: Any = np.flatnonzero((above > 1) | (below < 0))
+    if outside.size > _MOST_PICKED * y.size:
+        outside = slice(None)
     # factor <= (1 - Y) / (max - Y) and <= Y / (Y - min), without dividing by zero
-    above -= y
-    above = _raise_to(above, 1e-9)
-    np.subtract(y, below, out=below)
-    below = _raise_to(below, 1e-9)
-    np.divide(1 - y, above, out=above)
-    np.divide(y, below, out=below)
-    factor = 1 - _raise_to(1 - _raise_to(cv2.min(above, below), 0.0), 0.0)
-    linear -= y
-    linear *= factor
-    linear += y
+    y, above, below = y[0, outside], above[0, outside], below[0, outside]
+    factor = (1 - y) / np.maximum(above - y, 1e-9)
+    np.minimum(factor, y / np.maximum(y - below, 1e-9), out=factor)
+    np.clip(factor, 0, 1, out=factor)
+    linear[:, outside] = (linear[:, outside] - y) * factor + y
 
 
 def _raise_to(row: np.ndarray, floor: float) -> np.ndarray:
@@ -175,31 +188,30 @@ def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
         # The 65,536 steps of light are at most 0.05 levels of 8 bits apart.
         index = np.empty(linear.shape, np.uint16)
         np.multiply(linear, np.float32(65535), out=index, casting="unsafe")
-        return _look_up(_encoding_table(), index)
-    top, half = (65535, 0.5) if dtype == np.uint16 else (1, 0)
-    dark = linear.min() < LINEAR_JOINT
-    clipped = _raise_to(linear, LINEAR_JOINT) if dark else linear
-    encoded = cv2.pow(clipped, 1 / 2.4).reshape(linear.shape)
-    encoded *= np.float32(1.055 * top)
-    if dark:
-        linear -= clipped
-        linear *= np.float32(12.92 * top)
-        encoded += linear
-    encoded += np.float32(half - 0.055 * top)
+        return look_up(_encoding_table(), index)
     if dtype == np.uint16:
-        return encoded.astype(dtype)
+        # Steps of the square root of light are at most 1.5 levels of 16 bits apart.
+        root = cv2.sqrt(_raise_to(linear, 0.0))
+        index = np.empty(linear.shape, np.uint16)
+        np.multiply(root, np.float32(65535), out=index, casting="unsafe")
+        return look_up(_deep_encoding_table(), index)
+    clipped = _raise_to(linear, LINEAR_JOINT)
+    encoded = cv2.pow(clipped, 1 / 2.4).reshape(linear.shape)
+    encoded *= np.float32(1.055)
+    linear -= clipped
+    linear *= np.float32(12.92)
+    encoded += linear
+    encoded -= np.float32(0.055)
     return encoded.clip(0, 1).astype(dtype, copy=False)
 
 
-def _look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
+def look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:
     """Compute ``table[indices]`` for unsigned integers of any shape."""
-    if indices.dtype == np.uint8:
-        return cv2.LUT(np.ascontiguousarray(indices), table).reshape(indices.shape)
-    return table.take(indices)
+    return cv2.LUT(np.ascontiguousarray(indices), table).reshape(indices.shape)
 
 
 @lru_cache
-def _linear_table(dtype: np.dtype) -> np.ndarray:
+def linear_table(dtype: np.dtype) -> np.ndarray:
     """Compute the linear light of every value of an unsigned integer, float32."""
     top = np.iinfo(dtype).max
     return rgb_to_linear(np.arange(top + 1) / top).astype(np.float32)
@@ -216,6 +228,14 @@ def _lightness_table(dtype: np.dtype) -> np.ndarray:
 def _encoding_table() -> np.ndarray:
     """Compute the 8-bit sRGB value of each of 65,536 even steps of light."""
     return np.round(linear_to_rgb((np.arange(65536) + 0.5) / 65536) * 255).astype(np.uint8)
+
+
+@lru_cache
+def _deep_encoding_table() -> np.ndarray:
+    """Compute the 16-bit sRGB value of each of 65,536 even steps of the square root of
+    light."""
+    light = ((np.arange(65536) + 0.5) / 65536) ** 2
+    return np.round(linear_to_rgb(light) * 65535).astype(np.uint16)
 
 
 # CIEDE2000 in planes. Equations are those of Sharma et al., as in ``difference``.

@@ -34,6 +34,7 @@ __all__ = [
     "encode_image",
     "encode_strips",
     "encode_training_jpeg",
+    "is_subsampled",
     "write_image",
 ]
 
@@ -205,6 +206,16 @@ def write_image(path: str | os.PathLike[str], image: Image, *, quality: int | No
         ) from error
 
 
+def is_subsampled(picture: Image | ImageFile, format: str) -> bool:
+    """Whether a file of ``format`` will store chroma at half size (4:2:0).
+
+    JPEGs only; other formats that do so are left out.
+    """
+    height, width, *_ = _describe(picture)
+    large = height * width * picture.pages >= _HALF_CHROMA_PIXELS
+    return format == "jpeg" and large and not picture.metadata.jpeg_full_chroma
+
+
 def choose_options(
     image: pyvips.Image, picture: Image | ImageFile, format: str, quality: int | None
 ) -> dict[str, Any]:
@@ -224,8 +235,7 @@ def choose_options(
         options["Q"] = quality or FORMATS[format].quality
     if format == "jpeg":
         options["Q"] = quality or max(options["Q"], metadata.jpeg_quality)
-        half = pixels >= _HALF_CHROMA_PIXELS and not metadata.jpeg_full_chroma
-        options["subsample_mode"] = "on" if half else "off"
+        options["subsample_mode"] = "on" if is_subsampled(picture, format) else "off"
         # Optimized tables make a file 3 % smaller, and need as long as the rest of
         # writing a thumbnail.
         options["optimize_coding"] = _THUMBNAIL_PIXELS < pixels <= _WHOLE_PIXELS
