@@ -10,12 +10,11 @@ import pytest
 
 from colorizenet import color
 from colorizenet.colorizer import Chroma
-from colorizenet.hints import Hint
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.writing import encode_image, is_subsampled
 from colorizenet.merging import Merger
-from colorizenet.options import Options
+from colorizenet.options import Hint, Options
 
 
 @pytest.fixture(scope="module")
