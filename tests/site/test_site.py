@@ -15,14 +15,17 @@ from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
 
+SCREENS = {"desktop": (1280, 800), "phone": (390, 844)}
+on_both_screens = pytest.mark.parametrize("context", SCREENS, indirect=True)
 ROOT = Path(__file__).parents[2]
 SAMPLES = ROOT / "samples"
 
 
 @pytest.fixture
-def context(browser: Browser, site) -> Iterator[BrowserContext]:
+def context(browser: Browser, site, request) -> Iterator[BrowserContext]:
     """Errors in the console, and requests to other hosts, fail the test."""
-    context = browser.new_context(locale="en-US")
+    width, height = SCREENS[getattr(request, "param", "desktop")]
+    context = browser.new_context(locale="en-US", viewport={"width": width, "height": height})
     context.set_default_timeout(60_000)
     faults: list[str] = []
     context.on("weberror", lambda error: faults.append(str(error.error)))
@@ -77,7 +80,8 @@ def colorfulness(encoded: bytes) -> float:
     return float(np.ptp(read_image(encoded).pixels.astype(int), axis=2).mean())
 
 
-def test_a_photo_is_colorized_without_any_request(visit, site):
+@on_both_screens
+def test_a_photo_is_colorized_without_any_request(context, visit, site):
     page = visit()
     wait_for_offline_use(page)
     requested = len(site.requests)
@@ -113,7 +117,8 @@ def test_a_photo_of_12_megapixels(visit, tmp_path, gray):
     assert read_image(encoded).pixels.shape == (3000, 4000, 3) and colorfulness(encoded) > 3
 
 
-def test_bad_files_are_explained_and_do_not_stop_the_others(visit, tmp_path, gray):
+@on_both_screens
+def test_bad_files_are_explained_and_do_not_stop_the_others(context, visit, tmp_path, gray):
     (tmp_path / "scan.tif").write_bytes(encode_image(Image(gray), "tiff"))
     (tmp_path / "broken.jpg").write_bytes((SAMPLES / "cat.jpg").read_bytes()[:9000])
     (tmp_path / "deep.png").write_bytes(encode_image(Image(gray.astype(np.uint16) * 257), "png"))

@@ -1,7 +1,9 @@
-"""Hundreds of photos on the page."""
+"""Hundreds of photos on the page, and a very large one."""
 
 import re
 
+import cv2
+import pyvips
 from playwright.sync_api import expect
 
 from colorizenet.imaging.image import Image
@@ -27,3 +29,18 @@ def test_three_hundred_photos_stay_responsive(visit, gray, tmp_path):
     page.get_by_role("button", name="Open album/299.jpg").scroll_into_view_if_needed()
     expect(page.locator(".card").last.locator(".picture.colored")).to_have_count(1)
     assert page.locator(".picture.colored").count() < 60  # pictures far away are released
+
+
+def test_a_photo_of_100_megapixels(start_server, visit_server, gray, tmp_path):
+    large = cv2.resize(gray, (12_500, 8_000), interpolation=cv2.INTER_CUBIC)
+    (tmp_path / "map.jpg").write_bytes(encode_image(Image(large), "jpeg"))
+    page = visit_server(start_server().address)()
+    page.set_input_files("#files", str(tmp_path / "map.jpg"))
+    expect(page.locator("[data-state=done]")).to_have_count(1, timeout=180_000)
+    expect(page.locator(".picture.colored")).to_have_count(1)
+    with page.expect_download() as pending:
+        page.get_by_role("button", name="Download map.jpg").click()
+    result = pyvips.Image.new_from_file(str(pending.value.path()), access="sequential")
+    assert (result.width, result.height, result.bands) == (12_500, 8_000, 3)
+    small = result.resize(0.02).numpy().astype(int)
+    assert (small.max(axis=2) - small.min(axis=2)).mean() > 3
