@@ -15,6 +15,8 @@ the rest. --smoke trains tiny networks on few pictures, as a test of the script.
 
 The ``default`` model in the package was made by a longer chain of runs, which
 docs/experiments.md describes. This chain has the losses and settings of its last runs.
+``colorizenet train hints --init-from WORK/model.onnx --network.queries 20`` then
+teaches the model where hints spread.
 """
 
 import argparse
