@@ -274,7 +274,7 @@ def source(tmp_path_factory, gray, color, write_model, write_noise_model, write_
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         write_hints(folder / name, hints)
     write_model(folder / "mine.onnx")
-    for name in ("diverse.onnx", "drawing.onnx"):
+    for name in ("diverse.onnx", "drawing.onnx", "scratch.onnx"):
         write_noise_model(folder / name)
     return folder
 

@@ -135,12 +135,14 @@ class Supervisor:
 class _RedMerger(Merger):
     """Colors everything red."""
 
-    def merge(self, picture: Image, chroma: None, options: Options) -> Image:
+    def merge(self, picture: Image, chroma: None, options: Options, **_settings: Any) -> Image:
         pixels = picture.pixels if picture.pixels.ndim == 2 else picture.pixels[..., 0]
         half = pixels // 2 if pixels.dtype.kind == "u" else pixels
         return picture.with_pixels(np.dstack([pixels, half, half]))
 
-    def merge_strips(self, file: ImageFile, chroma: None, options: Options, *, rows: int):
+    def merge_strips(
+        self, file: ImageFile, chroma: None, options: Options, *, rows: int, **_settings: Any
+    ):
         for _, _, pixels, alpha in file.read_strips(rows):
             gray = pixels if pixels.ndim == 2 else pixels[..., 0]
             yield np.dstack([gray] * 3 if alpha is None else [gray, gray, gray, alpha])

@@ -101,7 +101,8 @@ def test_new_input_goes_from_options_through_training_to_onnx_and_back(gray, tmp
 
 
 def test_model_trained_with_hints_follows_them(tiny, gray, tmp_path):
-    config = dataclasses.replace(tiny, inputs=("lightness", "hints"), ema=0.0)
+    network = UNetConfig(widths=(8, 16))
+    config = dataclasses.replace(tiny, network=network, inputs=("lightness", "hints"), ema=0.0)
     fit(config, tmp_path / "run")
     card = export_run(tmp_path / "run", tmp_path / "hints.onnx")
     assert card.inputs == (LIGHTNESS, Input("hints", 3))

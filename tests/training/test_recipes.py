@@ -194,7 +194,7 @@ def test_it_exports_and_runs_at_any_size(config, run, tmp_path):
             each.name: torch.rand(2 if each == NOISE else pictures, each.channels, *size)
             for each in card.inputs
         }
-        (ab,) = session.run(None, {name: plane.numpy() for name, plane in inputs.items()})
+        (ab,) = session.run(["ab"], {name: plane.numpy() for name, plane in inputs.items()})
         with torch.no_grad():
             expected = task.exported().eval()(*inputs.values()).numpy()
         assert np.abs(ab - expected).max() * 128 < 0.5  # its weights have half precision

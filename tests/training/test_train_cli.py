@@ -34,6 +34,7 @@ OVERRIDES = {
     "network.pretrained": "none",
     "network.widths": (64, 32, 16, 8),
     "network.queries": 7,
+    "network.similarity": 5,
     "augment.zoom": 0.3,
     "augment.border": 0.2,
     "augment.rotate": 0.1,
