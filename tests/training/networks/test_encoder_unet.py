@@ -132,6 +132,8 @@ def test_weights_without_queries_and_similarity_are_completed_to_equal_output():
 def test_similarity_of_a_larger_network_is_left_out():
     small, large = build(SMALL), build(SMALL, similarity=4, seed=1)
     small.load_state_dict(complete_weights(large.state_dict(), small.state_dict()))
+    condition = torch.rand(2, 1, 64, 32)
+    assert torch.equal(small.eval()(condition), large.eval()(condition))
 
 
 def test_a_condition_of_more_than_lightness_is_an_error():

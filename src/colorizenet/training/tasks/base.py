@@ -27,7 +27,7 @@ from colorizenet.training.tasks.optim import (
     build_schedulers,
     find_frozen,
 )
-from colorizenet.training.tasks.validation import make_gray, measure_pictures, merge_chroma
+from colorizenet.training.tasks.validation import color_pictures, make_gray, measure_pictures
 
 __all__ = ["ExportedNetwork", "Task", "sum_losses"]
 
@@ -266,8 +266,7 @@ class Task(lightning.LightningModule, ABC):
     ) -> tuple[UInt8[Tensor, "b h w 3"], dict[str, float]]:
         """Merge predicted chroma with gray photos, and compute the mean of each
         metric."""
-        chroma = color.denormalize_ab(predicted).movedim(1, -1).contiguous().cpu().numpy()
-        colored = np.stack([merge_chroma(*pair) for pair in zip(grays, chroma, strict=True)])
+        colored = color_pictures(grays, predicted)
         _, ab = to_network(batch)
         pixel_loss = self.losses.pixel_loss(predicted, reduce_to(predicted, ab))
         means = measure_pictures(colored, batch.cpu().numpy()) | {"loss": float(pixel_loss)}

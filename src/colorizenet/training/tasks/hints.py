@@ -135,12 +135,10 @@ class FollowHints(Task):
         self, condition: Float[Tensor, "b 1 h w"]
     ) -> tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b _n h2 w2"]]:
         """Predict chroma without hints, and what is similar."""
-        network, part = self.network, self.network.similarity
-        assert part is not None
-        with torch.no_grad():
-            features = network.features(condition.contiguous(memory_format=torch.channels_last))
-            automatic = network.decode(features).float()
-        return automatic, part(condition, features, automatic)
+        automatic, similarity = self.network.predict_similarity(
+            condition.contiguous(memory_format=torch.channels_last)
+        )
+        return automatic.float(), similarity
 
 
 def _spread(
