@@ -37,7 +37,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from colorizenet.batch import Done, Worker, configure_libvips, run_threads
+from colorizenet.batch import Done, Worker, configure_process, run_threads
 from colorizenet.imaging.reading import read_image
 from colorizenet.planning import Job, plan_jobs
 from colorizenet.ray.archive import Archive
@@ -166,7 +166,7 @@ def sum_processor_time() -> float:
 def measure_local(inputs: Path, out: Path, workers: int) -> Speed:
     """The speed of threads."""
     worker = Worker(journal=out)
-    configure_libvips(1)
+    configure_process(1)
     return measure_speed(run_threads(plan_jobs([inputs], out), worker, workers=workers))
 
 

@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     cores = os.cpu_count() or 1
     cv2.setNumThreads(1)  # as in `colorizenet colorize` of a folder
-    batch.configure_libvips(1)
+    batch.configure_process(1)
 
     photographs = [read_image(path).pixels for path in sorted(SAMPLES.glob("*.jpg"))]
     pictures = [

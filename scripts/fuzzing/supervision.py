@@ -171,7 +171,7 @@ def _run_cases(pipe: Connection, folder: Path) -> None:
     messages = os.open(folder / _MESSAGES, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     os.dup2(messages, 2)
     faulthandler.enable()
-    batch.configure_libvips(1)
+    batch.configure_process(1)
     read_rgb8(_make_first_file())  # what is loaded once is not counted
     while True:
         name, format, streamed = pipe.recv()

@@ -33,6 +33,7 @@ from colorizenet.imaging.toning import is_colored
 from colorizenet.imaging.warnings import list_losses
 from colorizenet.imaging.writing import choose_format, encode_image
 from colorizenet.journal import Journal
+from colorizenet.memory import keep_freed_memory
 from colorizenet.merging import STREAM_ABOVE, STRIP_PIXELS, describe_colors
 from colorizenet.options import Hint, Options, Output
 from colorizenet.parallel import limit_opencv_threads, map_ordered
@@ -45,7 +46,7 @@ __all__ = [
     "Engine",
     "Worker",
     "colorize",
-    "configure_libvips",
+    "configure_process",
     "run_threads",
 ]
 
@@ -392,7 +393,9 @@ def colorize(
         raise ImageError(done.error)
 
 
-def configure_libvips(threads: int) -> None:
-    """Set up libvips for many photos: ``threads`` for each, and no cache."""
+def configure_process(threads: int) -> None:
+    """Set up a process that does nothing but colorize many photos, each on ``threads``
+    threads: libvips has no cache, and freed memory stays for the next photo."""
+    keep_freed_memory()
     pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
     pyvips.cache_set_max(0)

@@ -312,7 +312,7 @@ def _run(
         return f"{finished} of {len(planned)} photos are finished; {again} to go on"
 
     engine: batch.Engine = functools.partial(batch.run_threads, workers=workers)
-    batch.configure_libvips(worker.threads)
+    batch.configure_process(worker.threads)
     with explain_interruption(explain):
         if worker.journal is None:
             console.report(engine(planned, worker), len(planned), results, style=style)

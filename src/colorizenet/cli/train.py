@@ -16,6 +16,7 @@ from cyclopts import App, Parameter
 from colorizenet.cli import console
 from colorizenet.cli.app import app, explain_interruption, require_training
 from colorizenet.errors import ConfigError, quote
+from colorizenet.memory import keep_freed_memory
 
 if TYPE_CHECKING:
     from colorizenet.training.config import RunConfig
@@ -67,6 +68,7 @@ def _make_command(name: str, recipe: "Callable[[], RunConfig]") -> App:
         """
         from colorizenet.training.config import to_run_config
 
+        keep_freed_memory()
         folder = resume or out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
         _run(
             to_run_config(settings or Settings()),

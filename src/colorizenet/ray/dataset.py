@@ -9,7 +9,7 @@ import cv2
 import pyarrow as pa
 import ray.data
 
-from colorizenet.batch import Worker, configure_libvips
+from colorizenet.batch import Worker, configure_process
 from colorizenet.errors import quote
 from colorizenet.planning import Job, fit_format
 
@@ -62,7 +62,7 @@ class _Colorizing:
     """A process of the cluster, with one loaded model."""
 
     def __init__(self, worker: Worker) -> None:
-        configure_libvips(worker.threads)
+        configure_process(worker.threads)
         cv2.setNumThreads(1)
         self._worker = worker
         worker.colorizer  # noqa: B018 (an unusable model is reported before the first photo)

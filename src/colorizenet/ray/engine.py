@@ -23,7 +23,7 @@ import ray
 import ray.data
 import ray.exceptions
 
-from colorizenet.batch import Worker, configure_libvips
+from colorizenet.batch import Worker, configure_process
 from colorizenet.errors import ColorizeNetError, ConfigError, quote
 from colorizenet.ray.stores import Folder
 from colorizenet.ray.units import (
@@ -180,7 +180,7 @@ class _Actor:
     def __init__(
         self, worker: Worker, results: Folder, counter: Any, run: str, max_bytes: int
     ) -> None:
-        configure_libvips(worker.threads)
+        configure_process(worker.threads)
         cv2.setNumThreads(1)
         self._work = UnitWorker(worker, results, _Attempts(counter), run, max_bytes)
 
