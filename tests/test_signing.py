@@ -12,6 +12,7 @@ from pathlib import Path
 import c2pa
 import numpy as np
 import pytest
+import ray
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
@@ -189,6 +190,23 @@ def test_the_second_run_does_nothing_and_no_key_is_in_the_journal(key, tmp_path,
     assert not any(secret.encode() in each for each in kept)
     run(["colorize", samples[0], "--out", out])  # unsigned results are other results
     assert read_manifest(out / samples[0].name) is None
+
+
+@pytest.mark.filterwarnings("ignore")  # Ray leaves sockets and files open
+def test_results_of_several_processes_are_signed(key, tmp_path, samples, monkeypatch):
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    out = tmp_path / "out"
+    chosen = samples[:3]
+    try:
+        assert sign(key, *chosen, "--out", out, "--engine", "ray", "--concurrency", "2") == 0
+    finally:
+        ray.shutdown()
+    for photo in chosen:
+        manifest = read_manifest(out / photo.name)
+        assert manifest and manifest.verifies and manifest.ingredients == (photo.name,)
+    secret = key.key.read_text().splitlines()[1].encode()
+    kept = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert kept and not any(secret in each for each in kept)
 
 
 @pytest.mark.parametrize(
