@@ -19,7 +19,6 @@ from colorizenet.cli.app import (
     require_training,
 )
 from colorizenet.errors import ConfigError, quote
-from colorizenet.memory import keep_freed_memory
 from colorizenet.options import MAX_HINTS, MAX_VARIANTS, Options, choices
 
 Metric = Literal[
@@ -174,7 +173,6 @@ def evaluate(
         "device": None if device == "cpu" else device,
     }
 
-    keep_freed_memory()
     with (
         console.progress("measuring") as progress,
         explain_interruption(lambda: "no report was written; run the same command again"),
