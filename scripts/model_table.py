@@ -86,8 +86,8 @@ def render_models(measured: dict[str, Any]) -> str:
     """The text of docs/models.md: a section for each model inside the package."""
     return (
         "<!-- Written by `make model-table`. -->\n\n# Models\n\n"
-        "These models are inside the package.\n"
-        "Colors are plausible, and never evidence.\n"
+        "These models are inside the package, and `--model NAME` chooses one.\n"
+        "`small` is `default` at half the file size, and `diverse` draws [variants](variants.md).\n"
         f"Measured on {measured['pictures']} photos of COCO val2017 by version "
         f"{measured['protocol']} of [the protocol](protocol.md), with 95 % intervals:\n\n"
         f"{render_rows(measured)}"

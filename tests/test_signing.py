@@ -326,7 +326,7 @@ def test_a_result_carries_the_time_stamp_of_an_authority(key, tmp_path, samples,
     assert abs(datetime.datetime.now(datetime.UTC) - stamped).total_seconds() < 600
 
 
-def test_info_says_what_a_photo_says_of_itself(key, tmp_path, samples, capsys):
+def test_info_prints_the_provenance_of_a_photo(key, tmp_path, samples, capsys):
     sign(key, samples[0], "--out", tmp_path / "out")
     result = tmp_path / "out" / samples[0].name
     capsys.readouterr()

@@ -156,7 +156,7 @@ class Options:
     )
     diversity: float = _setting(
         1.0,
-        "How much variants differ: 0 not at all, 1 as much as true colors vary.",
+        "How much variants differ: 0 not at all; above 1, patches of wrong color may appear.",
         minimum=0,
         maximum=2,
         needs="noise",

@@ -66,13 +66,18 @@ def test_other_json_is_an_error(stored, damage):
     assert str(path) in one_line(error)
 
 
-@pytest.mark.parametrize("content", ["", "{", None], ids=["empty", "truncated", "missing"])
+@pytest.mark.parametrize("content", ["", "{"], ids=["empty", "truncated"])
 def test_an_unreadable_file_is_an_error(tmp_path, content):
-    if content is not None:
-        (tmp_path / "config.json").write_text(content)
+    (tmp_path / "config.json").write_text(content)
     with pytest.raises(ConfigError, match=r"config\.json") as error:
         read_json(tmp_path / "config.json")
     one_line(error)
+
+
+def test_a_missing_file_is_an_error_that_asks_for_a_run(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot be read.*give the folder of a run") as error:
+        read_json(tmp_path / "config.json")
+    assert "of this version" not in one_line(error)
 
 
 @pytest.mark.parametrize(

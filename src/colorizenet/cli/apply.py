@@ -24,8 +24,8 @@ def apply(
     """Make a colored picture from a photo and the file of `colorize --sidecar`.
 
     The result is the same as that of `colorize`, bit for bit, with the same version of
-    colorizenet. No model is needed. Where the sidecar holds the SHA-256 of that result,
-    another one has exit status 1.
+    colorizenet. No model is needed. If the sidecar holds the SHA-256 of that result and
+    this one differs, the exit status is 1.
 
     Parameters
     ----------

@@ -68,8 +68,8 @@ def colorize(
 
     Results have the size, lightness, bit depth and format of the photo. Folders are
     mirrored. Photos are redone only if they, the model or a setting changed; files the
-    tool did not write are never overwritten. After an interruption, the same command
-    goes on.
+    tool did not write are only replaced with --overwrite. After an interruption, the
+    same command goes on.
 
     Parameters
     ----------
@@ -134,9 +134,9 @@ def colorize(
         Also write one picture that shows up to 24 photos, gray and colorized. An
         existing file is replaced.
     sidecar
-        Write the colors of each result as a small file, 1921.jpg.colors.json: also, or
-        only that. `colorizenet apply` makes the colored picture from the photo and that
-        file.
+        `also` writes the colors of each result as a small file, 1921.jpg.colors.json;
+        `only` writes that file and no result. `colorizenet apply` makes the colored
+        picture from the photo and that file.
     sign
         Sign each result with a C2PA manifest, which names the photo, the model and the
         options: the certificate with those of its issuers and the private key, as PEM

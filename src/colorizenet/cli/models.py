@@ -1,5 +1,5 @@
-"""``colorizenet models`` and ``colorizenet info``: models and their cards, and what
-photos say of themselves."""
+"""``colorizenet models`` and ``colorizenet info``: models and their cards, and the
+provenance of photos."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def models() -> None:
 
 @app.command
 def info(name: str, /, *, as_json: Annotated[Flag, Parameter(name="--json")] = False) -> None:
-    """Print the card of a model file, or what a photo says of itself.
+    """Print the card of a model file, or the provenance of a photo.
 
     For a photo: size and format, the note that its colors are reconstructed, and its
     C2PA manifest and whether that verifies, which needs the extra `provenance`. A card
@@ -39,7 +39,7 @@ def info(name: str, /, *, as_json: Annotated[Flag, Parameter(name="--json")] = F
         A photo, a model inside the package (see `colorizenet models`), or an ONNX file
         exported by ColorizeNet.
     as_json
-        Print what a photo says as JSON.
+        Print the provenance of a photo as JSON.
     """
     if _is_photo(Path(name)):
         described = _describe_photo(Path(name))
@@ -68,7 +68,7 @@ def _is_photo(path: Path) -> bool:
 
 
 def _describe_photo(path: Path) -> dict[str, Any]:
-    """What a photo says of itself, as a JSON object."""
+    """The provenance of a photo, as a JSON object."""
     from importlib.util import find_spec
 
     from colorizenet.files import compute_sha256
@@ -96,7 +96,7 @@ def _describe_photo(path: Path) -> dict[str, Any]:
 
 
 def _print_photo(described: dict[str, Any]) -> None:
-    """Print what a photo says of itself, one fact a line."""
+    """Print the provenance of a photo, one fact a line."""
     pages = f", {described['pages']} pages" if described["pages"] > 1 else ""
     size = f"{described['width']} x {described['height']}"
     print(f"{quote(described['file'])}: {described['format']}, {size}{pages}")

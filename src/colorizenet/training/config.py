@@ -148,7 +148,12 @@ def read_json(path: Path) -> RunConfig:
     """Read what ``to_json`` wrote. Raises ConfigError, also for an unknown setting."""
     try:
         return _build(RunConfig, json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError, AttributeError, LookupError) as error:
+    except OSError as error:
+        raise ConfigError(
+            f"{quote(path)} cannot be read ({quote(error.strerror or error)}); "
+            "give the folder of a run, or its config.json"
+        ) from error
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise ConfigError(
             f"{quote(path)} is not a run configuration of this version ({quote(error)}); "
             "use the version that wrote it, or train again"

@@ -41,7 +41,7 @@ def encoder_unet() -> RunConfig:
 
 
 def encoder_queries() -> RunConfig:
-    """encoder_unet with color queries and CIEDE2000, as the default model."""
+    """encoder_unet with color queries and CIEDE2000, as for the model default."""
     return RunConfig(
         data=DataConfig(min_crop=1.0),
         augment=AugmentConfig(
@@ -106,9 +106,9 @@ def pix2pix_encoder() -> RunConfig:
 
 
 def frechet() -> RunConfig:
-    """Fine-tuning by a Fréchet distance: give --init-from RUN, of encoder_queries.
+    """Fine-tuning of an encoder_queries run by a Fréchet distance: give --init-from.
 
-    Encoder and BatchNorm are frozen. Give the network settings of that run as well.
+    Encoder and BatchNorm are frozen. Repeat network settings that the run changed.
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0),
@@ -124,9 +124,9 @@ def frechet() -> RunConfig:
 
 
 def projected_gan() -> RunConfig:
-    """Projected GAN fine-tuning: give --init-from RUN, of encoder_queries.
+    """Projected GAN fine-tuning of an encoder_queries run: give --init-from.
 
-    Encoder and BatchNorm are frozen. Give the network settings of that run as well.
+    Encoder and BatchNorm are frozen. Repeat network settings that the run changed.
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0),
@@ -142,9 +142,10 @@ def projected_gan() -> RunConfig:
 
 
 def diffusion() -> RunConfig:
-    """Many plausible colorings around the answer of a frozen model: give --init-from.
+    """Several plausible colorings around the answer of a frozen model.
 
-    Starts from the model default. For another model, give its network settings.
+    That is default, or --init-from. Repeat network settings in which another model or
+    run differs from encoder_queries.
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0, val_pictures=64),
@@ -173,10 +174,10 @@ def diffusion_scratch() -> RunConfig:
 
 
 def hints() -> RunConfig:
-    """Where color hints spread, for a trained network: starts from default.
+    """Where color hints spread, for a frozen network.
 
-    Its predictions without hints stay as they are. Give the network settings of another
-    start, --init-from RUN, as well.
+    That is default, or --init-from. Its predictions without hints do not change. Repeat
+    network settings in which another run differs from encoder_queries.
     """
     return RunConfig(
         data=DataConfig(size=160, val_size=160, val_pictures=100, min_crop=1.0),
