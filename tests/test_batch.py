@@ -66,6 +66,23 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path, save_photo, worker):
     assert done[1].error and "b.jpg" in done[1].error and "cut short" in done[1].error
 
 
+def test_a_photo_that_is_moved_away_while_it_is_in_work_costs_only_itself(
+    tmp_path, save_photo, worker
+):
+    class MovingWorker(Worker):
+        def _make_options(self, job):
+            if job.source.name == "a.jpg":
+                job.source.rename(tmp_path / "moved.jpg")
+            return super()._make_options(job)
+
+    folder = save_photo(tmp_path / "in" / "a.jpg").parent
+    save_photo(folder / "b.jpg")
+    jobs = plan_jobs([folder], tmp_path / "out", sidecar="also")
+    first, second = run_threads(jobs, MovingWorker(model=worker.model))
+    assert first.error and "a.jpg cannot be read any more: No such file" in first.error
+    assert not second.error and second.job.target.exists()
+
+
 def test_files_that_exist_are_skipped_without_overwrite(tmp_path, save_photo, worker):
     jobs = plan_jobs([save_photo(tmp_path / "a.jpg")], tmp_path / "out")
     list(run_threads(jobs, worker))

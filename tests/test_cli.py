@@ -333,6 +333,15 @@ def test_a_closed_stdout_gives_no_traceback(folder, tmp_path):
     assert "Traceback" not in stderr and "Exception" not in stderr
 
 
+@pytest.mark.parametrize("arguments", [("models",), ("colorize", "good.jpg", "-o", "-")])
+def test_a_full_stdout_is_one_line_and_status_1(arguments, folder):
+    command = [sys.executable, "-m", "colorizenet", *arguments]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, cwd=folder, check=False)
+    assert done.returncode == 1
+    assert "the output cannot be used: No space left" in read_line(done.stderr)
+
+
 def test_training_without_torch_names_the_extra_to_install():
     program = (
         "import sys; sys.modules['torch'] = None;"  # as if it were not installed

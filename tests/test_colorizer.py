@@ -225,6 +225,15 @@ def test_pil_images_of_every_mode_are_accepted(strong, gray, mode):
         assert np.abs(np.asarray(result).astype(int) - strong(gray)).max() <= 1
 
 
+def test_a_pil_image_whose_values_would_be_cut_is_an_error(strong, gray):
+    deep = PIL.Image.fromarray(gray.astype(np.int32) * 257)
+    assert deep.mode == "I"
+    with pytest.raises(ImageError, match=f"mode I has values from .* to {int(gray.max()) * 257}"):
+        strong(deep)
+    result = np.asarray(strong(PIL.Image.fromarray(gray.astype(np.int32))))
+    assert np.abs(result.astype(int) - strong(gray)).max() <= 1
+
+
 @pytest.mark.parametrize("picture", [None, 7, ["a.jpg"], io.BytesIO(b""), bytearray(b"")])
 def test_any_other_object_is_a_type_error_that_says_what_is_accepted(strong, picture):
     for method in (strong, strong.predict, strong.reduce):

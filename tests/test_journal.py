@@ -6,7 +6,9 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import tifffile
 
 from colorizenet.errors import ConfigError
 from colorizenet.files import open_atomically
@@ -133,6 +135,15 @@ def test_a_result_that_lost_its_end_is_made_again(files, gray):
     target.write_bytes(encode_image(Image(gray[:50, :50]), "png"))
     assert Journal(target.parent, "key").is_finished(source, target), "a complete picture"
     target.write_bytes(whole + b"more")
+    assert Journal(target.parent, "key").is_finished(source, target)
+
+
+def test_a_complete_picture_that_cannot_be_read_is_the_work_of_somebody_else(files, gray):
+    source, target = files
+    target = target.with_suffix(".tif")
+    journal = Journal(target.parent, "key")
+    write(journal, source, target, encode_image(Image(gray), "tiff"))
+    tifffile.imwrite(target, np.full((8, 8), 7, np.float32))  # lighter than white
     assert Journal(target.parent, "key").is_finished(source, target)
 
 

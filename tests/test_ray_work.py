@@ -252,6 +252,24 @@ def make_fragile(worker: Worker, name: str, times: int = 1 << 30) -> Worker:
     return Fragile(**worker.__getstate__())
 
 
+def test_a_photo_that_is_moved_away_after_it_was_read_fails_alone(tmp_path, photos, worker):
+    class MovingWorker(Worker):
+        def __call__(self, job):
+            done = super().__call__(job)
+            if job.source.name == "a.jpg":
+                job.source.rename(tmp_path / "moved.jpg")
+            return done
+
+    moving = MovingWorker(**worker.__getstate__())
+    records = run([photos], tmp_path / "out", moving)
+    assert statuses(records) == [
+        ("a.jpg", "failed"),
+        ("b.jpg", "colorized"),
+        ("c.png", "colorized"),
+    ]
+    assert any("a.jpg cannot be read any more" in record.reason for record in records)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_a_photo_that_ends_the_process_fails_alone(batch_size, tmp_path, photos, worker):
     pool = InProcess()
@@ -434,6 +452,15 @@ def test_photos_of_a_manifest_in_a_store_are_compared_by_their_workers(tmp_path,
     assert [each.status for each in second] == ["colorized", "skipped", "failed"]
     rows = pq.read_table(io.BytesIO(memory.cat_file("/out/results.parquet"))).to_pylist()
     assert sorted(row["status"] for row in rows) == ["colorized", "colorized", "failed"]
+
+
+def test_a_pattern_gives_photos_of_one_folder_different_results(memory):
+    names = ["a/scan.jpg", "a/scan.old/x.jpg", "a/scan.png"]  # as a store sorts them
+    for name in names:
+        memory.pipe_file(f"/photos/{name}", b"")
+    planner = Planner(results=Folder("memory://out"), format="jpeg")
+    results = [unit.name for unit in planner.plan(["memory://photos/**"])]
+    assert len(results) == len(set(results)) == 3
 
 
 def test_sources_of_too_many_bytes_fail_alone(worker, memory):

@@ -126,10 +126,11 @@ class Worker:
             return Done(job, error=str(error))
         except ColorizeNetError:
             raise  # the model or a setting: no photo could be colorized
+        except OSError as error:  # it was moved away while it was in work
+            name = quote(error.filename or job.source)
+            return Done(job, error=f"{name} cannot be read any more: {error.strerror}; try again")
         except Exception as error:
-            # A broad except: the errors of libvips, OpenCV and ONNX Runtime, mostly
-            # about memory, have no common base.
-            if not _is_of_library(error):
+            if not _is_of_library(error):  # whose errors have no common base
                 raise
             return Done(
                 job,
@@ -217,8 +218,7 @@ class Worker:
         answers = self.colorizer.predict(reduced, options, count=len(job.targets))
         if job.sidecar:
             answers = [round_chroma(chroma) for chroma in answers]
-        hashed = job.sidecar or self.signing
-        source = compute_sha256(job.source) if hashed else ""
+        source = compute_sha256(job.source) if job.sidecar or self.signing else ""
         for number, (target, chroma) in enumerate(zip(job.targets, answers, strict=True)):
             written = False
             if job.sidecar != "only":
@@ -394,8 +394,7 @@ def colorize(
 
 
 def configure_process(threads: int) -> None:
-    """Set up a process that does nothing but colorize many photos, each on ``threads``
-    threads: libvips has no cache, and freed memory stays for the next photo."""
+    """Set up a process for nothing but photos: ``threads`` for each, and no cache."""
     keep_freed_memory()
     pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
     pyvips.cache_set_max(0)

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from filelock import FileLock, Timeout
 
-from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.errors import ConfigError, DamagedImageError, ImageError, quote
 from colorizenet.files import RUN, TEMPORARY_PATTERN, open_for_reading
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.reading import read_image
@@ -221,9 +221,10 @@ def _open_own(path: Path, flags: int) -> BinaryIO:
 
 
 def is_torn(target: Path, stamp: Any, present: list[int]) -> bool:
-    """Whether a result lost its end: it is shorter, and not a complete picture.
+    """Whether a result lost its end: it is shorter, and damaged.
 
-    A file of another format, or a complete picture, is the work of somebody else.
+    A file of another format, or a complete picture, is the work of somebody else, also
+    if it cannot be read.
     """
     if not isinstance(stamp, list) or not stamp or present[0] >= stamp[0]:
         return False
@@ -234,9 +235,9 @@ def is_torn(target: Path, stamp: Any, present: list[int]) -> bool:
             if detect_format(file.read(64)) is None:
                 return False
         read_image(target)
-    except ImageError:
+    except DamagedImageError:
         return True
-    except (OSError, MemoryError):
+    except (ImageError, OSError, MemoryError):
         return False
     return False
 

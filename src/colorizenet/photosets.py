@@ -48,6 +48,15 @@ class Photo:
     offset: int = 0
     length: int = -1
 
+    def measure_size(self) -> int:
+        """Size of the encoded photo in bytes; -1 for a file that is not there."""
+        if self.length >= 0:
+            return self.length
+        try:
+            return self.path.stat().st_size
+        except OSError:
+            return -1  # a dangling link, which is later reported as unreadable
+
     def read(self) -> bytes:
         """The encoded photo. Raises ``OSError``."""
         with self.path.open("rb") as file:

@@ -76,6 +76,7 @@ def test_the_command_in_the_report_repeats_it(run, folder, model_path, tmp_path)
         (("--predictions", "default={0}"), "same name"),
         (("--picture-size", "63"), "odd"),
         (("--report-json", "absent/r.json"), "does not exist"),
+        (("--report-html", "{0}"), "is a folder"),
         (("--model", "absent"), "absent"),
         (("--split", "val"), "val"),
         (("--strength", "1.1", "--match-colorfulness", "20"), "leave out --strength"),

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from pathlib import Path
 
@@ -179,6 +180,17 @@ def test_the_html_page_is_self_contained_and_escapes_names(tmp_path, colorizer, 
     assert "{{" not in page and "{%" not in page
     # Four sections of one photograph, with gray, the model and the photograph.
     assert page.count("data:image/jpeg") == 4 * 3
+
+
+def test_a_photograph_whose_name_is_no_text_is_in_every_report(tmp_path, colorizer, draw, save):
+    save(tmp_path / "a.png", draw(0)).rename(tmp_path / os.fsdecode(b"\xff.png"))
+    report = evaluate(colorizer, tmp_path, picture_size=32, hints=[1])
+    report.to_html(tmp_path / "report.html")
+    assert "\\udcff.png" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    report.to_json(tmp_path / "report.json")
+    assert json.loads((tmp_path / "report.json").read_text())["per_picture"][0]["name"] == (
+        os.fsdecode(b"\xff.png")
+    )
 
 
 def test_the_html_page_renders_only_the_examples(report):

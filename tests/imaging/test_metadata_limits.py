@@ -1,6 +1,7 @@
 """Whatever metadata a file holds, reading it and writing a result ends soon and in
 bounded memory."""
 
+import hashlib
 import io
 import resource
 import struct
@@ -307,6 +308,20 @@ def test_compressed_texts_are_not_expanded_without_limit():
     image = pass_through(put_into_png(*chunks, (b"tEXt", b"Author\0A. Photographer")))
     assert image is not None and "very long text chunks" in image.warnings[0]
     assert time.process_time() - started < SECONDS
+
+
+def test_extended_xmp_that_is_too_complex_together_with_the_packet_is_left_out():
+    start = f"<x:xmpmeta {DECLARATIONS}><r:RDF><r:Description"
+    end = "</r:Description></r:RDF></x:xmpmeta>"
+    extension = f"{start}>{'<n:b/>' * 45_000}{end}".encode()
+    name = hashlib.md5(extension).hexdigest().upper()
+    packet = f'{start} n:HasExtendedXMP="{name}">{"<n:b/>" * 9_000}{end}'.encode()
+    head = b"http://ns.adobe.com/xmp/extension/\0" + name.encode()
+    pieces = [(at, extension[at : at + 60_000]) for at in range(0, len(extension), 60_000)]
+    parts = [head + struct.pack(">II", len(extension), at) + piece for at, piece in pieces]
+    image = pass_through(put_into_jpeg(b"http://ns.adobe.com/xap/1.0/\0" + packet, *parts))
+    assert image is not None and "extended XMP" in image.warnings[0]
+    assert image.metadata.xmp == packet
 
 
 @law

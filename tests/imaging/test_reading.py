@@ -56,6 +56,13 @@ def test_orientation_is_applied_and_then_removed(orientation):
     assert not again.get_typeof("orientation") or again.get("orientation") == 1
 
 
+def test_a_jpeg_that_ends_within_its_header_is_an_error(gray):
+    encoded = encode_with_libvips(gray[:64, :64], ".jpg")
+    for length in range(3, encoded.index(b"\xff\xda") + 20):
+        with pytest.raises(ImageError):
+            read_image(encoded[:length])
+
+
 def test_an_embedded_profile_is_applied():
     """The same numbers mean a more saturated color in Display P3 than in sRGB."""
     wide = np.full((8, 8, 3), (200, 60, 60), np.uint8)

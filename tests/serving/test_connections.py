@@ -1,5 +1,6 @@
 """Slow, malformed and hostile connections."""
 
+import asyncio
 import contextlib
 import re
 import socket
@@ -8,6 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ import pytest
 
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
+from colorizenet.serving.connections import PhotoResponse
 from colorizenet.serving.jobs import Limits
 
 
@@ -242,3 +245,32 @@ def test_a_thousand_malformed_requests_do_no_harm(run_server, connect, load_defa
     assert 'status="500"' not in metrics
     for name in ("queue_length", "buffered_bytes", "in_progress"):
         assert f"colorizenet_{name} 0.0" in metrics
+
+
+def test_the_file_of_a_result_is_closed_before_it_is_deleted(tmp_path):
+    files, were_closed = [], []
+
+    class Result(type(Path())):
+        def open(self, *arguments, **more):
+            files.append(super().open(*arguments, **more))
+            return files[-1]
+
+    @contextlib.contextmanager
+    def hold():
+        try:
+            yield
+        finally:
+            were_closed.extend(file.closed for file in files)
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        if message["type"] == "http.response.body":
+            raise OSError("the client is gone")
+
+    (tmp_path / "result.jpg").write_bytes(b"picture")
+    response = PhotoResponse(Result(tmp_path / "result.jpg"), holding=hold())
+    with pytest.raises(OSError, match="gone"):
+        asyncio.run(response({}, receive, send))
+    assert were_closed == [True]

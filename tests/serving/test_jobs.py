@@ -1,7 +1,10 @@
 """The queue under load: its limits, its order, cancellation, and what the metrics
 count."""
 
+import asyncio
 import contextlib
+import os
+import signal
 import sys
 import threading
 import time
@@ -18,6 +21,7 @@ from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
 from colorizenet.serving.jobs import Limits
 from colorizenet.serving.limits import PROCESS_BYTES
+from colorizenet.serving.processes import ProcessPool
 
 HEAD = b"POST /v1/colorize HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 
@@ -142,6 +146,34 @@ def test_a_crash_costs_one_photo(run_server, read_problem, make_model, gray, con
                 assert "ended unexpectedly (SIGSEGV)" in read_problem(done.result(), 500)
             assert [done.result().status_code for done in good] == [200] * 6
     assert any("ended unexpectedly (SIGSEGV)" in each.getMessage() for each in caplog.records)
+
+
+def test_a_process_that_ended_while_it_was_idle_is_replaced(make_model, wait_until, tmp_path):
+    async def use(pool):
+        async with pool.take() as process:
+            await asyncio.to_thread(process.start)
+            return pool.process_ids[0]
+
+    async def run():
+        pool = ProcessPool({"tiny": partial(Colorizer, make_model(), threads=1)}, 1, tmp_path)
+        try:
+            first = await use(pool)
+            assert await use(pool) == first
+            os.kill(first, signal.SIGKILL)
+            wait_until(lambda: not is_running(first))
+            return first, await use(pool)
+        finally:
+            pool.close()
+
+    def is_running(process_id):
+        try:
+            os.kill(process_id, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+    first, second = asyncio.run(run())
+    assert second != first
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux counts the memory of a process")

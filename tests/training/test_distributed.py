@@ -5,6 +5,7 @@ starting a process takes longer than the training.
 """
 
 import csv
+import dataclasses
 import json
 import os
 import subprocess
@@ -15,6 +16,11 @@ import pytest
 import torch
 
 from colorizenet import cli
+from colorizenet.training.config import to_json
+from colorizenet.training.networks.frozen_features import FeaturesConfig
+from colorizenet.training.networks.patchgan import PatchGANConfig
+from colorizenet.training.networks.projected_discriminator import ProjectedDiscriminatorConfig
+from colorizenet.training.tasks import Pix2PixConfig, ProjectedGANConfig
 
 COMMANDS = """
 import json, sys
@@ -25,6 +31,17 @@ for command in json.loads(sys.argv[1]):
     except SystemExit as end:
         if end.code:
             raise
+"""
+
+RANKS = """
+import os, sys
+from pathlib import Path
+import torch
+from colorizenet.training.config import read_json
+from colorizenet.training.fit import fit
+for folder in map(Path, sys.argv[1:]):
+    task = fit(read_json(folder / "wanted.json"), folder, devices=2)
+    torch.save(task.state_dict(), folder / f"rank {os.environ['RANK']}.pt")
 """
 
 
@@ -45,8 +62,12 @@ def make_command(
 
 
 def train_in_two_processes(*commands: list[str]) -> subprocess.CompletedProcess[str]:
+    return run_two_processes(COMMANDS, json.dumps(commands))
+
+
+def run_two_processes(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    script = ["--no-python", sys.executable, "-c", COMMANDS, json.dumps(commands)]
+    script = ["--no-python", sys.executable, "-c", program, *arguments]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, *torchrun, *script],
@@ -142,3 +163,27 @@ def test_skipped_pictures_of_all_processes_are_listed(launch, folder):
         f"train/corrupt {number}.png" for number in range(4)
     ]
     assert "4 pictures skipped so far: 4 corrupt" in launch.stderr
+
+
+def test_processes_of_adversarial_training_have_the_same_weights(tiny, tmp_path):
+    features = FeaturesConfig(encoder="test_efficientnet", pretrained="none")
+    tasks = {
+        "pix2pix": Pix2PixConfig(discriminator=PatchGANConfig(widths=(8, 8)), r1=0.1),
+        "projected_gan": ProjectedGANConfig(
+            features=features,
+            discriminator=ProjectedDiscriminatorConfig(scales=(8,), width=8),
+            discriminator_accuracy=0.5,
+        ),
+    }
+    for name, task in tasks.items():
+        config = dataclasses.replace(tiny, task=task, data=dataclasses.replace(tiny.data, size=64))
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "wanted.json").write_text(to_json(config))
+    run_two_processes(RANKS, *(str(tmp_path / name) for name in tasks))
+    for name in tasks:
+        first, second = (
+            torch.load(tmp_path / name / f"rank {rank}.pt", weights_only=True) for rank in (0, 1)
+        )
+        parameters = [key for key in first if key.endswith(("weight", "bias"))]
+        differing = [key for key in parameters if not torch.equal(first[key], second[key])]
+        assert differing == [], name

@@ -143,6 +143,21 @@ def test_existing_file_stays_where_the_new_one_would_be_wrong(tmp_path):
     assert (tmp_path / "out.onnx").read_text() == "the old one"
 
 
+def test_similarity_that_is_not_finite_leaves_no_file(tmp_path):
+    class Undefined(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.network = build_halving_network()
+
+        def forward(self, lightness):
+            ab = self.network(lightness)
+            return ab, torch.cat([ab * 0, (ab - 1000).log()], dim=1)
+
+    with pytest.raises(ModelFileError, match="nan"):
+        export_network(Undefined(), CARD, tmp_path / "out.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 # The card
 
 

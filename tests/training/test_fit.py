@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -21,7 +22,7 @@ from colorizenet.training import callbacks
 from colorizenet.training.config import read_json, to_json
 from colorizenet.training.data import loader
 from colorizenet.training.data.screen import Screen
-from colorizenet.training.fit import choose_precision, fit
+from colorizenet.training.fit import choose_precision, find_commit, fit
 from colorizenet.training.losses.combined import LossConfig, Losses
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.tasks.base import Task
@@ -532,6 +533,34 @@ def test_finished_run_that_is_resumed_does_not_change(tiny, tmp_path):
     assert checkpoint(tmp_path)["pictures_seen"] == 8
     assert same(checkpoint(tmp_path)["state_dict"], before[0]["state_dict"])
     assert (tmp_path / "metrics.csv").read_text() == before[1]
+
+
+def test_half_a_line_of_metrics_does_not_stop_a_resumed_run(tiny, tmp_path):
+    fit(tiny, tmp_path)
+    metrics = tmp_path / "metrics.csv"
+    whole = metrics.read_text()
+    for torn, expected in (whole + "3", whole), ("pictures,train/lo", ""), ("", ""):
+        metrics.write_text(torn)
+        fit(tiny, tmp_path, resume=True)
+        assert metrics.read_text() == expected
+
+
+def test_the_commit_is_that_of_the_code_and_not_of_a_project_around_it(tmp_path):
+    def run_git(*arguments: str) -> None:
+        person = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        command = ["git", "-C", str(tmp_path), *person, *arguments]
+        subprocess.run(command, check=True, capture_output=True)
+
+    file, installed = tmp_path / "code.py", tmp_path / "installed" / "fit.py"
+    installed.parent.mkdir()
+    file.touch()
+    installed.touch()
+    assert find_commit(file) == ""
+    run_git("init")
+    run_git("add", "code.py")
+    run_git("commit", "-m", "first")
+    assert re.fullmatch("[0-9a-f]{40}", find_commit(file))
+    assert find_commit(installed) == ""
 
 
 def test_finished_run_can_be_resumed_for_longer(tiny, tmp_path):

@@ -63,6 +63,13 @@ def test_half_of_the_places_are_where_the_error_is_large():
     assert y.min() >= 0 and max(y.max(), x.max()) <= 1
 
 
+def test_places_are_inside_of_the_picture():
+    error = torch.zeros(1, 160, 160)
+    error[0, -1, -1] = 1
+    places = torch.stack(draw_places(error, 1_000_000, torch.Generator().manual_seed(0)))
+    assert places.max() < 1 and (places * 160).max() < 160
+
+
 def test_a_picture_without_error_has_hints_everywhere():
     y, x = draw_places(torch.zeros(2, 8, 8), 500, torch.Generator().manual_seed(0))
     assert 0.4 < y.mean() < 0.6 and 0.4 < x.mean() < 0.6

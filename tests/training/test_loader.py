@@ -188,6 +188,15 @@ def test_the_fingerprint_depends_on_the_data_and_not_on_its_folder(
     assert str(tmp_path) not in str(after)
 
 
+def test_a_dangling_link_does_not_stop_the_fingerprint(tmp_path, write_photograph):
+    write_photograph(tmp_path / "train" / "a.jpg")
+    write_photograph(tmp_path / "val" / "a.jpg")
+    (tmp_path / "train" / "b.jpg").symlink_to(tmp_path / "absent.jpg")
+    [part] = make_data(tmp_path).fingerprint()
+    (tmp_path / "train" / "b.jpg").unlink()
+    assert make_data(tmp_path).fingerprint() != [part]
+
+
 # Skipped photos
 
 

@@ -718,6 +718,7 @@ def test_an_unusable_source_or_target_is_rejected_on_one_line(run, folder, tmp_p
     (tmp_path / "empty").mkdir()
     for source, target, part in (
         (tmp_path / "absent", tmp_path / "out", "does not exist"),
+        (tmp_path / "long" / ("a" * 300), tmp_path / "out", "does not exist"),
         (tmp_path / "empty", tmp_path / "out", "has no photos"),
         (folder, tmp_path / "file", "is a file"),
         (folder, tmp_path / "file" / "out", "cannot be written"),

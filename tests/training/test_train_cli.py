@@ -315,6 +315,12 @@ def test_folder_without_a_run_cannot_be_exported(run, tmp_path):
     fails(run("export", str(tmp_path), "--out", str(tmp_path / "out.onnx")), "config.json")
 
 
+def test_a_place_where_no_file_can_be_written_is_reported_before_the_export(run, tmp_path):
+    out = str(tmp_path / "absent" / "out.onnx")
+    fails(run("export", str(tmp_path), "--out", out), "absent", "does not exist")
+    fails(run("export", str(tmp_path), "--out", str(tmp_path)), "is a folder")
+
+
 # From photos to a model
 
 

@@ -51,6 +51,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
             exit_on_error=False,
             print_error=False,
         )
+        if sys.stdout is not None:
+            sys.stdout.flush()  # an error must not wait for the end of the program
     except cyclopts.CycloptsError as error:
         verb = f"{arguments[0]} " if arguments and arguments[0] in app else ""
         _fail(f"{quote(' '.join(str(error).split()))} See `colorizenet {verb}--help`.", 2)
@@ -58,14 +60,25 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         _fail(error, 2)
     except ColorizeNetError as error:
         _fail(error, 1)
-    except BrokenPipeError:
-        # The reader of stdout has gone. Python would report that once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader of stdout has gone
+        _discard_stdout()
         sys.exit(1)
+    except OSError as error:
+        if error.filename is None:
+            _discard_stdout()
+        where = "the output" if error.filename is None else quote(error.filename)
+        reason = quote(error.strerror or error)
+        _fail(f"{where} cannot be used: {reason}; check the path, permissions and free space", 1)
     except KeyboardInterrupt as interruption:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C adds no traceback
         _fail(f"interrupted; {interruption or 'nothing was left half-written'}", 130)
     sys.exit(0)
+
+
+def _discard_stdout() -> None:
+    """Drop what is still to be written to stdout. Python would report its error once
+    more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _replace_dash(argument: str) -> str:

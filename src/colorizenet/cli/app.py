@@ -6,13 +6,14 @@ import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from cyclopts.validators import Number
 
 from colorizenet import __version__
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, quote
 from colorizenet.options import Choice, Options, Output, choices
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Flag",
     "Interrupted",
     "app",
+    "check_target",
     "expand_settings",
     "explain_interruption",
     "require_extra",
@@ -114,6 +116,14 @@ def expand_settings(command: Callable[..., Any]) -> Callable[..., Any]:
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
     run.__annotations__ = {each.name: each.annotation for each in parameters}
     return run
+
+
+def check_target(path: Path) -> None:
+    """Raise ``ConfigError`` where a file cannot be written at the end of long work."""
+    if not path.resolve().parent.is_dir():
+        raise ConfigError(f"{quote(path.parent)} does not exist; create it, or name another file")
+    if path.is_dir():
+        raise ConfigError(f"{quote(path)} is a folder; name a file in it")
 
 
 def require_training() -> None:

@@ -14,6 +14,7 @@ from colorizenet.cli import console
 from colorizenet.cli.app import (
     Flag,
     app,
+    check_target,
     expand_settings,
     explain_interruption,
     require_training,
@@ -136,10 +137,8 @@ def evaluate(
         raise ConfigError("--diversity is for --variants; add --variants 8, or leave it out")
     options = dataclasses.replace(options, diversity=diversity)
     for path in (report_json, report_html):
-        if path and not path.resolve().parent.is_dir():
-            raise ConfigError(
-                f"{quote(path.parent)} does not exist; create it, or write the report elsewhere"
-            )
+        if path:
+            check_target(path)
 
     from colorizenet.colorizer import Colorizer
     from colorizenet.evaluation.protocol import evaluate as run_evaluation

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from colorizenet.cli.app import app, require_training
+from colorizenet.cli.app import app, check_target, require_training
 from colorizenet.errors import ConfigError, quote
 
 
@@ -51,6 +51,7 @@ def export(
         JSON file of measured metrics, {"NAME": NUMBER}, for the card.
     """
     require_training()
+    check_target(out)
     from colorizenet.training.export import export_run
 
     fields = {"license": license, "limitations": limitations, "metrics": _read_metrics(metrics)}

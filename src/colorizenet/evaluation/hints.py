@@ -29,7 +29,9 @@ _METRICS = ("psnr", "ciede2000")
 
 def draw_hints(truth: Truth, count: int, seed: int) -> tuple[Hint, ...]:
     """Hints of the true colors at random places of a photograph."""
-    places = np.random.default_rng((seed, zlib.crc32(truth.name.encode()))).random((MAX_HINTS, 2))
+    places = np.random.default_rng(
+        (seed, zlib.crc32(truth.name.encode(errors="surrogateescape")))
+    ).random((MAX_HINTS, 2))
     return tuple(_make_hint(truth, float(x), float(y)) for x, y in places[:count])
 
 

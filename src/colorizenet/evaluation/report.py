@@ -45,7 +45,8 @@ class Report(Results):
     def to_html(self, path: str | Path) -> None:
         """Write one self-contained HTML page with tables, charts and pictures."""
         page = html.render_page(self, self.examples, self.render)
-        write_atomically(Path(path), page.encode())
+        # Names of files may hold bytes that are no text.
+        write_atomically(Path(path), page.encode(errors="backslashreplace"))
 
 
 def _replace_infinities(value: Any) -> Any:

@@ -43,8 +43,18 @@ def _is_pil(picture: Any) -> bool:
 
 
 def _from_pil(picture: Any) -> Image:
-    """A PIL image as gray or RGB, 8 or 16 bits, with its alpha."""
+    """A PIL image as gray or RGB, 8 or 16 bits, with its alpha.
+
+    Raises ``ImageError`` for integers of 32 bits that 8 bits cannot hold, which PIL
+    would cut.
+    """
     mode = picture.mode
+    low, high = picture.getextrema() if mode == "I" else (0, 255)
+    if low < 0 or high > 255:
+        raise ImageError(
+            f"a PIL image of mode I has values from {low} to {high}, and 0 to 255 are expected; "
+            "convert it to mode I;16, L or RGB first"
+        )
     alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
     gray = mode in ("1", "L", "LA", "La")
     if mode.startswith("I;16"):

@@ -150,10 +150,12 @@ class _Found:
             complete = complete and offset == len(extension)
             extension += piece
         decoded = xmp.decode_packet(bytes(extension)) if complete else None
-        if decoded is None or len(packet) + len(decoded) > xmp.MAX_SIZE:
+        # Two packets within the limits may exceed them together.
+        merged = decoded and xmp.decode_packet(xmp.merge_packets(packet, decoded))
+        if merged is None:
             self.warn("extended XMP that is incomplete or too long, which is left out")
             return packet
-        return xmp.merge_packets(packet, decoded)
+        return merged
 
 
 def _read_jpeg(read_at: ReadAt, found: _Found) -> None:

@@ -51,7 +51,7 @@ def repair_jpeg(read_at: ReadAt) -> bytes | None:
             faults.append((at - gap, at, b""))
         start = at + 4
         if marker in _FRAMES:
-            frame, channels = marker, read_at(start + 5, 1)[0] if length > 7 else 0
+            frame, channels = marker, int.from_bytes(read_at(start + 5, 1))
         elif marker == 0xE0 and read_at(start, 5) == b"JFIF\0":
             if read_at(start + 5, 1) != b"\1":
                 faults.append((start + 5, start + 7, b"\1\2"))

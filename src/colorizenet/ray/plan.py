@@ -12,7 +12,6 @@ import re
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -160,9 +159,12 @@ class Planner:
             if not infos:
                 raise ConfigError(f"no file matches {quote(url)}; check the pattern")
             fixed = re.split(r"[*?\[]", path)[0].rpartition("/")[0]
-            for parent, group in groupby(infos, lambda info: posixpath.dirname(info["name"])):
+            folders: dict[str, list[Any]] = {}
+            for each in infos:  # the files of a folder may have those of another among them
+                folders.setdefault(posixpath.dirname(each["name"]), []).append(each)
+            for parent, group in folders.items():
                 below = PurePosixPath(posixpath.relpath(parent, fixed))
-                yield from self._plan_infos(store, below, list(group))
+                yield from self._plan_infos(store, below, group)
             return
         info = read_info(url)
         if info["type"] != "directory":

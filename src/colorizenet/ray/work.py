@@ -188,6 +188,10 @@ class UnitWorker:
             return self._colorize_photo(unit, source, place)
         except ImageError as error:
             return _Colored([self._record(unit, "failed", str(error))])
+        except OSError as error:  # it was moved away while it was in work
+            name = quote(error.filename or unit.source)
+            reason = f"{name} cannot be read any more: {error.strerror}; start the run again"
+            return _Colored([self._record(unit, "failed", reason)])
 
     def _look_up(self, unit: Unit) -> Unit:
         """The unit with the fingerprint of its source, where that was not known."""

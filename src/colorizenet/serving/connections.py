@@ -6,7 +6,7 @@ import math
 import socket
 import sys
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, aclosing
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -229,8 +229,10 @@ class PhotoResponse(Response):
         start = {"type": "http.response.start", "status": self.status_code}
         with self._holding:
             await send(start | {"headers": self.raw_headers})
-            async for part in self._read_parts():
-                await send({"type": "http.response.body", "body": part, "more_body": True})
+            # Where ``send`` fails, the file is closed before ``holding`` deletes it.
+            async with aclosing(self._read_parts()) as parts:
+                async for part in parts:
+                    await send({"type": "http.response.body", "body": part, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
 
     async def _read_parts(self) -> AsyncGenerator[bytes]:

@@ -53,6 +53,11 @@ class WorkerProcess:
         self.dead = False
         """Whether the process has ended, or soon will."""
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process cannot be used any more; false before it is started."""
+        return self.dead or (self._process is not None and not self._process.is_alive())
+
     def start(self) -> None:
         """Start the process, unless that has been done, and wait until it has loaded
         the models."""
@@ -177,6 +182,8 @@ class ProcessPool:
         """Wait for a process, and have it for as long as the context lasts."""
         async with self._free:
             process = self._idle.pop()  # the one that was used last
+            if process.has_ended:  # while it was idle, such as by the system for memory
+                process = self._replace(process)
             try:
                 yield process
             finally:

@@ -183,9 +183,11 @@ class Report(Callback):
         """Drop rows after the last checkpoint, which the resumed run writes again."""
         path = self.folder / "metrics.csv"
         if path.is_file() and trainer.is_global_zero:
-            header, *rows = path.read_text().splitlines(keepends=True)
-            valid = [row for row in rows if int(row.split(",")[0]) <= task.pictures_seen]
-            write_atomically(path, "".join([header, *valid]).encode())
+            lines = path.read_text().splitlines(keepends=True)
+            # A run that was killed may have left an empty file or half a line.
+            complete = [line for line in lines if line.endswith("\n")]
+            valid = [row for row in complete[1:] if int(row.split(",")[0]) <= task.pictures_seen]
+            write_atomically(path, "".join([*complete[:1], *valid]).encode())
 
     def on_train_batch_end(
         self, _trainer: lightning.Trainer, task: Any, logged: Any, *_: Any

@@ -280,7 +280,7 @@ def _compare(network: nn.Module, model: onnx.ModelProto, card: ModelCard, dtype:
             scale * float(np.abs(np.asarray(one) - other.numpy()).max())
             for scale, one, other in zip((color.AB_SCALE, 100), found, expected, strict=False)
         ]
-        largest = max(differences)
+        largest = float(np.max(differences))  # NaN if any of them is
         if not largest <= _TOLERANCES[dtype]:
             height, width = inputs["lightness"].shape[-2:]
             raise ModelFileError(

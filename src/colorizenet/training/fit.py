@@ -58,6 +58,7 @@ from colorizenet.training.tasks.base import Task
 __all__ = [
     "build_task",
     "choose_precision",
+    "find_commit",
     "fit",
 ]
 
@@ -133,7 +134,7 @@ def fit(
             accelerator="auto",
             devices=devices,
             num_nodes=nodes,
-            strategy="ddp" if world > 1 else "auto",
+            strategy=_choose_strategy(task, world),
             precision=config.precision,  # type: ignore[arg-type]
             max_epochs=1,  # the loader is endless: the task stops after its pictures
             val_check_interval=_steps(config.validate_every, config, world),
@@ -240,6 +241,13 @@ def _callbacks(
     ]
 
 
+def _choose_strategy(task: Task, world: int) -> str:
+    """Lightning's name for the way in which so many processes train a task."""
+    if world == 1:
+        return "auto"
+    return "ddp" if task.trains_all_parameters else "ddp_find_unused_parameters_true"
+
+
 def _steps(pictures: int, config: RunConfig, world: int) -> int:
     return max(1, pictures // (config.batch_size * world))
 
@@ -300,7 +308,7 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
 def _collect_provenance(data: Photographs) -> dict[str, Any]:
     packages = ("colorizenet", "torch", "timm", "lightning", "numpy", "opencv-python-headless")
     return {
-        "commit": _find_commit(),
+        "commit": find_commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in packages},
         "data": data.fingerprint(),
@@ -308,10 +316,18 @@ def _collect_provenance(data: Photographs) -> dict[str, Any]:
     }
 
 
-def _find_commit() -> str:
-    """The commit of this code, or "" where it is not a git checkout."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+def find_commit(file: Path = Path(__file__)) -> str:
+    """The commit of the code, of which ``file`` is a part, or "" where it is not a git
+    checkout. A package that is installed inside of another project is not a part of
+    its repository."""
+    git = ["git", "-C", str(file.parent)]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-    except FileNotFoundError:
+        subprocess.run(
+            [*git, "ls-files", "--error-unmatch", file.name], capture_output=True, check=True
+        )
+        done = subprocess.run(
+            [*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except (OSError, subprocess.CalledProcessError):
         return ""
+    return done.stdout.strip()

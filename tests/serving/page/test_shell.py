@@ -102,6 +102,15 @@ def test_a_sample_photo_is_tried(visit, screen):
     expect(page.locator(".name")).to_have_text("moose.jpg")
 
 
+def test_a_sample_photo_that_cannot_be_fetched_can_be_tried_again(visit):
+    page = visit()
+    page.route("**/samples/moose.jpg", lambda route: route.abort())
+    button = page.get_by_role("button", name="Try the sample photo “moose”")
+    button.click()
+    expect(page.get_by_role("alert")).to_contain_text("cannot be reached")
+    expect(button).to_be_enabled()
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_bad_files_are_explained_and_do_not_stop_the_others(visit, samples, tmp_path, screen):
     (tmp_path / "broken.jpg").write_bytes((samples / "cat.jpg").read_bytes()[:9000])

@@ -332,3 +332,148 @@ def test_colors_are_named_by_hue_strength_and_lightness(run):
         list(names),
     )
     assert dict(zip(names, found, strict=True)) == names
+
+
+def test_opening_a_photo_twice_before_the_editor_is_loaded_makes_one_editor(run):
+    result = run(
+        """
+        const { Editing } = await import("./editing.js");
+        const opened = [];
+        const open = (file, { signal }) => {
+          opened.push(signal);
+          return new Promise(() => {});
+        };
+        const settings = { model: null, strength: 1, format: null, hints: [] };
+        const jobs = { settingsOf: () => settings, apply() {} };
+        const editing = new Editing(jobs, { kind: "server", open }, { models: [] });
+        const job = { path: "a.jpg", file: new File(["a"], "a.jpg"), result: null };
+        void editing.open(job);
+        void editing.open(job);
+        while (opened.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
+        editing.dialog.close();
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return opened.map(({ aborted }) => aborted);
+        """
+    )
+    assert result == [True, True]
+
+
+def test_a_photo_that_was_left_does_not_appear_in_the_editor_of_the_next(run):
+    result = run(
+        """
+        const { PhotoEditor } = await import("./editor/editor.js");
+        const { t } = await import("./strings.js");
+        const canvas = new OffscreenCanvas(4, 4);
+        canvas.getContext("2d");
+        const picture = await canvas.convertToBlob();
+        const rendered = [];
+        const makePreview = (name, before) => ({
+          width: 4,
+          height: 4,
+          before: () => before,
+          async render() {
+            rendered.push(name);
+            return picture;
+          },
+          close() {},
+        });
+        let finish;
+        const slow = new Promise((resolve) => (finish = resolve));
+        const previews = {
+          first: makePreview("first", slow),
+          second: makePreview("second", Promise.resolve(picture)),
+        };
+        const engine = { open: async ({ name }) => previews[name] };
+        const editor = new PhotoEditor({ engine, strings: t });
+        document.body.append(editor.element);
+        const settings = { model: null, strength: 1, format: null, hints: [] };
+        const open = (name) =>
+          editor.open(new File([picture], name), { settings, info: { models: [] } });
+        const left = open("first");
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        await open("second");
+        finish(picture);
+        await left;
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        return rendered;
+        """
+    )
+    assert result == ["second"]
+
+
+def test_a_color_is_that_of_the_hint_that_was_chosen_last(run):
+    result = run(
+        """
+        const { HintEditor } = await import("./editor/hints.js");
+        const { Viewer } = await import("./editor/viewer.js");
+        const { t } = await import("./strings.js");
+        const viewer = new Viewer({ t });
+        document.body.append(viewer.element);
+        let changed;
+        const change = (hints) => (changed = hints);
+        const editor = new HintEditor({ t, viewer, change, explain: String });
+        document.body.append(editor.popover.element);
+        const canvas = new OffscreenCanvas(4, 4);
+        canvas.getContext("2d");
+        const picture = await canvas.convertToBlob();
+        let finish;
+        const slow = new Promise((resolve) => (finish = resolve));
+        editor.open({ before: () => slow, suggest: async () => [] }, new File([""], "a.jpg"));
+        editor.show([{ x: 0.5, y: 0.5, color: "#102030" }], null);
+        const send = (element, type, detail) =>
+          element.dispatchEvent(new CustomEvent(type, { detail }));
+        send(viewer.element, "place", { x: 0.1, y: 0.1 });
+        send(editor.list.element, "hint-open", { index: 0 });
+        finish(picture);
+        while (!editor.popover.isOpen) await new Promise((resolve) => setTimeout(resolve, 10));
+        send(editor.popover.element, "choose", { color: "#ff0000", isFinal: true });
+        return changed.map(({ x, color }) => [x, color]);
+        """
+    )
+    assert result == [[0.5, "#ff0000"]]
+
+
+def test_a_button_that_is_released_above_the_plane_chooses_only_if_it_was_pressed_there(run):
+    result = run(
+        """
+        const { ColorPlane } = await import("./editor/plane.js");
+        const plane = new ColorPlane({ label: "Color", describe: String });
+        document.body.append(plane.element);
+        let count = 0;
+        plane.element.addEventListener("color", () => count++);
+        plane.element.dispatchEvent(new PointerEvent("pointerup", { clientX: 5, clientY: 5 }));
+        return count;
+        """
+    )
+    assert result == 0
+
+
+def test_the_worker_forgets_a_photo_whose_opening_is_stopped(run):
+    result = run(
+        """
+        const sent = [];
+        globalThis.Worker = class extends EventTarget {
+          postMessage(message) {
+            sent.push(message);
+            const { id, type } = message;
+            const data = { id, result: { version: "1", model: {}, formats: [] } };
+            if (type === "start") {
+              setTimeout(() => this.dispatchEvent(new MessageEvent("message", { data })));
+            }
+          }
+          terminate() {}
+        };
+        const { BrowserEngine } = await import("./browser/engine.js");
+        const engine = new BrowserEngine();
+        const controller = new AbortController();
+        const opening = engine.open(new File(["a"], "a.jpg"), { signal: controller.signal });
+        while (!sent.some(({ type }) => type === "open")) {
+          await new Promise((resolve) => setTimeout(resolve, 10));
+        }
+        controller.abort();
+        await opening.catch(() => {});
+        const { photo } = sent.find(({ type }) => type === "open");
+        return sent.filter((each) => each.type === "close" && each.photo === photo).length;
+        """
+    )
+    assert result == 1

@@ -11,7 +11,9 @@ import { t } from "./strings.js";
  */
 
 export class Editing {
-  /** @type {import("./editor/editor.js").PhotoEditor | null} Null until it is needed. */
+  /** @type {Promise<import("./editor/editor.js").PhotoEditor> | null} Null until it is needed. */
+  #loading = null;
+  /** @type {import("./editor/editor.js").PhotoEditor | null} Null until it is loaded. */
   #editor = null;
   /** @type {Job | null} */
   #job = null;
@@ -40,11 +42,18 @@ export class Editing {
    * @returns {Promise<void>} Rejects if the editor cannot be loaded.
    */
   async open(job) {
-    const editor = (this.#editor ??= await this.#load());
+    this.#loading ??= this.#load();
+    let editor;
+    try {
+      editor = this.#editor = await this.#loading;
+    } catch (error) {
+      this.#loading = null; // the next attempt may succeed
+      throw error;
+    }
     this.#job = job;
     this.#changed = null;
     this.dialog.setAttribute("aria-label", job.path);
-    this.dialog.showModal();
+    if (!this.dialog.open) this.dialog.showModal();
     document.documentElement.classList.add("editing");
     const settings = structuredClone(this.#jobs.settingsOf(job));
     const result = job.result ? { result: job.result.blob } : {};

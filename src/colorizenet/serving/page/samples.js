@@ -2,6 +2,7 @@
 
 import { byId, make } from "./elements.js";
 import { t } from "./strings.js";
+import { showNotice } from "./summary.js";
 
 /** File names below `samples/`. */
 const NAMES = [
@@ -26,8 +27,14 @@ export function offerSamples(jobs) {
     const button = make("button", { type: "button", "aria-label": label }, picture);
     button.addEventListener("click", async () => {
       button.disabled = true;
-      const blob = await (await fetch(address)).blob();
-      jobs.add([{ file: new File([blob], name, { type: blob.type }), path: name }]);
+      try {
+        const response = await fetch(address);
+        if (!response.ok) throw new Error(`status ${response.status}`);
+        const blob = await response.blob();
+        jobs.add([{ file: new File([blob], name, { type: blob.type }), path: name }]);
+      } catch {
+        showNotice(t("error.network"));
+      }
       button.disabled = false;
     });
     list?.append(make("li", {}, button));

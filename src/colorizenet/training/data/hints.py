@@ -91,7 +91,7 @@ def draw_hints(
 def draw_places(
     error: Float[Tensor, "b h w"], count: int, generator: torch.Generator
 ) -> tuple[Float[Tensor, "b count"], Float[Tensor, "b count"]]:
-    """Draw positions as fractions of height and width, on the CPU.
+    """Draw positions as fractions of height and width, below 1, on the CPU.
 
     Half of them are uniform, half as frequent as the squared error there is large.
     """
@@ -104,6 +104,9 @@ def draw_places(
     x = (cell % width + inside[1]) / width
     anywhere = torch.rand(2, batch, count, generator=generator)
     uniform = torch.rand(batch, count, generator=generator) < 0.5
+    # Rounding may give 1, which is outside of the picture.
+    largest = 1 - torch.finfo(torch.float32).eps
+    y, x = y.clamp(max=largest), x.clamp(max=largest)
     return torch.where(uniform, anywhere[0], y), torch.where(uniform, anywhere[1], x)
 
 

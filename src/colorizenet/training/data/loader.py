@@ -340,7 +340,7 @@ class Photographs(lightning.LightningDataModule):
         named = [{"name": path.name, "sha256": compute_sha256(path)} for path in shards]
         if len(shards) < len(files):
             listing = "\n".join(
-                f"{photo.name} {photo.path.stat().st_size}"
+                f"{photo.name} {photo.measure_size()}"
                 for photo in self.train
                 if photo.path not in shards
             )

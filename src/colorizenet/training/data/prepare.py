@@ -100,7 +100,9 @@ def prepare(
     target that cannot be used or written, and DataError where no photo is left.
     """
     config = config or PrepareConfig()
-    if Path(source).is_dir() and target.resolve().is_relative_to(Path(source).resolve()):
+    # Addresses and patterns may be too long for ``Path.is_dir``.
+    is_folder = os.path.isdir(source)  # noqa: PTH112
+    if is_folder and target.resolve().is_relative_to(Path(source).resolve()):
         raise ConfigError(
             f"{quote(target)} is inside of {quote(source)}, whose photos it would join; "
             "name a folder outside of it"

@@ -37,7 +37,7 @@ def describe_job(
     listing = hashlib.sha256()
     for split, members in photos.items():
         for photo in members:
-            line = f"{split}\0{photo.name}\0{_measure_size(photo)}\n"
+            line = f"{split}\0{photo.name}\0{photo.measure_size()}\n"
             listing.update(line.encode(errors="surrogateescape"))
     return {
         "format": FORMAT,
@@ -45,15 +45,6 @@ def describe_job(
         "sha256": listing.hexdigest(),
         "settings": dict(settings),
     }
-
-
-def _measure_size(photo: Photo) -> int:
-    if photo.length >= 0:
-        return photo.length
-    try:
-        return photo.path.stat().st_size
-    except OSError:
-        return -1  # a dangling link, which is later reported as unreadable
 
 
 @contextmanager

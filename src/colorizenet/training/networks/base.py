@@ -26,6 +26,15 @@ class Network(Protocol):
         """Predict chroma: ``decode(features(condition))``."""
         ...
 
+    def infer(
+        self, condition: Float[Tensor, "b c h w"]
+    ) -> (
+        Float[Tensor, "b 2 h2 w2"] | tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b _n h2 w2"]]
+    ):
+        """Compute the outputs of an exported model: chroma, and what is similar if the
+        network says it."""
+        ...
+
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level of the decoder, coarsest first:
         ``expand(encode(condition))``."""

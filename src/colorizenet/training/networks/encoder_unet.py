@@ -130,6 +130,15 @@ class EncoderUNet(nn.Module):
         ab = self.decode(features)
         return ab, self.similarity(condition, features, ab)
 
+    def infer(
+        self, condition: Float[Tensor, "b 1 h w"]
+    ) -> (
+        Float[Tensor, "b 2 h2 w2"] | tuple[Float[Tensor, "b 2 h2 w2"], Float[Tensor, "b _n h2 w2"]]
+    ):
+        """Compute the outputs of an exported model: chroma, and what is similar if this
+        network says it."""
+        return self(condition) if self.similarity is None else self.predict_similarity(condition)
+
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level of the decoder, coarsest first."""
         return self.expand(self.encode(condition))

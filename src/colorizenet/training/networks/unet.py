@@ -68,6 +68,10 @@ class UNet(nn.Module):
         """Predict chroma from the condition, whose first channel is lightness."""
         return self.decode(self.features(condition))
 
+    def infer(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:
+        """Compute the output of an exported model, which is chroma."""
+        return self(condition)
+
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level on the way up, coarsest first."""
         return self.expand(self.encode(condition))

@@ -19,7 +19,6 @@ from colorizenet.training.data.augment import AugmentConfig, Sample, augment_bat
 from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
 from colorizenet.training.losses.combined import LossConfig, Losses, reduce_to
 from colorizenet.training.networks.base import Network
-from colorizenet.training.networks.encoder_unet import EncoderUNet
 from colorizenet.training.tasks.optim import (
     OptimConfig,
     Scheduler,
@@ -35,7 +34,7 @@ __all__ = ["ExportedNetwork", "Task", "sum_losses"]
 class ExportedNetwork(nn.Module):
     """A network whose inputs are tensors of their own instead of one condition."""
 
-    def __init__(self, network: nn.Module, inputs: Sequence[str]) -> None:
+    def __init__(self, network: Network, inputs: Sequence[str]) -> None:
         super().__init__()
         self.network, self.inputs = network, tuple(inputs)
 
@@ -44,9 +43,7 @@ class ExportedNetwork(nn.Module):
         what is similar, if the network says it."""
         ordered = [*planes, *(named[name] for name in self.inputs[len(planes) :])]
         condition = torch.cat(ordered, dim=1) if len(ordered) > 1 else ordered[0]
-        if isinstance(self.network, EncoderUNet) and self.network.similarity is not None:
-            return self.network.predict_similarity(condition)
-        return self.network(condition)
+        return self.network.infer(condition)
 
 
 class Task(lightning.LightningModule, ABC):
@@ -61,6 +58,8 @@ class Task(lightning.LightningModule, ABC):
     """Name of the validation metric that is lowest for the best weights."""
     random_inputs: ClassVar[tuple[Input, ...]] = ()
     """Inputs of the exported module in addition to ``inputs``: of random numbers."""
+    trains_all_parameters: ClassVar[bool] = True
+    """Whether each backward pass reaches every trained parameter, as DDP expects."""
     network: nn.Module
     """The network that is validated and exported."""
 
@@ -115,6 +114,7 @@ class Task(lightning.LightningModule, ABC):
 
     def exported(self) -> nn.Module:
         """The module to export: takes each input as its own tensor and returns ab."""
+        assert isinstance(self.network, Network)
         return ExportedNetwork(self.network, self.inputs)
 
     def predict(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
@@ -151,12 +151,10 @@ class Task(lightning.LightningModule, ABC):
 
     def training_step(self, batch: UInt8[Tensor, "b h w 3"], _index: int) -> dict[str, Tensor]:
         """Augment a batch, take one step, count its pictures, and log."""
-        # Each batch of each process has its own seed, the same in a resumed run.
-        key = f"{self.seed} {self.pictures_seen} {self.trainer.global_rank}"
         sample = augment_batch(
             batch,
             self.augmentation,
-            zlib.crc32(key.encode()),
+            self.seed_batch(),
             inputs=self.inputs,
             conditions=self.conditions,
         )
@@ -168,6 +166,14 @@ class Task(lightning.LightningModule, ABC):
         self.log_dict(values)
         self._stop_if_finished()
         return values
+
+    def seed_batch(self, *purpose: str) -> int:
+        """The seed of the random numbers that a training step needs for a purpose.
+
+        Each batch of each process has its own, the same in a resumed run.
+        """
+        key = " ".join([f"{self.seed} {self.pictures_seen} {self.global_rank}", *purpose])
+        return zlib.crc32(key.encode())
 
     def update(
         self, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], network: nn.Module

@@ -1,6 +1,5 @@
 """``DDPM``: draw plausible colorings by textbook diffusion, from scratch."""
 
-import zlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -75,9 +74,7 @@ class DDPM(Task):
 
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Compute the squared error of the predicted noise."""
-        # Each batch of each process has its own seed, the same in a resumed run.
-        key = f"{self.seed} {self.pictures_seen} {self.global_rank} noise"
-        random = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+        random = torch.Generator().manual_seed(self.seed_batch("noise"))
         return {"noise": self._noise_loss(sample, random)}
 
     def _noise_loss(self, sample: Sample, random: torch.Generator) -> Float[Tensor, ""]:

@@ -1,6 +1,5 @@
 """``Diffusion``: draw plausible colorings around the answer of a frozen network."""
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -131,9 +130,7 @@ class Diffusion(Task):
 
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Compute the loss of the velocity, and that of the predicted spread."""
-        # Each batch of each process has its own seed, the same in a resumed run.
-        key = f"{self.seed} {self.pictures_seen} {self.global_rank} draws"
-        return self._losses(sample, torch.Generator().manual_seed(zlib.crc32(key.encode())))
+        return self._losses(sample, torch.Generator().manual_seed(self.seed_batch("draws")))
 
     def _losses(self, sample: Sample, random: torch.Generator) -> dict[str, Float[Tensor, ""]]:
         network, n = self.network, self.config.draws

@@ -1,6 +1,5 @@
 """``FollowHints``: a trained network learns where color hints spread."""
 
-import zlib
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -93,12 +92,11 @@ class FollowHints(Task):
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Draw hints, and compute the weighted loss terms of what follows from them."""
         automatic, similarity = self._predict(sample.condition)
-        key = f"{self.seed} {self.pictures_seen} {self.global_rank} hints"
         drawn = simulate_hints(
             sample.lightness,
             sample.ab,
             automatic,
-            torch.Generator().manual_seed(zlib.crc32(key.encode())),
+            torch.Generator().manual_seed(self.seed_batch("hints")),
             implausible=self.config.implausible,
         )
         change = _spread(automatic, similarity, drawn.hints, drawn.colors)

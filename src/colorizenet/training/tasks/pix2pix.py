@@ -65,6 +65,8 @@ class Pix2Pix(ScoredTask):
     with the discriminator frozen. Both see chroma at the size of the prediction.
     """
 
+    trains_all_parameters: ClassVar[bool] = False
+
     def __init__(
         self,
         network: Network,

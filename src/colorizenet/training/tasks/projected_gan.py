@@ -1,6 +1,5 @@
 """``ProjectedGAN``: adversarial fine-tuning on frozen features."""
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -90,6 +89,7 @@ class ProjectedGAN(ScoredTask):
     gradients at the last layer (Esser et al. 2021, arXiv:2012.09841).
     """
 
+    trains_all_parameters: ClassVar[bool] = False
     accuracy: Tensor
     started_at: Tensor
 
@@ -146,8 +146,7 @@ class ProjectedGAN(ScoredTask):
         self, sample: Sample, predicted: Tensor
     ) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
         """Frozen features of the true, the gray and the predicted pictures."""
-        key = f"{self.seed} {self.pictures_seen} {self.global_rank} positions"
-        generator = torch.Generator().manual_seed(zlib.crc32(key.encode()))
+        generator = torch.Generator().manual_seed(self.seed_batch("positions"))
         pictures = [
             to_pixels(sample.lightness, ab)
             for ab in (sample.ab, torch.zeros_like(sample.ab), predicted)

@@ -67,6 +67,6 @@ class ScoredTask(Task):
         frechet = self._frechet.distance("predicted", "true")
         logged = self.trainer.callback_metrics
         true = float(logged["val/colorfulness_true"])
-        error = abs(float(logged["val/colorfulness"]) - true) / true
+        error = abs(float(logged["val/colorfulness"]) - true) / max(true, 1e-6)  # 0 for grays
         self.log_dict({"val/frechet": frechet, "val/score": frechet * (1 + error)}, sync_dist=True)
         self._frechet = None

@@ -67,8 +67,21 @@ export class BrowserEngine {
   async open(file, { signal, side = 1280 }) {
     await checkFile(file, signal);
     const photo = ++this.#count;
-    const { width, height } = await this.request("open", { photo, file, side }, { signal });
-    return new BrowserPreview(this, photo, width, height);
+    try {
+      const { width, height } = await this.request("open", { photo, file, side }, { signal });
+      return new BrowserPreview(this, photo, width, height);
+    } catch (error) {
+      this.release(photo); // the worker may have finished before it was stopped
+      throw error;
+    }
+  }
+
+  /**
+   * Let the worker forget a photo of the editor.
+   * @param {number} photo
+   */
+  release(photo) {
+    if (this.#worker) this.#send("close", { photo }, undefined).catch(() => {});
   }
 
   /**
@@ -214,8 +227,7 @@ class BrowserPreview {
 
   close() {
     if (this.#closed.signal.aborted) return;
-    const { signal } = new AbortController();
-    this.#engine.request("close", { photo: this.#photo }, { signal }).catch(() => {});
+    this.#engine.release(this.#photo);
     this.#closed.abort(new DOMException("The photo was closed.", "AbortError"));
   }
 

@@ -164,6 +164,7 @@ async function open({ photo: number, file, side }, { signal }) {
   const [, context] = makeCanvas(across, down, photo.header.alpha);
   context.imageSmoothingQuality = "high";
   context.drawImage(photo.canvas, 0, 0, across, down);
+  signal.throwIfAborted();
   opened.set(number, {
     width,
     height,
@@ -172,7 +173,6 @@ async function open({ photo: number, file, side }, { signal }) {
     reduced,
     chroma: new Map(),
   });
-  signal.throwIfAborted();
   return { width, height };
 }
 

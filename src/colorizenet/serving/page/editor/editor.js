@@ -128,7 +128,7 @@ export class PhotoEditor {
         return;
       }
       this.#preview = preview;
-      await this.#start(preview, file);
+      await this.#start(preview, file, signal);
     } catch (error) {
       if (signal.aborted) return;
       this.#setBusy(false);
@@ -154,8 +154,8 @@ export class PhotoEditor {
     this.#problem.hidden = true;
   }
 
-  /** @param {Preview} preview @param {File} file */
-  async #start(preview, file) {
+  /** @param {Preview} preview @param {File} file @param {AbortSignal} signal */
+  async #start(preview, file, signal) {
     this.#renderer = new Renderer(preview, {
       done: (blob) => this.#showColored(blob),
       failed: (error) => this.#fail(error),
@@ -163,9 +163,11 @@ export class PhotoEditor {
     });
     const renderer = this.#renderer;
     const before = await preview.before();
+    signal.throwIfAborted();
     this.#viewer.open({ width: preview.width, height: preview.height });
     this.#viewer.offerFull({ before: file });
     await Promise.all([this.#viewer.showBefore(before), this.#viewer.showAfter(before)]);
+    signal.throwIfAborted();
     this.#toolbar.open(this.#modelInfos.map(({ name }) => name));
     this.#hints.open(preview, file);
     this.#variants.open(preview);
@@ -255,7 +257,13 @@ export class PhotoEditor {
       await this.#renderLeft();
     } else if (this.#preview && this.#file) {
       this.#viewer.offerFull({ before: this.#file });
-      await this.#viewer.showBefore(await this.#preview.before());
+      const { signal } = this.#session;
+      try {
+        const before = await this.#preview.before();
+        if (!signal.aborted && !this.#left) await this.#viewer.showBefore(before);
+      } catch (error) {
+        if (!signal.aborted) this.#fail(error);
+      }
     }
   }
 

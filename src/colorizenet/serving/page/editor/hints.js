@@ -107,7 +107,7 @@ export class HintEditor {
   /** Close the popover, and give the focus back. */
   close() {
     this.#suggesting.abort();
-    if (!this.popover.isOpen) return;
+    if (this.#selected === null && !this.#candidate) return;
     const hadFocus = this.popover.element.contains(document.activeElement);
     const selected = this.#selected;
     this.#selected = this.#candidate = null;
@@ -148,17 +148,21 @@ export class HintEditor {
 
   /** @param {Hint} hint @param {boolean} isNew */
   async #show(hint, isNew) {
-    const before = await this.#preview?.before();
-    const placeColor = await sampleColor(before, hint);
-    const color = isNew ? await sampleColor(this.#colored ?? before, hint) : hint.color;
-    if (isNew ? !this.#candidate : this.#selected === null) return;
-    this.#viewer.uncover(hint);
-    this.popover.open({
-      color,
-      placeColor,
-      radius: hint.radius ?? DEFAULT_RADIUS,
-      isNew,
-    });
+    const { signal } = (this.#suggesting = new AbortController());
+    try {
+      const before = await this.#preview?.before();
+      const placeColor = await sampleColor(before, hint);
+      const color = isNew ? await sampleColor(this.#colored ?? before, hint) : hint.color;
+      if (signal.aborted) return; // another place was chosen meanwhile
+      const radius = hint.radius ?? DEFAULT_RADIUS;
+      this.#viewer.uncover(hint);
+      this.popover.open({ color, placeColor, radius, isNew });
+    } catch (error) {
+      if (signal.aborted) return;
+      this.close();
+      this.list.showProblem(this.#explain(error));
+      return;
+    }
     this.#placePopover();
     await this.#suggest(hint);
   }

@@ -61,7 +61,9 @@ export class ColorPlane {
         pointermove: (/** @type {PointerEvent} */ event) => {
           if (this.element.hasPointerCapture(event.pointerId)) this.#point(event, false);
         },
-        pointerup: (/** @type {PointerEvent} */ event) => this.#point(event, true),
+        pointerup: (/** @type {PointerEvent} */ event) => {
+          if (this.element.hasPointerCapture(event.pointerId)) this.#point(event, true);
+        },
       },
       this.#canvas,
       this.#dot,
