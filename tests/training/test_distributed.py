@@ -184,6 +184,7 @@ def test_processes_of_adversarial_training_have_the_same_weights(tiny, tmp_path)
         first, second = (
             torch.load(tmp_path / name / f"rank {rank}.pt", weights_only=True) for rank in (0, 1)
         )
-        parameters = [key for key in first if key.endswith(("weight", "bias"))]
-        differing = [key for key in parameters if not torch.equal(first[key], second[key])]
+        ends = ("weight", "bias", "accuracy", "started_at")
+        shared = [key for key in first if key.endswith(ends)]
+        differing = [key for key in shared if not torch.equal(first[key], second[key])]
         assert differing == [], name
