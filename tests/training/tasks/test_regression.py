@@ -100,6 +100,8 @@ class Ones(nn.Module):
         self.conditions.append(condition)
         return self.weight[:, None, None] * torch.ones_like(condition[:, :1])
 
+    infer = forward
+
     def features(self, condition):
         return self.expand(self.encode(condition))
 

@@ -25,6 +25,8 @@ class Linear(nn.Module):
     def forward(self, condition: Tensor) -> Tensor:
         return self.decode(self.features(condition))
 
+    infer = forward
+
     def features(self, condition: Tensor) -> list[Tensor]:
         return self.expand(self.encode(condition))
 
