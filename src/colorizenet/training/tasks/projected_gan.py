@@ -170,7 +170,8 @@ class ProjectedGAN(ScoredTask):
             pairs = [map.chunk(2) for map in maps]
             d_loss = adversarial.relativistic_discriminator_loss(pairs)
         true, predicted = scores.detach().chunk(2)
-        share = self.all_gather((true > predicted).float().mean()).mean()
+        shares: Any = self.all_gather((true > predicted).float().mean())  # of each process
+        share = shares.mean()
         self.accuracy.lerp_(share, min(1.0, len(true) / _ACCURACY_MEMORY))
         # The penalty is over both halves: twice their mean is R1 plus R2.
         return {
