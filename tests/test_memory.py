@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from colorizenet.memory import keep_freed_memory
+
 COUNT_NEW_PAGES = """
 import resource, sys
 import numpy as np
@@ -34,8 +36,8 @@ def test_freed_memory_is_used_again() -> None:
 
 
 def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from colorizenet.memory import keep_freed_memory
-
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
-    monkeypatch.setattr("ctypes.CDLL", None)  # would raise
+    loaded: list[object] = []
+    monkeypatch.setattr("ctypes.CDLL", loaded.append)
     keep_freed_memory()
+    assert not loaded

@@ -17,9 +17,11 @@ def keep_freed_memory() -> None:
     """Let the allocator of the C library keep what is freed, up to 256 MB per thread.
 
     By default, glibc returns large blocks to the system at once. Each array then
-    consists of new pages, which the system fills with zeros first: a quarter of the
-    processor time of colorizing or training. This changes the whole process, so that
-    only commands call it, never the library. Does nothing on other C libraries.
+    consists of new pages, which the system fills with zeros first: a tenth to a quarter
+    of the processor time of colorizing and training. This changes the whole process, so
+    that only commands and worker processes call it, never the library.
+
+    Does nothing on other C libraries.
     """
     if platform.libc_ver()[0] != "glibc":
         return
