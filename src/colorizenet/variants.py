@@ -36,7 +36,7 @@ _COARSE = 8
 
 def choose_model(model: str, count: int, models: Collection[str]) -> str:
     """The model for ``count`` colorings: ``diverse`` for several colorings of
-    ``default``, which has the same usual answer, if it is one of ``models``."""
+    ``default``, which cannot draw, if it is one of ``models``."""
     several = count > 1 and model == "default" and "diverse" in models
     return "diverse" if several else model
 

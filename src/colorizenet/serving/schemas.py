@@ -81,8 +81,8 @@ class ModelInfo(BaseModel):
         description="Whether the model gives several colorings, itself or by another model."
     )
     draws_for: str | None = Field(
-        description="Name of the model whose variants this one draws: it has the same usual "
-        "answer. Null for others."
+        description="Name of the model whose variants this one draws: it has a similar "
+        "usual answer. Null for others."
     )
     takes_hints: bool = Field(description="Whether the model follows hints; all do.")
     license: str = Field(description="Terms of use, and the terms of the training data.")

@@ -275,12 +275,16 @@ def _compare(network: nn.Module, model: onnx.ModelProto, card: ModelCard, dtype:
         expected = network(*inputs.values())
         expected = (expected,) if isinstance(expected, Tensor) else expected
         found = session.run(None, {name: plane.numpy() for name, plane in inputs.items()})
-        # A distance of 1 between coordinates is about as much as 100 in a*b* units.
         differences = [
-            scale * float(np.abs(np.asarray(one) - other.numpy()).max())
-            for scale, one, other in zip((color.AB_SCALE, 100), found, expected, strict=False)
+            np.abs(np.asarray(one) - other.numpy()).max(axis=(0, 2, 3))
+            for one, other in zip(found, expected, strict=True)
         ]
-        largest = float(np.max(differences))  # NaN if any of them is
+        differences[0] *= color.AB_SCALE
+        for similarity in differences[1:]:
+            # The first channel is chroma in a*b* units. A distance of 1 between the
+            # coordinates of the others is about as much as 100 of them.
+            similarity[1:] *= 100
+        largest = float(np.max(np.concatenate(differences)))  # NaN if any of them is
         if not largest <= _TOLERANCES[dtype]:
             height, width = inputs["lightness"].shape[-2:]
             raise ModelFileError(

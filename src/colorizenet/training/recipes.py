@@ -1,5 +1,6 @@
 """Recipes: functions that return the configuration of a run, by name in ``RECIPES``."""
 
+import dataclasses
 from collections.abc import Callable
 
 from colorizenet.training.config import RunConfig
@@ -35,19 +36,23 @@ __all__ = [
 ]
 
 
+_DEFAULT_NETWORK = EncoderUNetConfig(encoder="tf_efficientnet_lite2", queries=20)
+"""The network of the model ``default``."""
+
+
 def encoder_unet() -> RunConfig:
     """U-Net with a pretrained encoder, Huber loss: quick to train, safe colors."""
     return RunConfig(network=EncoderUNetConfig())
 
 
 def encoder_queries() -> RunConfig:
-    """encoder_unet with color queries and CIEDE2000, as for the model default."""
+    """A larger encoder, color queries and CIEDE2000, as for the model default."""
     return RunConfig(
         data=DataConfig(min_crop=1.0),
         augment=AugmentConfig(
             rotate=0.05, border=0.05, film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05
         ),
-        network=EncoderUNetConfig(queries=20),
+        network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         pictures=300_000,
         validate_every=15_000,
@@ -112,7 +117,7 @@ def frechet() -> RunConfig:
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0),
-        network=EncoderUNetConfig(queries=20),
+        network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         task=FrechetConfig(),
         optim=OptimConfig(lr=3e-4, warmup=1_000, freeze="encoder"),
@@ -130,7 +135,7 @@ def projected_gan() -> RunConfig:
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0),
-        network=EncoderUNetConfig(queries=20),
+        network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         task=ProjectedGANConfig(),
         optim=OptimConfig(lr=3e-4, betas=(0.5, 0.99), warmup=1_000, freeze="encoder"),
@@ -149,7 +154,7 @@ def diffusion() -> RunConfig:
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0, val_pictures=64),
-        network=EncoderUNetConfig(queries=20),
+        network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000"),
         task=DiffusionConfig(),
         optim=OptimConfig(lr=1e-3, warmup=2_000),
@@ -181,7 +186,7 @@ def hints() -> RunConfig:
     """
     return RunConfig(
         data=DataConfig(size=160, val_size=160, val_pictures=100, min_crop=1.0),
-        network=EncoderUNetConfig(queries=20, similarity=16),
+        network=dataclasses.replace(_DEFAULT_NETWORK, similarity=16),
         loss=LossConfig(pixel="ciede2000"),
         task=HintsConfig(),
         optim=OptimConfig(lr=5e-3, warmup=500, freeze="all-but-similarity"),
