@@ -30,7 +30,7 @@ site: .venv/core.installed node_modules/.installed
 	$(BIN)/python scripts/build_site.py
 
 # The command line reference, the pictures of the documentation, and its site in build/docs.
-README_SAMPLES := cameraman dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
+README_SAMPLES := astronaut dust-bowl-home moose black-canyon-1871 temple nagasaki-boats-1865
 docs: .venv/dev.installed
 	$(BIN)/colorizenet colorize $(README_SAMPLES:%=samples/%.jpg) --out build/readme --overwrite --contact-sheet docs/before-after.jpg
 	$(BIN)/python scripts/write_cli_reference.py
