@@ -14,7 +14,8 @@ After an interruption, run the same command again: it skips what is finished and
 the rest. --smoke trains tiny networks on few pictures, as a test of the script.
 
 The ``default`` model in the package was made by a longer chain of runs, which
-docs/experiments.md describes. This chain has the losses and settings of its last runs.
+docs/experiments.md describes. This chain has the losses and settings of the last runs
+of the seventh model, and the encoder of the present one.
 ``colorizenet train hints --init-from WORK/model.onnx --network.queries 20`` then
 teaches the model where hints spread.
 """

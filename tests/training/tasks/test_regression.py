@@ -1,12 +1,15 @@
 """``Regression``: learning, counting, clipping, schedules and further inputs."""
 
 import itertools
+import math
+from collections.abc import Container
 
 import lightning
 import pytest
 import torch
 from torch import nn
 
+from colorizenet.errors import ConfigError
 from colorizenet.training.data.conditions import CONDITIONS, Condition
 from colorizenet.training.losses import LossConfig
 from colorizenet.training.tasks import OptimConfig, RegressionConfig
@@ -44,6 +47,40 @@ def test_the_gradient_is_clipped(make_regression, train):
     assert reported == pytest.approx(free, rel=1e-4)
     assert gradient(free / 2) == pytest.approx((free / 2, free), rel=1e-3)
     assert gradient(free * 2) == pytest.approx((free, free), rel=1e-4)
+
+
+class SpoiledGradients(lightning.Callback):
+    """Make the gradient of some steps NaN, as an overflow does, and record a weight."""
+
+    def __init__(self, steps: Container[int]) -> None:
+        self.steps = steps
+        self.weights: list[float] = []
+
+    def on_train_batch_start(self, _trainer, task, _batch, index):
+        self.now = index in self.steps
+        if index == 0:
+            self.parameter = next(task.parameters())
+            self.parameter.register_hook(lambda gradient: gradient * math.nan if self.now else None)
+        self.weights.append(float(self.parameter.detach().sum()))
+
+
+def test_a_step_without_a_finite_gradient_is_left_out(make_regression, train):
+    task, spoiled = make_regression(lr=1e-2), SpoiledGradients({2})
+    logged, _ = train(task, 5, spoiled)
+    assert [math.isfinite(row["gradient_norm"]) for row in logged] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    assert spoiled.weights[2] == spoiled.weights[3] != spoiled.weights[4]
+    assert all(torch.isfinite(each).all() for each in task.parameters())
+
+
+def test_many_such_steps_in_a_row_end_the_run(make_regression, train):
+    with pytest.raises(ConfigError, match="not finite in 20 steps in a row, the last after 84 pic"):
+        train(make_regression(), 40, SpoiledGradients(range(2, 40)))
 
 
 def test_it_counts_pictures_and_stops_by_them(make_regression, train):

@@ -3,6 +3,7 @@
 import math
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, cast
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from colorizenet import color
+from colorizenet.errors import ConfigError
 from colorizenet.modelfile import Input
 from colorizenet.training.data.augment import AugmentConfig, Sample, augment_batch, to_network
 from colorizenet.training.data.conditions import CONDITIONS, Condition, render_condition
@@ -29,6 +31,9 @@ from colorizenet.training.tasks.optim import (
 from colorizenet.training.tasks.validation import color_pictures, make_gray, measure_pictures
 
 __all__ = ["ExportedNetwork", "Task", "sum_losses"]
+
+_MAX_LEFT_OUT = 20
+"""Steps in a row that may be left out because their gradient is not finite."""
 
 
 class ExportedNetwork(nn.Module):
@@ -85,6 +90,7 @@ class Task(lightning.LightningModule, ABC):
         self.augmentation = augment or AugmentConfig()
         self.conditions = dict(conditions or CONDITIONS)
         self.pictures_seen = 0
+        self._left_out: Counter[nn.Module] = Counter()
 
     @property
     def initial_network(self) -> nn.Module:
@@ -178,11 +184,25 @@ class Task(lightning.LightningModule, ABC):
     def update(
         self, optimizer: torch.optim.Optimizer, loss: Float[Tensor, ""], network: nn.Module
     ) -> Float[Tensor, ""]:
-        """Minimize a loss by one step. Returns the gradient norm before clipping."""
+        """Minimize a loss by one step. Returns the gradient norm before clipping.
+
+        A step whose gradient is not finite is left out, because it would end the run:
+        all weights would be NaN. Raises ConfigError after many of them in a row.
+        """
         optimizer.zero_grad()
         self.manual_backward(loss)
         norm = nn.utils.clip_grad_norm_(network.parameters(), self.optim.clip or math.inf)
-        optimizer.step()
+        if torch.isfinite(norm):
+            self._left_out[network] = 0
+            optimizer.step()
+            return norm
+        self._left_out[network] += 1
+        if self._left_out[network] >= _MAX_LEFT_OUT:
+            raise ConfigError(
+                f"the gradient was not finite in {_MAX_LEFT_OUT} steps in a row, the last after "
+                f"{self.pictures_seen} pictures; resume from last.ckpt or start again, with a "
+                "smaller optim.lr or precision 32-true"
+            )
         return norm
 
     def _stop_if_finished(self) -> None:
