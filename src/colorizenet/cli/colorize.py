@@ -93,9 +93,10 @@ def colorize(
         Hints of one photo as a JSON file, or the folder of the files of many photos:
         1921.hints.json for 1921.jpg, in the same subfolder as its result.
     variants
-        Number of colorings of each photo, up to 16: 1921-1.jpg is without noise, and
-        1921-2.jpg, ... are drawn and chosen to differ. 1921-variants.jpg shows them
-        side by side. The model diverse draws them, unless another one is named.
+        Number of colorings of each photo, up to 16: 1921-1.jpg is the model's own
+        answer, and 1921-2.jpg, ... are drawn and chosen to differ. 1921-variants.jpg
+        shows them side by side. The model diverse draws them, unless another one is
+        named.
     seed
         Seed of the variants (default: 0). Other seeds draw other colors.
     diversity

@@ -176,7 +176,7 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
             HINTS='{"hints": [{"x": 0.31, "y": 0.62, "color": "#2e6b3a"}]}'
             curl -F file=@1921.jpg -F "options=$HINTS" "$URL" -o 1921-color.jpg
 
-        Several colorings of a photo are a ZIP file, the one without noise first:
+        Several colorings of a photo are a ZIP file, the model's own answer first:
 
             curl --data-binary @1921.jpg "$URL?variants=6&seed=7" -o 1921.zip
 

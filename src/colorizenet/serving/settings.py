@@ -117,7 +117,7 @@ def build_query_model(queue: JobQueue) -> type[BaseModel]:
                 ge=1,
                 le=MAX_VARIANTS,
                 description="The number of the one coloring that is wanted, as a picture and not "
-                "as a ZIP file: 1 (without noise) to `variants`.",
+                "as a ZIP file: 1 (the model's own answer) to `variants`.",
             ),
         ],
         None,

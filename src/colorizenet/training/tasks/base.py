@@ -195,8 +195,8 @@ class Task(lightning.LightningModule, ABC):
         if torch.isfinite(norm):
             self._left_out[network] = 0
             optimizer.step()
-            return norm
-        self._left_out[network] += 1
+        else:
+            self._left_out[network] += 1
         if self._left_out[network] >= _MAX_LEFT_OUT:
             raise ConfigError(
                 f"the gradient was not finite in {_MAX_LEFT_OUT} steps in a row, the last after "
