@@ -1,6 +1,8 @@
 """``evaluate --variants``: models draw, and the best, the mean and the spread count."""
 
+import itertools
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -18,8 +20,15 @@ def drawing(drawing_model) -> Colorizer:
     return Colorizer(drawing_model, threads=1)
 
 
-def mean_absolute(pictures: np.ndarray, others: np.ndarray) -> list[float]:
-    return np.abs(pictures.astype(float) - others).mean(axis=(1, 2, 3)).tolist()
+class Brightness:
+    """A metric of which each pair of variants has the difference."""
+
+    def __call__(self, pictures: np.ndarray, truths: np.ndarray) -> list[float]:
+        return pictures.mean(axis=(1, 2, 3)).tolist()
+
+    def compare_variants(self, variants: Sequence[np.ndarray]) -> list[float]:
+        pairs = itertools.combinations(np.asarray(variants, float), 2)
+        return np.mean([np.abs(a - b).mean(axis=(1, 2, 3)) for a, b in pairs], axis=0).tolist()
 
 
 def test_the_best_is_best_and_the_first_is_the_answer(folder, drawing):
@@ -42,7 +51,7 @@ def test_diversity_grows_with_the_temperature(folder, drawing):
             options=options,
             variants=3,
             picture_size=64,
-            pair_metrics={"lpips_vgg": mean_absolute},
+            pair_metrics={"lpips_vgg": Brightness()},
         )
         assert set(report.values["gray"]) >= {"lpips_vgg"}
         return report.mean_diversity["drawing"]

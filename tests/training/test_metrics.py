@@ -1,6 +1,7 @@
 """LPIPS and Fréchet distances: independent implementations, laws, and weights."""
 
 import io
+import itertools
 import pickle
 import re
 import sys
@@ -229,6 +230,15 @@ def test_several_predictions_of_the_same_truths_can_be_measured_together(weights
     assert metric(np.concatenate([one, other]), truths) == metric(one, truths) + metric(
         other, truths
     )
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_variants_are_compared_in_all_pairs(count, weights):
+    metric = build_pair_metrics(["lpips_vgg"], weights=weights)["lpips_vgg"]
+    variants = [photographs(2, seed) for seed in range(count)]
+    pairs = [metric(one, other) for one, other in itertools.combinations(variants, 2)]
+    assert metric.compare_variants(variants) == pytest.approx(np.mean(pairs, axis=0), rel=1e-5)
+    assert metric.compare_variants(variants[:1] * count) == [0, 0]
 
 
 @pytest.mark.parametrize(

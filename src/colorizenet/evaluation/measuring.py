@@ -16,11 +16,7 @@ from colorizenet.evaluation.examples import ExampleSelection
 from colorizenet.evaluation.results import HISTOGRAM_BINS, HISTOGRAM_EDGE
 from colorizenet.evaluation.rows import Row
 from colorizenet.evaluation.truth import Truth
-from colorizenet.evaluation.variants import (
-    group_variants,
-    measure_differences,
-    measure_diversity,
-)
+from colorizenet.evaluation.variants import group_variants, measure_diversity
 from colorizenet.photosets import Photo
 
 __all__ = ["Columns", "Measured", "PairMetric", "SetMetric", "measure_batch", "measure_rows"]
@@ -29,7 +25,14 @@ __all__ = ["Columns", "Measured", "PairMetric", "SetMetric", "measure_batch", "m
 class PairMetric(Protocol):
     """A value per picture, from batches of both sides: ``(n, H, W, 3)`` uint8."""
 
-    def __call__(self, pictures: np.ndarray, truths: np.ndarray, /) -> Sequence[float]: ...
+    def __call__(self, pictures: np.ndarray, truths: np.ndarray, /) -> Sequence[float]:
+        """``pictures`` may hold several sets of pictures of the same ``truths``, one
+        after the other."""
+        ...
+
+    def compare_variants(self, variants: Sequence[np.ndarray], /) -> Sequence[float]:
+        """The mean over all pairs of ``variants``, for each photograph in them."""
+        ...
 
 
 class SetMetric(Protocol):
@@ -134,13 +137,14 @@ def measure_batch(
         stacked = {row: np.stack([one.pictures[row] for one in group]) for row in group[0].pictures}
         try:
             for name, metric in pair_metrics.items():
-                for row, pictures in stacked.items():
-                    for one, value in zip(group, metric(pictures, truths), strict=True):
-                        one.values[row][name] = float(value)
+                values = iter(metric(np.concatenate(list(stacked.values())), truths))
+                for row in stacked:
+                    for one in group:
+                        one.values[row][name] = float(next(values))
                 for model, rows in variants.items():
-                    differences = measure_differences([stacked[row] for row in rows], metric)
+                    differences = metric.compare_variants([stacked[row] for row in rows])
                     for one, value in zip(group, differences, strict=True):
-                        one.diversity[model][name] = value
+                        one.diversity[model][name] = float(value)
         except ImageError as error:
             refused |= {one.truth.photo: f"{quote(one.truth.name)}: {error}" for one in group}
             continue

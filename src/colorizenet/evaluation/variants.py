@@ -5,7 +5,7 @@ them for each photograph, by CIEDE2000, and their mean.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,7 +28,6 @@ __all__ = [
     "build_variant_table",
     "describe_diversity",
     "group_variants",
-    "measure_differences",
     "measure_diversity",
 ]
 
@@ -142,17 +141,6 @@ def measure_diversity(pictures: Sequence[RGB8]) -> dict[str, float]:
         "ciede2000": float(np.mean([metrics.ciede2000(*pair) for pair in pairs])),
         "mean_color": float(np.sqrt(np.var(means, axis=0, ddof=1).sum())),
     }
-
-
-def measure_differences(
-    stacks: Sequence[np.ndarray], metric: Callable[[np.ndarray, np.ndarray], Sequence[float]]
-) -> list[float]:
-    """The mean of a metric over all pairs of variants, for each photograph.
-
-    ``stacks``: for each variant, the pictures of several photographs, ``(n, H, W, 3)``.
-    """
-    values = [metric(*pair) for pair in itertools.combinations(stacks, 2)]
-    return np.mean(np.array(values, np.float64), axis=0).tolist()
 
 
 def build_variant_table(results: Results) -> tuple[list[str], list[list[str]]]:

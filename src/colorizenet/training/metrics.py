@@ -18,8 +18,7 @@ References:
 
 import importlib
 import io
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +47,7 @@ from colorizenet.training.networks.pretrained import (
 
 __all__ = [
     "FrechetMetric",
+    "LpipsMetric",
     "Moments",
     "build_pair_metrics",
     "build_set_metrics",
@@ -57,7 +57,6 @@ __all__ = [
 
 Pictures = np.ndarray
 """sRGB, (n, h, w, 3) uint8; other arrays raise ValueError."""
-PairMetric = Callable[[Pictures, Pictures], list[float]]
 Extract = Callable[[UInt8[Tensor, "n 3 h w"]], Float[Tensor, "n d"]]
 
 _LPIPS_NETWORKS = {trunk.heads: name for name, trunk in TRUNKS.items()}
@@ -213,39 +212,74 @@ class FrechetMetric:
         return frechet_distance(self._sets[name], self._sets[other])
 
 
+class LpipsMetric:
+    """LPIPS of pictures and their truths, or of several colorings of one photo."""
+
+    def __init__(self, lpips: Lpips, *, device: str = "cpu") -> None:
+        self._lpips, self._device = lpips.to(device), device
+
+    @torch.no_grad()
+    def __call__(self, pictures: Pictures, truths: Pictures) -> list[float]:
+        """LPIPS of each picture.
+
+        ``pictures`` may hold several predictions of the same truths, one set after the
+        other; the activations of the truths are then computed once.
+        """
+        count = len(truths)
+        if len(pictures) % count or pictures.shape[1:] != truths.shape[1:]:
+            raise ValueError(f"pictures {pictures.shape} do not pair with truths {truths.shape}")
+        truth = self._embed(truths)
+        batches = (pictures[start : start + count] for start in range(0, len(pictures), count))
+        return [
+            value
+            for batch in batches
+            for value in self._lpips.between(self._embed(batch), truth).tolist()
+        ]
+
+    @torch.no_grad()
+    def compare_variants(self, variants: Sequence[Pictures]) -> list[float]:
+        """The mean LPIPS over all pairs of variants, for each photo.
+
+        ``variants``: the pictures of several photos, in each variant. The activations
+        of each picture are computed once: with d_i the difference of variant i to the
+        first of k, the sum of (d_i - d_j)^2 over all pairs is
+        ``k sum d_i^2 - (sum d_i)^2``, and LPIPS is a weighted sum of such squares.
+        """
+        count = len(variants)
+        first = self._embed(variants[0])
+        total = [torch.zeros_like(layer) for layer in first]
+        squares = torch.zeros(len(variants[0]), device=self._device)
+        for pictures in variants[1:]:
+            other = self._embed(pictures)
+            squares += self._lpips.between(other, first)
+            for layer, x, y in zip(total, other, first, strict=True):
+                layer += x.sub_(y)
+        nothing = [layer.new_zeros(()) for layer in total]
+        pairs = count * squares - self._lpips.between(total, nothing)
+        return (pairs * (2 / (count * (count - 1)))).clamp_min(0).tolist()
+
+    def _embed(self, pictures: Pictures) -> list[Tensor]:
+        network, (height, width) = self._lpips.trunk.network, pictures.shape[1:3]
+        needed = height * width * TRUNKS[network].bytes_per_pixel
+        if needed > _MAX_LPIPS_BYTES:
+            raise ImageError(
+                f"a picture of {width}x{height} takes {needed / 1e9:.0f} GB in {network} and the "
+                f"limit of LPIPS is {_MAX_LPIPS_BYTES / 1e9:.0f}; reduce it, or measure without "
+                "LPIPS"
+            )
+        return self._lpips.embed(_channels_first(pictures, self._device) / 255)
+
+
 def build_pair_metrics(
     names: Iterable[str], *, weights: Weights = NO_FILES, device: str = "cpu"
-) -> dict[str, PairMetric]:
-    """``lpips_alex`` and ``lpips_vgg``: ``(pictures, truths) -> a number for each
-    picture``.
-
-    ``pictures`` may hold several predictions of the same truths, one set after the
-    other; the activations of the truths are then computed once.
-    """
+) -> dict[str, LpipsMetric]:
+    """``lpips_alex`` and ``lpips_vgg``, by name."""
     names = list(names)
     check_names(names, _LPIPS_NETWORKS, "metric of pairs")
-    networks = {name: Lpips(_LPIPS_NETWORKS[name], weights=weights) for name in names}
     return {
-        name: partial(_measure_lpips, lpips.to(device), device) for name, lpips in networks.items()
+        name: LpipsMetric(Lpips(_LPIPS_NETWORKS[name], weights=weights), device=device)
+        for name in names
     }
-
-
-@torch.no_grad()
-def _measure_lpips(lpips: Lpips, device: str, pictures: Pictures, truths: Pictures) -> list[float]:
-    count = len(truths)
-    if len(pictures) % count or pictures.shape[1:] != truths.shape[1:]:
-        raise ValueError(f"pictures {pictures.shape} do not pair with truths {truths.shape}")
-    network, (height, width) = lpips.trunk.network, truths.shape[1:3]
-    needed = height * width * TRUNKS[network].bytes_per_pixel
-    if needed > _MAX_LPIPS_BYTES:
-        raise ImageError(
-            f"a picture of {width}x{height} takes {needed / 1e9:.0f} GB in {network} and the limit "
-            f"of LPIPS is {_MAX_LPIPS_BYTES / 1e9:.0f}; reduce it, or measure without LPIPS"
-        )
-    truth = lpips.embed(_channels_first(truths, device) / 255)
-    batches = (pictures[start : start + count] for start in range(0, len(pictures), count))
-    embedded = (lpips.embed(_channels_first(batch, device) / 255) for batch in batches)
-    return [value for batch in embedded for value in lpips.between(batch, truth).tolist()]
 
 
 def build_set_metrics(
