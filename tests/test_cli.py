@@ -333,6 +333,21 @@ def test_a_closed_stdout_gives_no_traceback(folder, tmp_path):
     assert "Traceback" not in stderr and "Exception" not in stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "closed", "message"),
+    [
+        ("- -o x.png", "<&-", "standard input is closed; pipe a photo into it"),
+        ("good.jpg -o -", ">&-", "standard output is closed; name a file"),
+    ],
+)
+def test_a_stream_that_is_closed_from_the_start_is_one_line(arguments, closed, message, folder):
+    command = f"{sys.executable} -m colorizenet colorize {arguments} {closed}"
+    done = subprocess.run(
+        ["sh", "-c", command], stderr=subprocess.PIPE, stdout=None, cwd=folder, check=False
+    )
+    assert done.returncode == 2 and message in read_line(done.stderr)
+
+
 @pytest.mark.parametrize("arguments", [("models",), ("colorize", "good.jpg", "-o", "-")])
 def test_a_full_stdout_is_one_line_and_status_1(arguments, folder):
     command = [sys.executable, "-m", "colorizenet", *arguments]

@@ -65,6 +65,8 @@ def _read_stdin() -> bytes:
     """Read a photo from standard input, which may have no end."""
     from colorizenet.imaging.formats import FORMATS, detect_format
 
+    if sys.stdin is None:
+        raise ConfigError("standard input is closed; pipe a photo into it, or name a file")
     start = sys.stdin.buffer.read(64)
     if start and detect_format(start) is None:
         raise ImageError(
@@ -93,6 +95,8 @@ def colorize_stream(path: Path, out: str | None, worker: "Worker", style: consol
     file = None if out in (None, DASH) else Path(out)
     if path != Path(DASH) and path.is_dir():
         raise ConfigError(f"{quote(path)} is a folder and --out - is for one photo; name a folder")
+    if file is None and sys.stdout is None:
+        raise ConfigError("standard output is closed; name a file with --out, or redirect it")
     if file is None and sys.stdout.isatty():
         raise ConfigError(
             "an image file cannot be printed to a terminal; "
