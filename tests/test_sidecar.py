@@ -137,7 +137,10 @@ def test_files_that_exist_and_wrong_names_are_refused(photos, tmp_path, capsys):
     ):
         assert run(["apply", copy, sidecar, "--out", target]) == 2
         assert message in capsys.readouterr().err
-    assert run(["apply", copy, sidecar, "--out", tmp_path / "out", "--overwrite"]) == 0
+    again = ["apply", copy, sidecar, "--out", tmp_path / "out", "--overwrite"]
+    assert run([*again, "--max-pixels", 99]) == 1
+    assert "the limit is 99" in capsys.readouterr().err
+    assert run(again) == 0
 
 
 def test_a_result_that_differs_from_the_first_has_status_1(photos, tmp_path, capsys):

@@ -30,7 +30,7 @@ from colorizenet.hintfiles import describe_options, parse_hint_objects
 from colorizenet.imaging.borders import Border, Side
 from colorizenet.imaging.conversion import Source, open_picture
 from colorizenet.imaging.formats import FORMATS
-from colorizenet.imaging.reading import ImageFile, open_image, read_image
+from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image, read_image
 from colorizenet.merging import STREAM_ABOVE, Merger, describe_colors
 from colorizenet.options import Options, Output
 from colorizenet.reduction import reduce_picture
@@ -104,7 +104,13 @@ class Sidecar:
         return json.dumps(document, indent=1, default=float).encode() + b"\n"
 
     def apply(
-        self, photo: Path, target: Path, *, threads: int = 1, stream_above: int = STREAM_ABOVE
+        self,
+        photo: Path,
+        target: Path,
+        *,
+        threads: int = 1,
+        max_pixels: int = MAX_PIXELS,
+        stream_above: int = STREAM_ABOVE,
     ) -> None:
         """Write the colored picture of a photo, whole or not at all.
 
@@ -116,7 +122,7 @@ class Sidecar:
         merger = Merger(threads, spread_hints=not self.takes_hints)
         note = describe_colors(self.options) if self.output.provenance else ""
         format = self.output.format or ""
-        with open_image(photo) as file:
+        with open_image(photo, max_pixels=max_pixels) as file:
             found = compute_sha256(photo)
             if found != self.source_sha256:
                 raise ConfigError(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from colorizenet.cli import console
 from colorizenet.cli.app import Flag, app
@@ -19,6 +20,7 @@ def apply(
     /,
     *,
     out: Annotated[Path | None, Parameter(alias="-o")] = None,
+    max_pixels: Annotated[int | None, Parameter(validator=Number(gte=1))] = None,
     overwrite: Flag = False,
 ) -> None:
     """Make a colored picture from a photo and the file of `colorize --sidecar`.
@@ -35,12 +37,15 @@ def apply(
         The sidecar of a result, such as 1921.jpg.colors.json.
     out
         File or folder for the picture (default: the folder colorized).
+    max_pixels
+        Refuse photos of more pixels before decoding them (default: 2 billion).
     overwrite
         Replace a file that exists.
     """
     from colorizenet import __version__
     from colorizenet.files import compute_sha256
     from colorizenet.imaging.formats import FORMATS
+    from colorizenet.imaging.reading import MAX_PIXELS
     from colorizenet.planning import SIDECAR_SUFFIX
     from colorizenet.sidecar import read_sidecar
 
@@ -67,7 +72,9 @@ def apply(
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        colors.apply(photo, target, threads=os.cpu_count() or 1)
+        colors.apply(
+            photo, target, threads=os.cpu_count() or 1, max_pixels=max_pixels or MAX_PIXELS
+        )
     except OSError as error:
         raise ImageError(
             f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
