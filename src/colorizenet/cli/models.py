@@ -22,7 +22,9 @@ def models() -> None:
         megabytes = model_path(name).stat().st_size / 1e6
         metrics = ", ".join(f"{key} {value:g}" for key, value in card.metrics.items())
         print(f"{name}  {megabytes:.1f} MB, {card.parameters / 1e6:.1f}M parameters")
-        print(f"    {card.license}\n    {metrics}")
+        terms = card.license.partition(". ")[0].partition(": ")[0].removesuffix(".")
+        print(f"    {metrics}\n    {terms}.")
+    print("`colorizenet info NAME` prints the whole card, with the photos it was trained on.")
 
 
 @app.command
