@@ -394,7 +394,11 @@ def colorize(
 
 
 def configure_process(threads: int) -> None:
-    """Set up a process for nothing but photos: ``threads`` for each, and no cache."""
+    """Set up a process for nothing but photos: ``threads`` for each, and no cache.
+
+    OpenCV has one thread, as in ``run_threads``, so that results are the same.
+    """
     keep_freed_memory()
+    cv2.setNumThreads(1)
     pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
     pyvips.cache_set_max(0)

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import cv2
 import pyarrow as pa
 import ray.data
 
@@ -63,7 +62,6 @@ class _Colorizing:
 
     def __init__(self, worker: Worker) -> None:
         configure_process(worker.threads)
-        cv2.setNumThreads(1)
         self._worker = worker
         worker.colorizer  # noqa: B018 (an unusable model is reported before the first photo)
 

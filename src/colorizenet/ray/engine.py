@@ -17,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import ray
 import ray.data
@@ -181,7 +180,6 @@ class _Actor:
         self, worker: Worker, results: Folder, counter: Any, run: str, max_bytes: int
     ) -> None:
         configure_process(worker.threads)
-        cv2.setNumThreads(1)
         self._work = UnitWorker(worker, results, _Attempts(counter), run, max_bytes)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
