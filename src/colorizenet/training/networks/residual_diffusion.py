@@ -122,7 +122,7 @@ class ResidualDiffusion(nn.Module):
     ) -> Float[Tensor, "b 2 h2 w2"]:
         """The answer, changed by the difference of two states: chroma at its size.
 
-        A drawing is the answer plus what its noise changes: the end of the flow less
+        A draw is the answer plus what its noise changes: the end of the flow less
         that of the flow from noise of 0. The mean of the data, which the latter is
         close to, is paler than an answer that was trained to be colorful.
         """
@@ -134,10 +134,10 @@ class ResidualDiffusion(nn.Module):
 
 
 class ExportedSampler(nn.Module):
-    """The module that is exported: lightness and white noise to as many drawings.
+    """The module that is exported: lightness and white noise to as many draws.
 
     The encoder runs once. Noise of 0 everywhere gives the answer of the frozen network.
-    Noise times a factor below 1, the temperature, gives drawings that differ less.
+    Noise times a factor below 1, the temperature, gives draws that differ less.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class ExportedSampler(nn.Module):
         described = network.describe(lightness)
         # The mean of 4x4 white numbers has 1/4 of their deviation.
         white = _REDUCTION * F.avg_pool2d(noise, _REDUCTION)
-        # The flow from noise of 0 is one more drawing of each picture.
+        # The flow from noise of 0 is one more draw of each picture.
         colored = network.make_noise(white, self.temperatures)
         start = torch.cat([torch.zeros_like(described.spread), colored])
         for_each = noise.new_zeros(noise.shape[0], 1, 1, 1)

@@ -120,7 +120,7 @@ class DDPM(Task):
 
 
 class ExportedDDIM(nn.Module):
-    """The module that is exported: lightness and white noise to as many drawings."""
+    """The module that is exported: lightness and white noise to as many draws."""
 
     def __init__(self, network: Denoiser, *, steps: int) -> None:
         super().__init__()

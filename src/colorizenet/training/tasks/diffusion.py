@@ -60,7 +60,7 @@ class DiffusionConfig:
     steps: int = 3
     """Steps of the sampler, in validation and in the exported model."""
     guidance: float = 3.0
-    """Scale of classifier-free guidance: how much drawings heed the photo. 1 is none
+    """Scale of classifier-free guidance: how much draws heed the photo. 1 is none
     and takes half the time."""
     val_draws: int = 4
     """Draws for each picture in validation."""

@@ -63,7 +63,7 @@ def measure_draws(
     draws: Sequence[Float[Tensor, "n 2 h2 w2"]],
     truths: UInt8[np.ndarray, "n h w 3"],
 ) -> dict[str, float]:
-    """Metrics of several drawings of each picture, colored and as ab in network units.
+    """Metrics of several draws of each picture, colored and as ab in network units.
 
     ``best_ciede2000`` is that of the best draw of each picture, ``mean_spread`` the
     standard deviation of the mean a* and b* of a picture over its draws. The others are
