@@ -92,7 +92,7 @@ def test_the_deployment_example_fits_the_image_and_the_command_line():
     serve = colorizenet.cli.app["serve"]
     flags = {name for each in serve.assemble_argument_collection() for name in each.names}
     used = {word for word in services["colorizenet"]["command"] if word.startswith("--")}
-    assert used == {"--host", "--token-file", "--server-name"} and used <= flags
+    assert used <= flags and {"--host", "--token-file", "--server-name", "--memory"} <= used
     [job] = yaml.safe_load((folder / "prometheus.yml").read_text("utf-8"))["scrape_configs"]
     assert job["static_configs"] == [{"targets": ["colorizenet:8000"]}]
     assert "reverse_proxy colorizenet:8000" in (folder / "Caddyfile").read_text("utf-8")

@@ -32,8 +32,8 @@ class Suggestion(NamedTuple):
     rgb: tuple[int, int, int]
     """The color in sRGB, with the lightness of the place."""
     probability: float
-    """Share of photographs, 0 to 1, whose color is within ΔE*ab 10 of this one, and not
-    of a more likely suggestion."""
+    """Share of the places of this lightness and predicted color, 0 to 1, whose true
+    color is within ΔE*ab 10 of this one, and not of a more likely suggestion."""
 
 
 @dataclass(frozen=True)

@@ -128,7 +128,7 @@ def colorize(
     overwrite
         Replace results that exist, also files that this tool did not write.
     skip_color
-        Leave out photos that are already in color. Gray and toned photos are colorized.
+        Leave out photos that are already in color. Gray and sepia photos are colorized.
     dry_run
         Print what would be written, and write nothing.
     contact_sheet

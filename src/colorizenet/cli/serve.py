@@ -89,8 +89,8 @@ def serve(
     max_pages
         Number of pages of the longest TIFF that is accepted.
     concurrency
-        Photos colorized at once, each by one process. By default one more than there
-        are cores.
+        Photos colorized at once, each by one process: at least 2, since large photos
+        leave one process to small ones. By default one more than there are cores.
     queue
         Photos that may wait for a process. Photos of more than 8 million pixels have a
         queue of the same length of their own. Further requests get status 503 and a
@@ -98,7 +98,8 @@ def serve(
     memory
         Bytes of memory that the processes may take together. Photos that need much wait
         until it is free, and those that need more are rejected. By default half of the
-        memory of this machine or container; 0 sets no limit.
+        memory of this machine or container, and at least 600 MB for each of the
+        processes, of which there is one more than photos at once; 0 sets no limit.
     timeout
         Seconds that a photo may take to arrive, and then again to be colorized. A
         process that takes longer is killed and replaced. By default 120; 3600 where

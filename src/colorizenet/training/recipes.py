@@ -48,7 +48,7 @@ def encoder_unet() -> RunConfig:
 def encoder_queries() -> RunConfig:
     """A larger encoder, color queries and CIEDE2000, as for the model default."""
     return RunConfig(
-        data=DataConfig(min_crop=1.0),
+        data=DataConfig(min_crop=1.0, val_size=160),
         augment=AugmentConfig(
             rotate=0.05, border=0.05, film=0.1, noise=0.05, blur=0.05, jpeg=0.05, fade=0.05
         ),
@@ -116,7 +116,7 @@ def frechet() -> RunConfig:
     Encoder and BatchNorm are frozen. Repeat network settings that the run changed.
     """
     return RunConfig(
-        data=DataConfig(min_crop=1.0),
+        data=DataConfig(min_crop=1.0, val_size=160),
         network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         task=FrechetConfig(),
@@ -134,7 +134,7 @@ def projected_gan() -> RunConfig:
     Encoder and BatchNorm are frozen. Repeat network settings that the run changed.
     """
     return RunConfig(
-        data=DataConfig(min_crop=1.0),
+        data=DataConfig(min_crop=1.0, val_size=160),
         network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         task=ProjectedGANConfig(),
@@ -153,7 +153,7 @@ def diffusion() -> RunConfig:
     run differs from encoder_queries.
     """
     return RunConfig(
-        data=DataConfig(min_crop=1.0, val_pictures=64),
+        data=DataConfig(min_crop=1.0, val_size=160, val_pictures=64),
         network=_DEFAULT_NETWORK,
         loss=LossConfig(pixel="ciede2000"),
         task=DiffusionConfig(),

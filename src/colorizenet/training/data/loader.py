@@ -50,11 +50,13 @@ class DataConfig:
     size: int = 128
     """Side of the training pictures in pixels. Square crops are reduced to it."""
     val_size: int = 256
-    """Side of the validation pictures in pixels. The center square is used."""
+    """Side of the validation pictures in pixels, and the input size of the exported
+    model. The center square is used."""
     val_pictures: int = 1000
     """Largest number of validation pictures, spread evenly over the split."""
     min_crop: float = 0.8
-    """Smallest crop as a share of the short side. Crops are never enlarged."""
+    """Smallest crop as a share of the short side. Crops are enlarged only where the
+    photo itself is smaller than the picture."""
     screen: Screen = field(default_factory=Screen)
     max_corrupt: float = 0.1
     """Stop the run if more than this share of the photos cannot be decoded."""
