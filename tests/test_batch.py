@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import pyvips
 import tifffile
@@ -563,3 +564,59 @@ def test_one_call_colorizes_a_photo_into_a_file(tmp_path, save_photo, worker):
     with pytest.raises(ImageError, match="not in a supported"):
         colorizenet.colorize(tmp_path / "d.png", tmp_path / "e.png", model=worker.model)
     assert not (tmp_path / "e.png").exists()
+
+
+def test_photos_of_two_folders_do_not_share_a_result(tmp_path, save_photo, worker):
+    one, two = save_photo(tmp_path / "a" / "1.jpg"), save_photo(tmp_path / "b" / "1.jpg")
+    os.utime(two, ns=(one.stat().st_atime_ns, one.stat().st_mtime_ns))
+    out = tmp_path / "out"
+    jobs = [plan_jobs([path], out)[0] for path in (one, two)]
+    [first] = run_threads(jobs[:1], replace(worker, journal=out))
+    before = files_in(out)
+    [second] = run_threads(jobs[1:], replace(worker, journal=out))
+    assert first.error is None and files_in(out) == before
+    assert second.error and f"is the result of {one}; choose another --out" in second.error
+    [forced] = run_threads(jobs[1:], replace(worker, journal=out, overwrite=True))
+    assert forced.error is None
+
+
+def test_a_photo_that_changes_while_it_is_in_work_is_colorized_again(
+    tmp_path, save_photo, worker, monkeypatch
+):
+    photo, out = save_photo(tmp_path / "1.jpg"), tmp_path / "out"
+    jobs = plan_jobs([photo], out)
+    predict = Colorizer.predict
+
+    def change(*arguments, **settings):
+        photo.write_bytes(photo.read_bytes() + b"more")
+        return predict(*arguments, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Colorizer, "predict", change)
+        [done] = run_threads(jobs, replace(worker, journal=out))
+    assert done.error is None
+    assert not replace(worker, journal=out).is_finished(jobs[0])
+
+
+def test_without_a_journal_files_that_exist_are_kept(tmp_path, save_photo, worker):
+    job = Job(save_photo(tmp_path / "in.jpg"), (tmp_path / "1.jpg",), sidecar="also")
+    [sidecar] = job.sidecars
+    sidecar.write_bytes(b"of the user")
+    assert worker(job).error is None
+    assert sidecar.read_bytes() == b"of the user" and (tmp_path / "1.jpg").exists()
+
+
+@pytest.mark.parametrize("stream_above", [10**9, 1000])
+def test_a_jpeg_compressed_tiff_keeps_its_transparency(tmp_path, gray, worker, stream_above):
+    alpha = np.zeros_like(gray)
+    alpha[:, 200:] = 255
+    photo = tmp_path / "clear.tif"
+    rgba = np.dstack([gray, gray, gray, alpha])
+    PIL.Image.fromarray(rgba).save(photo, compression="jpeg")
+    out = tmp_path / "out"
+    [done] = run_threads(plan_jobs([photo], out), replace(worker, stream_above=stream_above))
+    assert done.error is None
+    result = read_image(out / "clear.tif")
+    assert result.alpha is not None
+    assert result.alpha[:, :190].max() < 16 and result.alpha[:, 210:].min() > 240
+    assert result.pixels[:, :190].mean() > gray[:, :190].mean() - 10, "nothing is darkened"

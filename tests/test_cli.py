@@ -731,3 +731,32 @@ def test_photos_are_redone_when_an_option_changes(tmp_path, folder):
     assert statuses("--no-provenance", "--tta") == ["colorized"]
     assert statuses("--no-provenance", "--tta", "--strength", 0.5) == ["colorized"]
     assert statuses("--no-provenance", "--tta", "--strength", 0.5) == ["skipped"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["good.jpg", "--suffix", "/x"], "is not a part of a file name"),
+        (["good.jpg", "--contact-sheet", "nowhere/s.jpg"], "nowhere does not exist"),
+        (["good.jpg", "--contact-sheet", "s.gif"], "has no format that can be written"),
+        (["good.jpg", "--contact-sheet", "below"], "has no format that can be written"),
+        (["good.jpg", "--out", "x.png", "--quality", "50"], "png is lossless"),
+        (["good.jpg", "--out", "kept.jpg", "--sidecar", "also"], "kept.jpg.colors.json exists"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_any_work(arguments, message, folder):
+    (folder / "kept.jpg.colors.json").write_bytes(b"of the user")
+    done = colorizenet("colorize", *arguments, cwd=folder)
+    assert done.returncode == 2 and message in read_line(done.stderr)
+    assert not (folder / "colorized").exists() and not (folder / "kept.jpg").exists()
+
+
+def test_a_lone_dash_is_a_stream_only_where_colorize_has_one(folder):
+    named = colorizenet("colorize", "good.jpg", "--suffix", "-", cwd=folder)
+    assert named.returncode == 0 and (folder / "colorized" / "good-.jpg").exists()
+    assert b"//-" not in colorizenet("info", "-", cwd=folder).stderr
+
+
+def test_a_dry_run_names_what_would_be_written(folder):
+    planned = colorizenet("colorize", "good.jpg", "--sidecar", "only", "--dry-run", cwd=folder)
+    assert planned.stdout.decode().split() == ["good.jpg", "->", "colorized/good.jpg.colors.json"]

@@ -234,6 +234,14 @@ def test_a_pil_image_whose_values_would_be_cut_is_an_error(strong, gray):
     assert np.abs(result.astype(int) - strong(gray)).max() <= 1
 
 
+def test_a_pil_image_of_floats_is_in_the_range_of_floats(strong, gray):
+    floats = gray.astype(np.float32) / 255
+    result = np.asarray(strong(PIL.Image.fromarray(floats))).astype(int)
+    assert np.abs(result - strong(gray)).max() <= 1
+    with pytest.raises(ImageError, match=r"values outside 0\.\.1"):
+        strong(PIL.Image.fromarray(gray).convert("F"))
+
+
 @pytest.mark.parametrize("picture", [None, 7, ["a.jpg"], io.BytesIO(b""), bytearray(b"")])
 def test_any_other_object_is_a_type_error_that_says_what_is_accepted(strong, picture):
     for method in (strong, strong.predict, strong.reduce):

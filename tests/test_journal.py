@@ -14,7 +14,7 @@ from colorizenet.errors import ConfigError
 from colorizenet.files import open_atomically
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
-from colorizenet.journal import Journal, lock_results
+from colorizenet.journal import Journal, lock_results, read_fingerprint
 
 
 @pytest.fixture
@@ -27,7 +27,12 @@ def files(tmp_path):
 
 
 def write(journal, source, target, content=b"result"):
-    with open_atomically(target, lambda path: journal.record(source, target, path)) as file:
+    fingerprint = read_fingerprint(source)
+
+    def record(path):
+        journal.record(source, target, path, fingerprint=fingerprint)
+
+    with open_atomically(target, record) as file:
         file.write(content)
 
 
@@ -43,6 +48,33 @@ def test_a_recorded_result_is_finished_until_the_source_or_the_key_changes(files
     assert not journal.is_finished(source, target)
     source.unlink()
     assert journal.is_finished(source, target), "without its source it cannot be made again"
+
+
+def test_a_result_whose_rename_was_lost_is_made_again(files):
+    source, target = files
+    write(Journal(target.parent, "key"), source, target)
+    killed = Journal(target.parent, "another key")
+    new = target.with_name("new")
+    new.write_bytes(b"another result")
+    killed.record(source, target, new, fingerprint=read_fingerprint(source))
+    for journal in (killed, Journal(target.parent, "third key")):
+        assert not journal.is_foreign(target) and not journal.is_finished(source, target)
+    target.write_bytes(b"retouched")
+    assert Journal(target.parent, "third key").is_foreign(target)
+
+
+def test_a_result_of_another_photo_that_still_exists_is_found(files):
+    source, target = files
+    write(Journal(target.parent, "key"), source, target)
+    other = source.with_name("b.jpg")
+    other.write_bytes(b"source")
+    journal = Journal(target.parent, "key")
+    assert journal.find_other_source(other, target) == source
+    assert journal.find_other_source(source, target) is None
+    (source.parent / "link").symlink_to(source.parent)
+    assert journal.find_other_source(source.parent / "link" / source.name, target) is None
+    source.unlink()
+    assert journal.find_other_source(other, target) is None, "the photo may have been moved"
 
 
 def test_files_of_others_and_changed_results_are_finished_whatever_the_key(files):

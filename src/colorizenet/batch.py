@@ -10,10 +10,10 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
 from typing import Any, BinaryIO, Literal, cast
@@ -32,7 +32,7 @@ from colorizenet.imaging.reading import MAX_PIXELS, ImageFile, open_image
 from colorizenet.imaging.toning import is_colored
 from colorizenet.imaging.warnings import list_losses
 from colorizenet.imaging.writing import choose_format, encode_image
-from colorizenet.journal import Journal
+from colorizenet.journal import Journal, read_fingerprint
 from colorizenet.memory import keep_freed_memory
 from colorizenet.merging import STREAM_ABOVE, STRIP_PIXELS, describe_colors
 from colorizenet.options import Hint, Options, Output
@@ -116,12 +116,17 @@ class Worker:
 
         The engine calls ``files.sync_folder`` on the folders of the results at the end.
         """
-        if self.is_finished(job):
-            return Done(job, skipped="exists")
         started = time.perf_counter()
         try:
+            if not self.overwrite:
+                self._check_source(job)
+            if self.is_finished(job):
+                return Done(job, skipped="exists")
+            # A photo that changes while it is in work is colorized again by the next
+            # run.
+            fingerprint = read_fingerprint(job.source) if job.source.exists() else None
             with open_image(job.source, max_pixels=self.max_pixels) as file:
-                done = self._colorize(job, file)
+                done = self._colorize(job, file, fingerprint)
         except ImageError as error:
             return Done(job, error=str(error))
         except ColorizeNetError:
@@ -143,12 +148,20 @@ class Worker:
         """Whether the results of a job exist and are to be left as they are."""
         if self.overwrite:
             return False
-        if self.journal is None:
+        if (journal := self._opened_journal) is None:
             return all(path.exists() for path in job.files)
-        with _LOADING:
-            journal = self._loaded_journal
         own = self.describe_job(job)
         return all(journal.is_finished(job.source, path, own) for path in job.files)
+
+    def _check_source(self, job: Job) -> None:
+        """Raise ``ImageError`` where the result of another photo has the name."""
+        if (journal := self._opened_journal) is not None:
+            for path in job.files:
+                if other := journal.find_other_source(job.source, path):
+                    raise ImageError(
+                        f"{quote(path)} is the result of {quote(other)}; choose another --out "
+                        f"for {quote(job.source)}, or add --overwrite"
+                    )
 
     @property
     def colorizer(self) -> Colorizer:
@@ -190,13 +203,18 @@ class Worker:
     def _loaded_colorizer(self) -> Colorizer:
         return Colorizer(self.model, device=self.device, threads=self.threads)
 
-    @cached_property
-    def _loaded_journal(self) -> Journal:
-        assert self.journal is not None
-        return Journal(self.journal, self.journal_key)
+    @property
+    def _opened_journal(self) -> Journal | None:
+        """The journal, read on first use; None where there is none."""
+        with _LOADING:
+            return self._loaded_journal
 
-    def _colorize(self, job: Job, file: ImageFile) -> Done:
-        warnings = list(file.warnings)
+    @cached_property
+    def _loaded_journal(self) -> Journal | None:
+        return None if self.journal is None else Journal(self.journal, self.journal_key)
+
+    def _colorize(self, job: Job, file: ImageFile, fingerprint: list[int] | None) -> Done:
+        warnings: list[str] = list(file.warnings)
         fit = choose_format(file, job.format)
         if job.format and fit.reason:
             raise ImageError(
@@ -219,22 +237,29 @@ class Worker:
         if job.sidecar:
             answers = [round_chroma(chroma) for chroma in answers]
         source = compute_sha256(job.source) if job.sidecar or self.signing else ""
+        write = partial(self._write, job, fingerprint)
         for number, (target, chroma) in enumerate(zip(job.targets, answers, strict=True)):
             written = False
             if job.sidecar != "only":
-                written = self._write(
-                    job, target, self._make_writer(job, picture, chroma, format, options, source)
+                written = write(
+                    target, self._make_writer(job, picture, chroma, format, options, source)
                 )
+                if not written:
+                    warnings.append(
+                        f"{quote(target)} was not written by colorizenet, and was not replaced"
+                    )
             if job.sidecar:
                 sidecar = self._make_sidecar(job, chroma, format, options, source)
                 if written and not self.signing:
                     sidecar = replace(sidecar, result_sha256=compute_sha256(target))
                 encoded = sidecar.encode()
-                self._write(job, job.sidecars[number], lambda file, it=encoded: file.write(it))
+                write(job.sidecars[number], lambda file, it=encoded: file.write(it))
         if job.contact_sheet:
-            sheet = draw_contact_sheet([(job.source, *job.targets)], columns=1)
+            sheet = draw_contact_sheet(
+                [(job.source, *job.targets)], columns=1, max_pixels=self.max_pixels
+            )
             encoded = encode_image(sheet, "jpeg")
-            self._write(job, job.contact_sheet, lambda file: file.write(encoded))
+            write(job.contact_sheet, lambda file: file.write(encoded))
         height, width = file.shape
         return Done(job, width=width, height=height * file.pages, warnings=tuple(warnings))
 
@@ -299,22 +324,25 @@ class Worker:
             chroma=chroma,
         )
 
-    def _write(self, job: Job, target: Path, write: Callable[[BinaryIO], Any]) -> bool:
+    def _write(
+        self,
+        job: Job,
+        fingerprint: list[int] | None,
+        target: Path,
+        write: Callable[[BinaryIO], Any],
+    ) -> bool:
         """Let ``write`` write a file of a job, whole or not at all.
 
         Returns False, and writes nothing, where a file of somebody else has its name.
         """
-        if self.journal is not None and not self.overwrite:
-            with _LOADING:
-                journal = self._loaded_journal
-            if journal.is_foreign(target):
-                return False
+        journal = self._opened_journal
+        if not self.overwrite and (journal.is_foreign(target) if journal else target.exists()):
+            return False
 
         def record(temporary: Path) -> None:
-            if self.journal is not None:
-                with _LOADING:
-                    journal = self._loaded_journal
-                journal.record(job.source, target, temporary, self.describe_job(job))
+            if journal is not None:
+                own = self.describe_job(job)
+                journal.record(job.source, target, temporary, own, fingerprint=fingerprint)
 
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -334,11 +362,11 @@ def _is_of_library(error: Exception) -> bool:
     ).__module__.startswith("onnxruntime")
 
 
-Engine = Callable[[Iterable[Job], Worker], Iterator[Done]]
+Engine = Callable[[Iterable[Job], Worker], Generator[Done]]
 """Runs a worker on each job and yields the outcomes in the order of the jobs."""
 
 
-def run_threads(jobs: Iterable[Job], worker: Worker, *, workers: int = 1) -> Iterator[Done]:
+def run_threads(jobs: Iterable[Job], worker: Worker, *, workers: int = 1) -> Generator[Done]:
     """Run a worker on each job, ``workers`` at a time, in threads of this process.
 
     Outcomes come in the order of the jobs. If the caller stops early, the photos that

@@ -2,8 +2,8 @@
 
 A line is written before the result gets its final name. It holds the size and the
 modification time that the file will have, which a rename does not change. So a file
-that its line does not describe was written or changed by somebody else, and a run that
-was killed at any moment is completed by the next one. A file that lost its end when the
+that no line describes was written or changed by somebody else, and a run that was
+killed at any moment is completed by the next one. A file that lost its end when the
 machine stopped is made again.
 
 The record lies among files that may come from somebody else, so symbolic links in place
@@ -56,7 +56,10 @@ class Journal:
 
     def __init__(self, folder: Path, key: str = "") -> None:
         self._folder, self._key, self._lock = folder, key, Lock()
-        self._records = {record["result"]: record for record in read_records(folder)}
+        self._records: dict[str, dict[str, Any]] = {}
+        self._earlier: dict[str, list[Any]] = {}
+        for record in read_records(folder):
+            self._keep(record)
 
     def is_finished(self, source: Path, target: Path, own: str = "") -> bool:
         """Whether the result exists and need not be made again.
@@ -86,30 +89,66 @@ class Journal:
             present = read_fingerprint(target)
         except OSError:
             return False
-        record = self._records.get(self._name(target))
+        name = self._name(target)
+        record = self._records.get(name)
         if record is None:
             return True
         stamp = record.get("stamp")
-        return stamp != present and not is_torn(target, stamp, present)
+        # A run that was killed before the rename left the file of an earlier line.
+        if present == stamp or present in self._earlier.get(name, ()):
+            return False
+        return not is_torn(target, stamp, present)
 
-    def record(self, source: Path, target: Path, temporary: Path, own: str = "") -> None:
+    def find_other_source(self, source: Path, target: Path) -> Path | None:
+        """The photo that a result was made of, where it is another one than ``source``
+        and still exists."""
+        record = self._records.get(self._name(target), {})
+        photo = record.get("photo")
+        try:
+            if not isinstance(photo, str) or record.get("stamp") != read_fingerprint(target):
+                return None
+            other = Path(os.path.normpath(self._folder / photo))
+            return None if other.samefile(source) else other
+        except (OSError, ValueError):
+            return None
+
+    def record(
+        self,
+        source: Path,
+        target: Path,
+        temporary: Path,
+        own: str = "",
+        *,
+        fingerprint: list[int] | None = None,
+    ) -> None:
         """Describe ``temporary`` before its rename to ``target``. Raises OSError.
 
-        ``own`` is as in ``is_finished``.
+        ``own`` is as in ``is_finished``. ``fingerprint``: that of the source before it
+        was read; None where it could not be found.
         """
         record: dict[str, Any] = {
             "result": self._name(target),
             "stamp": read_fingerprint(temporary),
             "key": self._key + own,
+            "photo": self._name(source),
         }
-        with suppress(OSError):  # the source may have been removed since it was read
-            record["source"] = read_fingerprint(source)
+        if fingerprint is not None:
+            record["source"] = fingerprint
         with self._lock:
             append_record(self._folder, record)
-            self._records[record["result"]] = record
+            self._keep(record)
 
-    def _name(self, target: Path) -> str:
-        return os.path.relpath(target, self._folder)
+    def _keep(self, record: dict[str, Any]) -> None:
+        name = record["result"]
+        if before := self._records.get(name):
+            self._earlier.setdefault(name, []).append(before.get("stamp"))
+        self._records[name] = record
+
+    def _name(self, path: Path) -> str:
+        try:
+            return os.path.relpath(path, self._folder)
+        except ValueError:  # on another drive of Windows
+            return os.path.abspath(path)  # noqa: PTH100 (a link stays a link)
 
 
 def read_records(folder: Path) -> Iterator[dict[str, Any]]:

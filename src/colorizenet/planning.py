@@ -217,8 +217,8 @@ def fit_format(source: Path, format: str | None, max_pixels: int) -> tuple[str |
         with open_image(source, max_pixels=max_pixels) as picture:
             fit = choose_format(picture, format)
             return fit.format, fit.reason
-    except (OSError, ValueError, ImageError):
-        return format, ""
+    except (OSError, ValueError, ImageError, MemoryError):
+        return format, ""  # as above
 
 
 def _holds(target: Format, source: Format, *, pages: bool) -> bool:

@@ -48,3 +48,10 @@ def test_without_pairs_or_files_it_is_an_error(tmp_path):
         draw_contact_sheet([])
     with pytest.raises(ImageError, match=r"missing\.jpg cannot be read"):
         draw_contact_sheet([(tmp_path / "missing.jpg", tmp_path / "missing.jpg")])
+
+
+def test_photos_of_more_pixels_than_allowed_are_refused(tmp_path, gray):
+    write_image(tmp_path / "a.jpg", Image(gray))
+    groups = [(tmp_path / "a.jpg", tmp_path / "a.jpg")]
+    with pytest.raises(ImageError, match="the limit is 1,000"):
+        draw_contact_sheet(groups, max_pixels=1000)

@@ -6,6 +6,7 @@ is finished. Results go to stdout, messages and progress to stderr.
 """
 
 import io
+import itertools
 import os
 import signal
 import sys
@@ -47,7 +48,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a name may not fit its encoding
         app(
-            [_replace_dash(argument) for argument in arguments],
+            _replace_dashes(arguments),
             exit_on_error=False,
             print_error=False,
         )
@@ -69,6 +70,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
         where = "the output" if error.filename is None else quote(error.filename)
         reason = quote(error.strerror or error)
         _fail(f"{where} cannot be used: {reason}; check the path, permissions and free space", 1)
+    except MemoryError:
+        _fail("more memory is needed than there is; use a smaller photo, or --jobs 1", 1)
     except KeyboardInterrupt as interruption:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C adds no traceback
         _fail(f"interrupted; {interruption or 'nothing was left half-written'}", 130)
@@ -81,12 +84,13 @@ def _discard_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _replace_dash(argument: str) -> str:
-    """A lone - in the spelling that the parser takes for a value."""
-    if argument == "-":
-        return DASH
-    name, equals, value = argument.partition("=")
-    return f"{name}={DASH}" if equals and value == "-" and name in ("--out", "-o") else argument
+def _replace_dashes(arguments: list[str]) -> list[str]:
+    """A lone - of ``colorize`` in the spelling that the parser takes for a value."""
+    if arguments[:1] != ["colorize"]:
+        return arguments
+    pairs = itertools.pairwise(["", *arguments])
+    replaced = [DASH if (each == "-" and before != "--suffix") else each for before, each in pairs]
+    return [f"{each[:-1]}{DASH}" if each in ("--out=-", "-o=-") else each for each in replaced]
 
 
 def _fail(message: object, status: int) -> NoReturn:

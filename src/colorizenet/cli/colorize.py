@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,14 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from colorizenet.cli import console
-from colorizenet.cli.app import DASH, Flag, app, expand_settings, explain_interruption
+from colorizenet.cli.app import (
+    DASH,
+    Flag,
+    app,
+    check_target,
+    expand_settings,
+    explain_interruption,
+)
 from colorizenet.cli.hints import add_hints, add_planned_hints
 from colorizenet.cli.inputs import expand_patterns, parse_input
 from colorizenet.cli.ray import RayFlags, check_local, colorize_on_ray
@@ -170,14 +178,17 @@ def colorize(
     local = check_local(flags, paths, out) if engine == "local" else []
     if engine == "local" and not local:
         raise ConfigError("no photo was given; name files, folders, or - for standard input")
+    if not Path(f"1{suffix}").name == f"1{suffix}" or "\0" in suffix:
+        raise ConfigError(
+            f"--suffix {quote(suffix)} is not a part of a file name; give one such as -color"
+        )
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose exclude each other; leave one out")
     style = console.Style(json=as_json, quiet=quiet, verbose=verbose)
-    if output.quality is not None and output.format and not FORMATS[output.format].quality:
+    wanted = output.format or (detect_ending(out) if out else None)
+    if output.quality is not None and wanted and not FORMATS[wanted].quality:
         lossy = ", ".join(name for name, kind in FORMATS.items() if kind.quality)
-        raise ConfigError(
-            f"--quality is for {lossy}, and {output.format} is lossless; leave it out"
-        )
+        raise ConfigError(f"--quality is for {lossy}, and {wanted} is lossless; leave it out")
     worker = batch.Worker(
         model=choose_model(model, variants, shipped_models()),
         device=device,
@@ -235,9 +246,7 @@ def colorize(
     left_out: list[LeftOut] = []
     if out and detect_ending(out) and not Path(out).is_dir():
         check_variants_are_alone(variants, f"--out {quote(out)}")
-        planned = [
-            dataclasses.replace(plan_file(sources, Path(out), worker, suffix), sidecar=sidecar)
-        ]
+        planned = [plan_file(sources, Path(out), worker, suffix, sidecar)]
         folder = None
     else:
         folder = Path(out or "colorized")
@@ -285,7 +294,10 @@ def colorize(
         from colorizenet.imaging.writing import write_image
 
         sheet = draw_contact_sheet(
-            groups[:_CONTACT_SHEET], columns=2 if variants == 1 else 1, threads=cores
+            groups[:_CONTACT_SHEET],
+            columns=2 if variants == 1 else 1,
+            threads=cores,
+            max_pixels=worker.max_pixels,
         )
         write_image(contact_sheet, sheet)
     if unsearched or any(result.error for result in results):
@@ -315,14 +327,13 @@ def _run(
     engine: batch.Engine = functools.partial(batch.run_threads, workers=workers)
     batch.configure_process(worker.threads)
     with explain_interruption(explain):
-        if worker.journal is None:
-            console.report(engine(planned, worker), len(planned), results, style=style)
-        else:
-            targets = [job.target for job in planned]
-            with lock_results(worker.journal, targets) as warning:
-                if warning and not style.quiet:
-                    console.print_message(warning)
-                console.report(engine(planned, worker), len(planned), results, style=style)
+        targets = [job.target for job in planned]
+        lock = lock_results(worker.journal, targets) if worker.journal else nullcontext("")
+        # The threads end before the folder is released, also where stdout is closed.
+        with lock as warning, closing(engine(planned, worker)) as outcomes:
+            if warning and not style.quiet:
+                console.print_message(warning)
+            console.report(outcomes, len(planned), results, style=style)
     if not style.quiet:
         console.print_summary(results, time.perf_counter() - started)
     return results
@@ -333,11 +344,15 @@ def _has_result(result: "Done") -> bool:
 
 
 def _check_contact_sheet(path: Path, planned: "Sequence[Job]") -> None:
-    if not detect_ending(path):
+    from colorizenet.imaging.formats import FORMATS
+
+    format = detect_ending(path)
+    if not format or not FORMATS[format].written:
         raise ConfigError(
             f"--contact-sheet {quote(path)} has no format that can be written; "
             "end it in .png or .jpg"
         )
+    check_target(path)
     used = {each.resolve() for job in planned for each in (job.source, *job.files)}
     if path.resolve() in used:
         raise ConfigError(

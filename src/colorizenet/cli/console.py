@@ -220,7 +220,7 @@ def print_plan(planned: Iterable[tuple[Planned, bool]], *, style: Style) -> None
         if style.json:
             print(json.dumps(_name(job) | {"status": "skipped" if exists else "planned"}))
         elif not exists:
-            print(f"{quote(job.source)} -> {', '.join(quote(target) for target in job.targets)}")
+            print(f"{quote(job.source)} -> {', '.join(quote(path) for path in job.files)}")
     if not style.quiet:
         existing = f", {finished} {_SKIPPED['exists']}" if finished else ""
         print(f"{count} to colorize{existing}; nothing was written (--dry-run)", file=sys.stderr)

@@ -17,7 +17,7 @@ def export(
     checkpoint: Literal["best", "last"] = "best",
     dtype: Literal["fp32", "fp16", "int8"] = "fp16",
     average_with: Path | None = None,
-    alpha: float = 0.5,
+    alpha: float | None = None,
     name: str | None = None,
     license: str = "",
     limitations: str = "",
@@ -40,7 +40,7 @@ def export(
         Run folder of the same network, for example of the run that this one started
         from. The weights of the two are averaged.
     alpha
-        Share of --average-with in the average, between 0 and 1.
+        Share of --average-with in the average, between 0 and 1 (default: 0.5).
     name
         Name of the model on its card (default: name of the run folder).
     license
@@ -52,6 +52,8 @@ def export(
     """
     require_training()
     check_target(out)
+    if alpha is not None and average_with is None:
+        raise ConfigError("--alpha is the share of --average-with; name that run, or leave it out")
     from colorizenet.training.export import export_run
 
     fields = {"license": license, "limitations": limitations, "metrics": _read_metrics(metrics)}
@@ -63,7 +65,7 @@ def export(
         checkpoint=checkpoint,
         dtype=dtype,
         average_with=average_with,
-        alpha=alpha,
+        alpha=0.5 if alpha is None else alpha,
         **fields,
     )
     print(quote(out))
@@ -80,7 +82,10 @@ def _read_metrics(path: Path | None) -> dict[str, float]:
             f"{quote(path)} cannot be read as JSON ({quote(error)}); give an object of numbers"
         ) from error
     if not isinstance(metrics, dict) or not all(
-        isinstance(value, int | float) for value in metrics.values()
+        isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e12
+        for value in metrics.values()
     ):
-        raise ConfigError(f'{quote(path)} is not of the form {{"NAME": NUMBER}}; give numbers')
+        raise ConfigError(
+            f'{quote(path)} is not of the form {{"NAME": NUMBER}}; give numbers up to 1e12'
+        )
     return metrics

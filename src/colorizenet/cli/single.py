@@ -12,7 +12,7 @@ from colorizenet.errors import ConfigError, ImageError, quote
 
 if TYPE_CHECKING:
     from colorizenet.batch import Worker
-    from colorizenet.planning import Job
+    from colorizenet.planning import Job, SidecarMode
 
 __all__ = ["colorize_stream", "detect_ending", "plan_file"]
 
@@ -20,7 +20,13 @@ _LONGEST_STDIN = 1 << 29
 """Bytes of a photo on standard input at most."""
 
 
-def plan_file(sources: Sequence[Path], out: Path, worker: "Worker", suffix: str) -> "Job":
+def plan_file(
+    sources: Sequence[Path],
+    out: Path,
+    worker: "Worker",
+    suffix: str,
+    sidecar: "SidecarMode | None" = None,
+) -> "Job":
     """The job of ``--out FILE``, for one photo."""
     from colorizenet.planning import Job
 
@@ -31,8 +37,10 @@ def plan_file(sources: Sequence[Path], out: Path, worker: "Worker", suffix: str)
         )
     if suffix:
         raise ConfigError("--suffix is for a folder of results; leave it out, or name a folder")
-    _check_file(out, worker, sources[0])
-    return Job(sources[0], (out,), _choose_format(out, worker))
+    job = Job(sources[0], (out,), _choose_format(out, worker), sidecar=sidecar)
+    for file in job.files:
+        _check_file(file, worker, sources[0])
+    return job
 
 
 def _check_file(out: Path, worker: "Worker", source: Path | None = None) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from colorizenet.errors import ConfigError
 from colorizenet.imaging.image import Image
-from colorizenet.imaging.reading import open_image
+from colorizenet.imaging.reading import MAX_PIXELS, open_image
 from colorizenet.imaging.resampling import resize
 
 __all__ = ["draw_contact_sheet"]
@@ -19,7 +19,12 @@ _MARGIN = 4
 
 
 def draw_contact_sheet(
-    groups: Sequence[Sequence[Path]], *, columns: int = 2, tile: int = 320, threads: int = 1
+    groups: Sequence[Sequence[Path]],
+    *,
+    columns: int = 2,
+    tile: int = 320,
+    threads: int = 1,
+    max_pixels: int = MAX_PIXELS,
 ) -> Image:
     """Draw gray | color of each group of files, ``(photo, result)`` or ``(photo,
     result, ...)``, ``tile`` pixels wide each.
@@ -36,7 +41,8 @@ def draw_contact_sheet(
     with ThreadPoolExecutor(threads) as pool:
         thumbnails = list(
             pool.map(
-                lambda path: _read_thumbnail(path, side), [p for group in groups for p in group]
+                lambda path: _read_thumbnail(path, side, max_pixels),
+                [path for group in groups for path in group],
             )
         )
     length = len(groups[0])
@@ -56,9 +62,9 @@ def draw_contact_sheet(
     return Image(np.vstack(rows))
 
 
-def _read_thumbnail(path: Path, side: int) -> np.ndarray:
+def _read_thumbnail(path: Path, side: int, max_pixels: int) -> np.ndarray:
     """The first page of a photo, resized to fit a square: ``(h, w, 3)`` uint8."""
-    with open_image(path) as file:
+    with open_image(path, max_pixels=max_pixels) as file:
         scale = side / max(file.shape)
         height, width = (max(1, round(length * scale)) for length in file.shape)
         floats = file.dtype.kind == "f"

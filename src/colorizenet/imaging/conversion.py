@@ -57,6 +57,8 @@ def _from_pil(picture: Any) -> Image:
         )
     alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
     gray = mode in ("1", "L", "LA", "La")
+    if mode == "F":  # PIL has no color of floats
+        return Image(np.rint(check_array(np.asarray(picture)) * 65535).astype(np.uint16))
     if mode.startswith("I;16"):
         return Image(np.asarray(picture).astype(np.uint16))
     array = np.asarray(

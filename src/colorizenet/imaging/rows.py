@@ -53,6 +53,13 @@ def open_rows(
         except BaseException as error:  # raised again in the thread of the caller
             errors.append(error)
 
+    def end() -> None:
+        """End the thread, which may be waiting for room in the pipe."""
+        stop.set()
+        while os.read(reader, _PIPE_BYTES):
+            pass
+        thread.join()
+
     thread = Thread(target=feed, name="rows", daemon=True)
     thread.start()
     try:
@@ -62,14 +69,12 @@ def open_rows(
         pixels = image.bandfold(factor=channels * dtype.itemsize)
         yield pixels.copy(bands=channels, format=_FORMATS[dtype.name])
     except pyvips.Error as error:
+        end()
         if errors:  # the cause, of which libvips only noticed that rows are missing
             raise errors[0] from error
         raise
     finally:
-        stop.set()
-        while os.read(reader, _PIPE_BYTES):  # a thread that waits for room in the pipe goes on
-            pass
-        thread.join()
+        end()
         os.close(reader)
     if errors:
         raise errors[0]

@@ -242,7 +242,8 @@ def choose_options(
     elif format == "avif":
         options |= {"compression": "av1", "bitdepth": 12 if image.format == "ushort" else 8}
     elif format == "tiff":
-        if image.format != "uchar" and compression == "jpeg":
+        # libvips would leave out the alpha.
+        if compression == "jpeg" and (image.format != "uchar" or image.bands == 4):
             compression = "deflate"
         options["compression"] = compression
         if compression in ("lzw", "deflate"):
