@@ -226,7 +226,7 @@ class Worker:
         streamed = file.pixel_count > self.stream_above and not whole_only
         picture = file if streamed else file.read()
         options = self._make_options(job)
-        note = describe_colors(options) if self.output.provenance else ""
+        note = describe_colors(options, self.output)
         reduced = self.colorizer.reduce(picture, options)
         colored = any(is_colored(page) for page in reduced.pages)
         if colored and self.skip_color:
@@ -284,7 +284,7 @@ class Worker:
                 options,
                 format=format,
                 quality=self.output.quality,
-                note=describe_colors(options) if self.output.provenance else "",
+                note=describe_colors(options, self.output),
                 strip_pixels=self.strip_pixels,
             )
 

@@ -13,7 +13,7 @@ from colorizenet.imaging.conversion import Source, convert_like, open_picture, s
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import ImageFile
 from colorizenet.imaging.writing import encode_image, encode_strips, is_subsampled
-from colorizenet.options import Options
+from colorizenet.options import Options, Output
 from colorizenet.parallel import map_ordered
 from colorizenet.upsample import Chroma, EdgeUpsampler
 
@@ -36,8 +36,11 @@ Upsampler = EdgeUpsampler | HintedUpsampler
 _MergeRows = Callable[[Upsampler, np.ndarray, int, np.ndarray], None]
 
 
-def describe_colors(options: Options) -> str:
-    """The note about the colors that is written into a result."""
+def describe_colors(options: Options, output: Output = Output()) -> str:
+    """The note about the colors that is written into a result; empty where ``output``
+    has none."""
+    if not output.provenance:
+        return ""
     count = len(options.hints)
     hints = f", {count} user hint{'' if count == 1 else 's'}" if count else ""
     return f"ColorizeNet {__version__}: colors reconstructed{hints}"

@@ -120,7 +120,7 @@ class Sidecar:
         is another one, and ``ImageError`` where it cannot be read.
         """
         merger = Merger(threads, spread_hints=not self.takes_hints)
-        note = describe_colors(self.options) if self.output.provenance else ""
+        note = describe_colors(self.options, self.output)
         format = self.output.format or ""
         with open_image(photo, max_pixels=max_pixels) as file:
             found = compute_sha256(photo)

@@ -130,7 +130,7 @@ def colorize_stream(path: Path, out: str | None, worker: "Worker", style: consol
     warnings = list(image.warnings)
     if fit.reason:
         warnings.append(f"{fit.reason}: {fit.format} is written")
-    note = describe_colors(worker.options) if worker.output.provenance else ""
+    note = describe_colors(worker.options, worker.output)
     colored = any(is_colored(page) for page in split_pages(image))
     warnings += list_losses(opened, fit.format, colored=colored, note=note)
     for line in () if style.quiet else warnings:

@@ -190,7 +190,7 @@ def _colorize_strips(
     clock.stop("decode")
     answers = _predict_variants(reduced, colorizer, request)
     clock.stop("color")
-    note = describe_colors(request.options) if output.provenance else ""
+    note = describe_colors(request.options, output)
     colored = any(is_colored(page) for page in reduced.pages)
     warnings = _list_warnings(file, request, format, colored=colored, note=note)
 
