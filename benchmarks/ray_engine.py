@@ -37,7 +37,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from colorizenet.batch import Done, Worker, configure_process, run_threads
+from colorizenet.batch import Done, Worker, run_threads
+from colorizenet.imaging.libvips import configure_process
 from colorizenet.imaging.reading import read_image
 from colorizenet.planning import Job, plan_jobs
 from colorizenet.ray.archive import Archive

@@ -21,6 +21,7 @@ import numpy as np
 
 from colorizenet import batch, color
 from colorizenet.colorizer import Colorizer
+from colorizenet.imaging.libvips import configure_process
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.resampling import network_shape, resize
 from colorizenet.modelfile import load_model
@@ -38,8 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     cores = os.cpu_count() or 1
-    cv2.setNumThreads(1)  # as in `colorizenet colorize` of a folder
-    batch.configure_process(1)
+    configure_process(1)
 
     photographs = [read_image(path).pixels for path in sorted(SAMPLES.glob("*.jpg"))]
     pictures = [

@@ -17,6 +17,7 @@ import pyvips
 from colorizenet import batch
 from colorizenet.errors import ImageError
 from colorizenet.imaging.image import Image
+from colorizenet.imaging.libvips import configure_process
 from colorizenet.imaging.reading import ImageFile, open_image, read_rgb8
 from colorizenet.merging import Merger
 from colorizenet.options import Options
@@ -171,7 +172,7 @@ def _run_cases(pipe: Connection, folder: Path) -> None:
     messages = os.open(folder / _MESSAGES, os.O_RDWR | os.O_CREAT | os.O_APPEND)
     os.dup2(messages, 2)
     faulthandler.enable()
-    batch.configure_process(1)
+    configure_process(1)
     read_rgb8(_make_first_file())  # what is loaded once is not counted
     while True:
         name, format, streamed = pipe.recv()

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from threading import RLock
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, cast
 
 import cv2
 import pyvips
@@ -33,11 +33,10 @@ from colorizenet.imaging.toning import is_colored
 from colorizenet.imaging.warnings import list_losses
 from colorizenet.imaging.writing import choose_format, encode_image
 from colorizenet.journal import Journal, read_fingerprint
-from colorizenet.memory import keep_freed_memory
 from colorizenet.merging import STREAM_ABOVE, STRIP_PIXELS, describe_colors
 from colorizenet.options import Hint, Options, Output
 from colorizenet.parallel import limit_opencv_threads, map_ordered
-from colorizenet.planning import Job
+from colorizenet.planning import Done, Job
 from colorizenet.sidecar import Sidecar, round_chroma
 from colorizenet.signing import SigningKey, describe_origin
 
@@ -46,31 +45,11 @@ __all__ = [
     "Engine",
     "Worker",
     "colorize",
-    "configure_process",
     "run_threads",
 ]
 
 _LOADING = RLock()
 """Held while a worker loads its model or journal, so that threads load them once."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """The outcome of one job: written, skipped, or failed."""
-
-    job: Job
-    error: str | None = None
-    """Why it failed, in one line; None where it did not."""
-    skipped: Literal["", "exists", "in color"] = ""
-    """Why nothing was written although nothing failed; empty otherwise."""
-    width: int = 0
-    """Width of the photo in pixels; 0 where it was not colorized."""
-    height: int = 0
-    """Height of the photo in pixels, of all pages together."""
-    seconds: float = 0.0
-    """Time from opening the source to the last result."""
-    warnings: tuple[str, ...] = ()
-    """What was lost or assumed, each in one line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -419,14 +398,3 @@ def colorize(
     sync_folder(target.parent)
     if done.error:
         raise ImageError(done.error)
-
-
-def configure_process(threads: int) -> None:
-    """Set up a process for nothing but photos: ``threads`` for each, and no cache.
-
-    OpenCV has one thread, as in ``run_threads``, so that results are the same.
-    """
-    keep_freed_memory()
-    cv2.setNumThreads(1)
-    pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
-    pyvips.cache_set_max(0)

@@ -16,6 +16,7 @@ from colorizenet.imaging.writing import choose_format
 
 __all__ = [
     "SIDECAR_SUFFIX",
+    "Done",
     "Job",
     "LeftOut",
     "SidecarMode",
@@ -66,6 +67,25 @@ class Job:
     def target(self) -> Path:
         """The first of the targets."""
         return self.targets[0]
+
+
+@dataclass(frozen=True)
+class Done:
+    """The outcome of one job: written, skipped, or failed."""
+
+    job: Job
+    error: str | None = None
+    """Why it failed, in one line; None where it did not."""
+    skipped: Literal["", "exists", "in color"] = ""
+    """Why nothing was written although nothing failed; empty otherwise."""
+    width: int = 0
+    """Width of the photo in pixels; 0 where it was not colorized."""
+    height: int = 0
+    """Height of the photo in pixels, of all pages together."""
+    seconds: float = 0.0
+    """Time from opening the source to the last result."""
+    warnings: tuple[str, ...] = ()
+    """What was lost or assumed, each in one line."""
 
 
 @dataclass(frozen=True)

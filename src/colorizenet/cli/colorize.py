@@ -309,6 +309,7 @@ def _run(
 ) -> "list[Done]":
     """Colorize photos in threads and print what becomes of each."""
     from colorizenet import batch
+    from colorizenet.imaging.libvips import configure_process
     from colorizenet.journal import lock_results
 
     results: list[Done] = []
@@ -325,7 +326,7 @@ def _run(
         return f"{finished} of {len(planned)} photos are finished; {again} to go on"
 
     engine: batch.Engine = functools.partial(batch.run_threads, workers=workers)
-    batch.configure_process(worker.threads)
+    configure_process(worker.threads)
     with explain_interruption(explain):
         targets = [job.target for job in planned]
         lock = lock_results(worker.journal, targets) if worker.journal else nullcontext("")

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import cv2
 import numpy as np
 import pyvips
 
 from colorizenet.errors import quote
+from colorizenet.memory import keep_freed_memory
 from colorizenet.parallel import limit_opencv_threads
 
 __all__ = [
+    "configure_process",
     "from_array",
     "get_number",
     "is_out_of_memory",
@@ -89,3 +92,14 @@ def limit_threads() -> Iterator[None]:
             yield
     finally:
         pyvips.cache_set_max(before)
+
+
+def configure_process(threads: int) -> None:
+    """Set up a process for nothing but photos: ``threads`` for each, and no cache.
+
+    OpenCV has one thread, as in ``batch.run_threads``, so that results are the same.
+    """
+    keep_freed_memory()
+    cv2.setNumThreads(1)
+    pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
+    pyvips.cache_set_max(0)

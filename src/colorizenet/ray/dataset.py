@@ -8,8 +8,9 @@ from typing import Any
 import pyarrow as pa
 import ray.data
 
-from colorizenet.batch import Worker, configure_process
+from colorizenet.batch import Worker
 from colorizenet.errors import quote
+from colorizenet.imaging.libvips import configure_process
 from colorizenet.planning import Job, fit_format
 
 __all__ = ["colorize"]

@@ -22,8 +22,9 @@ import ray
 import ray.data
 import ray.exceptions
 
-from colorizenet.batch import Worker, configure_process
+from colorizenet.batch import Worker
 from colorizenet.errors import ColorizeNetError, ConfigError, quote
+from colorizenet.imaging.libvips import configure_process
 from colorizenet.ray.stores import Folder
 from colorizenet.ray.units import (
     Record,
