@@ -507,6 +507,63 @@ def test_results_never_replace_their_sources(tmp_path, photos, pack):
         list(Planner(results=Folder(str(tmp_path))).plan([str(shard)]))
 
 
+def test_a_manifest_cannot_name_a_result_as_its_source(tmp_path, photos):
+    manifest = tmp_path / "photos.csv"
+    (tmp_path / "in" / "x").mkdir()
+    sources = (photos / "x" / ".." / "a.jpg", f"file://{photos}/a.jpg")
+    for source in sources:
+        manifest.write_text(f"source,target\n{source},a.jpg\n")
+        with pytest.raises(ConfigError, match="replaced by its result"):
+            list(Planner(results=Folder(str(photos))).plan([], str(manifest)))
+
+
+def test_shards_of_one_name_are_not_one_result(tmp_path, photos, pack):
+    shards = [pack(tmp_path / name / "x.tar", photos, [photos / "a.jpg"]) for name in "ab"]
+    with pytest.raises(ConfigError, match="have the same result"):
+        list(Planner(results=Folder(str(tmp_path / "out"))).plan(list(map(str, shards))))
+
+
+def test_photos_of_two_folders_do_not_share_a_result(tmp_path, photos, write_photograph, worker):
+    out = tmp_path / "out"
+    run([photos / "a.jpg"], out, worker)
+    before = read_folder(out)
+    other = tmp_path / "other" / "a.jpg"
+    write_photograph(other, 7)
+    [record] = run([other], out, worker)
+    assert record.status == "failed" and f"is the result of {photos / 'a.jpg'}" in record.reason
+    local = run_threads(plan_jobs([other], out), dataclasses.replace(worker, journal=out))
+    assert [bool(done.error) for done in local] == [True]
+    assert read_folder(out) == before
+    [record] = run([other], out, dataclasses.replace(worker, overwrite=True))
+    assert record.status == "colorized" and read_folder(out) != before
+
+
+def test_a_result_whose_rename_was_lost_is_made_again(tmp_path, photos, worker):
+    out, other = tmp_path / "out", dataclasses.replace(worker, options=Options(strength=0.5))
+    run([photos], out, worker)
+    old = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in out.glob("*.jpg")}
+    run([photos], out, other)
+    for path, (content, time) in old.items():  # as if the second run had ended before
+        path.write_bytes(content)
+        os.utime(path, ns=(time, time))
+    assert {record.status for record in run([photos], out, other)} == {"colorized", "skipped"}
+    assert read_folder(out) == colorize_locally([photos], tmp_path / "local", other)
+
+
+@pytest.mark.parametrize("more", [{"variants": 2}, {"sidecar": "only"}])
+def test_members_of_a_tar_have_names_of_their_own(
+    more, tmp_path, write_photograph, drawing_model, pack
+):
+    folder = tmp_path / "in"
+    for number, name in enumerate(["x.png", "x.tif"]):
+        write_photograph(folder / name, number)
+    shard = pack(tmp_path / "one.tar", folder, sorted(folder.iterdir()))
+    run([shard], tmp_path / "out", Worker(model=drawing_model), format="jpeg", **more)
+    with tarfile.open(tmp_path / "out" / "one.tar") as result:
+        names = result.getnames()
+    assert len(names) == len(set(names)) == (6 if "variants" in more else 2)
+
+
 def test_units_survive_their_encoding():
     hint = Hint(x=0.25, y=0.5, rgb=(1, 2, 3))
     units = [

@@ -138,7 +138,9 @@ def _parse_object(given: Any, where: str) -> Hint:
 
 def _make_hint(where: str, x: Any, y: Any, color: Any, radius: Any = DEFAULT_RADIUS) -> Hint:
     try:
-        return Hint(x=x, y=y, rgb=_parse_color(color), radius=radius)
+        hint = Hint(x=x, y=y, rgb=_parse_color(color), radius=radius)
+        # A whole number in a file is the same hint as one with a point.
+        return dataclasses.replace(hint, x=float(x), y=float(y), radius=float(radius))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
 

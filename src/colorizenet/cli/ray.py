@@ -79,6 +79,7 @@ def colorize_on_ray(
     from colorizenet.ray.engine import Cluster, start_cluster
     from colorizenet.ray.plan import Planner
     from colorizenet.ray.stores import Folder, open_store
+    from colorizenet.ray.units import is_shard
 
     for name in not_on_ray:
         raise ConfigError(f"{name} is for --engine local; leave it out")
@@ -120,11 +121,14 @@ def colorize_on_ray(
         console.print_left_out(unsearched if style.quiet else left_out)
         if total == 0:
             raise ConfigError(f"no photo in {quote((*inputs, flags.manifest)[0])}; check the name")
-        if total > 1 and worker.options.hints:
-            raise ConfigError(
-                f"hints are for one photo and there are {total}; give a folder of hint files "
-                "with --hints"
-            )
+        if worker.options.hints:
+            shards = any(is_shard(unit.source) for unit, _ in archive.iterate_plan())
+            if total > 1 or shards:
+                found = "those of a tar shard" if shards else total
+                raise ConfigError(
+                    f"hints are for one photo and there are {found}; give a folder of hint files "
+                    "with --hints"
+                )
         if dry_run:
             jobs = ((_Job.of_unit(unit, results), done) for unit, done in archive.iterate_plan())
             console.print_plan(jobs, style=style)
@@ -166,13 +170,14 @@ def _add_planned_hints(units: "Iterable[Unit]", folder: Path | None) -> "Iterato
         yield from units
         return
     from colorizenet.hintfiles import HINTS_SUFFIX, read_hints
+    from colorizenet.ray.units import is_shard
 
     first, found = None, False
     for unit in units:
         stem = PurePosixPath(unit.source).stem
         path = folder / PurePosixPath(unit.name).parent / f"{stem}{HINTS_SUFFIX}"
         first = first or path
-        if path.exists():
+        if path.exists() and not is_shard(unit.source):
             found = True
             unit = dataclasses.replace(unit, hints=read_hints(path))
         yield unit

@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import os
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from colorizenet.batch import Worker
+from colorizenet.errors import quote
 from colorizenet.journal import append_record
 from colorizenet.ray.catalog import Catalog
-from colorizenet.ray.stores import Folder
+from colorizenet.ray.stores import Folder, is_url
 from colorizenet.ray.units import (
     Record,
     Unit,
@@ -117,6 +119,17 @@ class Archive:
     def _skip(self, unit: Unit, state: str) -> Iterator[Record]:
         """What is reported of a unit that is not colorized."""
         known = list(self.catalog.find_records(unit.name))
+        if state == "other photo":
+            other = quote(self.catalog.find_other_source(unit))
+            yield Record(
+                unit=unit.name,
+                source=unit.source,
+                status="failed",
+                reason=f"{quote(unit.name)} is the result of {other}; choose another --out for "
+                f"{quote(unit.source)}, or add --overwrite",
+                targets=unit.targets,
+            )
+            return
         skipped = Record(
             unit=unit.name,
             source=unit.source,
@@ -138,9 +151,13 @@ class Archive:
         if not self._results.local:
             return
         for record in kept:
+            photo = {}
+            if not (is_url(record.source) or is_shard(record.unit)):
+                photo["photo"] = os.path.relpath(record.source, self._results.local)
             for name, stamp in record.files.items():
                 line = {
                     "result": name,
+                    **photo,
                     "stamp": stamp,
                     "key": record.options + record.own,
                     "source": json.loads(record.fingerprint or "null"),

@@ -24,8 +24,8 @@ import pyarrow.parquet as pq
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.journal import FOLDER, is_torn, read_records
-from colorizenet.ray.stores import Folder, list_folders
-from colorizenet.ray.units import Record, Unit
+from colorizenet.ray.stores import Folder, is_url, list_folders
+from colorizenet.ray.units import Record, Unit, is_shard
 
 __all__ = ["REPORT", "SHARDS", "Catalog", "State"]
 
@@ -36,10 +36,10 @@ SHARDS = f"{FOLDER}/shards"
 _ROWS = 10_000
 """Rows of the report that are in memory at a time."""
 
-State = Literal["missing", "unverified", "finished", "foreign", "in color"]
+State = Literal["missing", "unverified", "finished", "foreign", "other photo", "in color"]
 """Whether a unit is colorized: yes; yes, if the fingerprint of its source has changed;
-no, since its results are complete, files of somebody else have their names, or it is in
-color."""
+no, since its results are complete, files of somebody else or results of another photo
+have their names, or it is in color."""
 
 _SCHEMA = pa.schema(
     [
@@ -73,6 +73,7 @@ class Catalog:
             PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
             CREATE TABLE records (unit BLOB, number INT, record TEXT, PRIMARY KEY (unit, number));
             CREATE TABLE files (name BLOB PRIMARY KEY, stamp TEXT, source TEXT, key TEXT);
+            CREATE TABLE earlier (name BLOB, stamp TEXT, PRIMARY KEY (name, stamp));
             CREATE TABLE present (name BLOB PRIMARY KEY, stamp TEXT);
             CREATE TABLE plan (number INTEGER PRIMARY KEY, unit BLOB, state TEXT);
             """
@@ -130,6 +131,8 @@ class Catalog:
         for name in {**names, **dict.fromkeys(unit.files)}:
             if self._is_foreign(name):
                 return "foreign", ""
+        if self.find_other_source(unit):
+            return "other photo", ""
         if any(record.status == "failed" for record in records):
             return "missing", ""
         left_out = [record for record in records if record.reason == "in color"]
@@ -146,6 +149,23 @@ class Catalog:
         if not unit.fingerprint and len(sources) == 1:
             return "unverified", sources.pop()
         return ("finished" if sources == {unit.fingerprint} else "missing"), ""
+
+    def find_other_source(self, unit: Unit) -> str:
+        """The photo that the results of a unit were made of, where it is another one
+        and still exists; otherwise empty."""
+        for record in self.find_records(unit.name):
+            present = any(
+                self._read_stamp(name) == json.dumps(stamp) for name, stamp in record.files.items()
+            )
+            other = record.source
+            if not present or other == unit.source or is_shard(unit.source):
+                continue
+            if is_url(other) or is_url(unit.source):
+                return other
+            with suppress(OSError, ValueError):
+                if not Path(other).samefile(unit.source):
+                    return other
+        return ""
 
     def find_records(self, unit: str) -> Iterator[Record]:
         """What is known of a unit."""
@@ -214,6 +234,11 @@ class Catalog:
 
     def _add_file(self, name: str, stamp: Any, source: Any, key: Any) -> None:
         self._database.execute(
+            "INSERT OR IGNORE INTO earlier SELECT name, stamp FROM files "
+            "WHERE name = ? AND stamp != ?",
+            [_encode(name), json.dumps(stamp)],
+        )
+        self._database.execute(
             "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
             [_encode(name), json.dumps(stamp), json.dumps(source), key],
         )
@@ -253,6 +278,10 @@ class Catalog:
         if found is None:
             return True
         if found[0] == present:
+            return False
+        # A run that was killed before the rename left the file of an earlier record.
+        query = "SELECT 1 FROM earlier WHERE name = ? AND stamp = ?"
+        if self._database.execute(query, [_encode(name), present]).fetchone():
             return False
         local = self._results.local
         torn = local and is_torn(local / name, json.loads(found[0]), json.loads(present))

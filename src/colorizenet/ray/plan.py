@@ -77,9 +77,13 @@ class Planner:
         taken: set[int] = set()
         for part in parts:
             for unit in part:
-                if len(parts) > 1 or manifest:  # the names of one input differ
+                # The names of one input differ, and plan_jobs gives photos others than
+                # their own.
+                if len(inputs) > 1 or manifest:
                     self._take(unit, taken)
-                if self._is_result(unit):
+                if (manifest or is_shard(unit.source) or is_url(unit.source)) and self._is_result(
+                    unit
+                ):
                     raise ConfigError(
                         f"{quote(unit.source)} would be replaced by its result; "
                         "choose another --out"
@@ -89,9 +93,10 @@ class Planner:
     def _is_result(self, unit: Unit) -> bool:
         """Whether the source of a unit has the name of one of its results."""
         results = list(map(self.results.join, unit.targets))
-        if is_url(unit.source) or not is_shard(unit.source):  # of photos plan_jobs takes care
-            return unit.source in results
-        return Path(unit.source).resolve() in [Path(each).resolve() for each in results]
+        source = unit.source.removeprefix("file://")
+        if is_url(source) or not self.results.local:
+            return source in results
+        return Path(source).resolve() in [Path(each).resolve() for each in results]
 
     def _take(self, unit: Unit, taken: set[int]) -> None:
         keys = set(map(hash, unit.files))

@@ -291,8 +291,7 @@ class UnitWorker:
         names: set[str],
         place: Path,
     ) -> Record:
-        """Colorize a photo of a tar and add its results to ``result``, whose names are
-        ``names``."""
+        """Colorize a photo of a tar and add its results, not of any of ``names``."""
         name = f"{unit.source}/{member.name}"
         path = PurePosixPath(member.name)
         folder = path.parent.as_posix()
@@ -309,6 +308,7 @@ class UnitWorker:
         wanted = path if ending == path.suffix else path.with_suffix(ending)
         if wanted != path and wanted.as_posix() in names:
             wanted = path.with_name(path.name + ending)
+        names.add(wanted.as_posix())  # of which there may be variants or a sidecar alone
         targets, sheet = name_variants(out / wanted.name, unit.variants)
         sheet = None if unit.sidecar == "only" else sheet
         done = self._worker(Job(source, targets, format, reason, sheet, unit.sidecar))

@@ -56,7 +56,8 @@ export class Editing {
     if (!this.dialog.open) this.dialog.showModal();
     document.documentElement.classList.add("editing");
     const settings = structuredClone(this.#jobs.settingsOf(job));
-    const result = job.result ? { result: job.result.blob } : {};
+    const fresh = job.result && isEqual(job.result.settings, settings);
+    const result = fresh && job.result ? { result: job.result.blob } : {};
     await editor.open(job.file, { settings, info: this.#info, ...result });
   }
 
@@ -67,7 +68,14 @@ export class Editing {
     element.addEventListener("settings-changed", (event) => {
       this.#changed = /** @type {CustomEvent<Settings>} */ (event).detail;
     });
-    element.addEventListener("apply", () => this.dialog.close());
+    element.addEventListener("apply", () => {
+      const job = this.#job;
+      const changed = this.#changed;
+      this.dialog.close();
+      // A photo that was stopped is wanted now, also without a change.
+      if (!job || !["stopped", "failed"].includes(job.state)) return;
+      if (!changed || isEqual(changed, this.#jobs.settingsOf(job))) this.#jobs.retry(job.id);
+    });
     element.addEventListener("close", (event) => {
       if (event.target === element) this.dialog.close();
     });

@@ -25,13 +25,15 @@ const LONGEST_WAIT = 30;
  * @returns {Promise<Reply>} Rejects with a `PageError`, or with the reason of the signal.
  */
 export async function send(url, options = {}) {
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     const request = await sendOnce(url, options);
     if (request.status >= 200 && request.status < 300) {
       return { blob: request.response, header: (name) => request.getResponseHeader(name) };
     }
     const error = await explain(request);
     if (error.status !== 503 || error.retryAfter === undefined) throw error;
+    // The server may have been busy at first, but the photo would take too long again.
+    if (error.code === "timeout" && tries > 1) throw error;
     options.onProgress?.({ stage: "waiting" });
     await sleep(Math.min(error.retryAfter, LONGEST_WAIT), options.signal);
   }
