@@ -15,8 +15,9 @@ from colorizenet.training.config import (
     to_json,
     to_run_config,
 )
+from colorizenet.training.losses import LossConfig
 from colorizenet.training.recipes import RECIPES
-from colorizenet.training.tasks import OptimConfig
+from colorizenet.training.tasks import DiffusionConfig, OptimConfig
 
 
 @pytest.fixture
@@ -94,6 +95,10 @@ def test_a_missing_file_is_an_error_that_asks_for_a_run(tmp_path):
         {"inputs": ("hints", "lightness")},
         {"inputs": ("lightness", "lightness")},
         {"inputs": ("lightness", "typo")},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"task": DiffusionConfig(), "inputs": ("lightness", "hints")},
+        {"task": DiffusionConfig(), "loss": LossConfig(lpips=0.3)},
     ],
 )
 def test_settings_out_of_range_are_an_error(settings):

@@ -19,12 +19,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from colorizenet.errors import ConfigError, DataError
 from colorizenet.training import callbacks
+from colorizenet.training.callbacks import BestCheckpoint
 from colorizenet.training.config import read_json, to_json
 from colorizenet.training.data import loader
 from colorizenet.training.data.screen import Screen
 from colorizenet.training.fit import choose_precision, find_commit, fit
 from colorizenet.training.losses.combined import LossConfig, Losses
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.networks.unet import UNetConfig
 from colorizenet.training.tasks.base import Task
 from colorizenet.training.tasks.optim import OptimConfig
 
@@ -627,3 +629,19 @@ def test_missing_data_leaves_no_folder(with_data, tmp_path):
     with pytest.raises(DataError, match="does not exist"):
         fit(with_data(root=os.fspath(tmp_path / "absent")), tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_best_score_is_known_where_a_folder_was_moved(tmp_path):
+    before = BestCheckpoint(tmp_path / "before", "best", monitor="val/loss")
+    before.best_model_score = torch.tensor(1.0)
+    after = BestCheckpoint(tmp_path / "after", "best", monitor="val/loss")
+    after.load_state_dict(before.state_dict())
+    assert after.best_model_score == 1.0 and after.state_key == before.state_key
+    assert list(after.best_k_models) == [str(tmp_path / "after" / "best.ckpt")]
+
+
+def test_pictures_that_the_network_cannot_halve_are_refused(tiny, tmp_path):
+    data = dataclasses.replace(tiny.data, size=96)
+    network = UNetConfig(widths=(8,) * 7)
+    with pytest.raises(ConfigError, match=r"data\.size is 96; give a multiple of 64"):
+        fit(dataclasses.replace(tiny, data=data, network=network), tmp_path / "run")

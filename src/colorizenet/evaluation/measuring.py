@@ -145,12 +145,11 @@ def measure_batch(
                     differences = metric.compare_variants([stacked[row] for row in rows])
                     for one, value in zip(group, differences, strict=True):
                         one.diversity[model][name] = float(value)
+            for metric in set_metrics.values():
+                for row, pictures in (stacked | {"photographs": truths}).items():
+                    metric.add(row, pictures)
         except ImageError as error:
             refused |= {one.truth.photo: f"{quote(one.truth.name)}: {error}" for one in group}
-            continue
-        for metric in set_metrics.values():
-            for row, pictures in (stacked | {"photographs": truths}).items():
-                metric.add(row, pictures)
     return refused
 
 

@@ -17,7 +17,13 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, WeightAveraging
+from lightning.pytorch.callbacks import (
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    ModelCheckpoint,
+    WeightAveraging,
+)
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -27,6 +33,7 @@ from colorizenet.training.loggers import log_image
 
 __all__ = [
     "AtomicCheckpointIO",
+    "BestCheckpoint",
     "EarlyStop",
     "LastCheckpoint",
     "Progress",
@@ -78,6 +85,19 @@ class EarlyStop(EarlyStopping):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the counts, but keep the patience, which may change on resuming."""
         super().load_state_dict(state_dict | {"patience": self.patience})
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps the weights with the best score, also where the run folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load the best score; Lightning forgets it if the folder has another path."""
+        path = str(Path(self.dirpath or "") / "best.ckpt")
+        score = state_dict["best_model_score"]
+        best = {} if score is None else {path: score}
+        found = path if best else ""
+        moved = {"best_model_path": found, "kth_best_model_path": found, "best_k_models": best}
+        super().load_state_dict(state_dict | moved | {"dirpath": self.dirpath})
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -104,7 +104,25 @@ class RunConfig:
                 f"network is {self.network.kind} and task is {self.task.kind}; "
                 "use noise_predictor and ddpm together, as the recipe diffusion_scratch does"
             )
+        if not 0 <= self.seed < 2**32:
+            raise ConfigError(f"seed is {self.seed}; give a number from 0 to {2**32 - 1}")
+        if isinstance(self.task, DDPMConfig | DiffusionConfig):
+            self._check_drawing()
         input_channels(self.inputs)  # raises for an unknown input
+
+    def _check_drawing(self) -> None:
+        """Raise ConfigError for settings that diffusion does not heed."""
+        if self.inputs != ("lightness",):
+            raise ConfigError(
+                f"inputs is {quote(' '.join(self.inputs))} and the task {self.task.kind} knows "
+                "lightness alone; leave out the others"
+            )
+        terms = [name for name in ("lpips", "colorfulness", "chroma") if getattr(self.loss, name)]
+        if terms:
+            raise ConfigError(
+                f"the task {self.task.kind} has a loss of its own; leave out "
+                f"{', '.join(f'loss.{name}' for name in terms)}"
+            )
 
 
 def config_type_with_defaults(config: Any) -> type:

@@ -199,11 +199,12 @@ def _random_inputs(
 
 
 def _remove_traces(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Remove the exporter's notes, which contain file names of this machine."""
+    """Remove the exporter's notes, which contain file names of this machine, and the
+    shapes of values inside of the graph, which ONNX Runtime infers."""
+    del model.graph.value_info[:]
     for part in (
         model.graph,
         *model.graph.node,
-        *model.graph.value_info,
         *model.graph.input,
         *model.graph.output,
     ):

@@ -31,13 +31,14 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.files import write_atomically
 from colorizenet.training.callbacks import (
     AtomicCheckpointIO,
+    BestCheckpoint,
     EarlyStop,
     LastCheckpoint,
     Progress,
@@ -122,6 +123,7 @@ def fit(
     lightning.seed_everything(config.seed, verbose=False)
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
     task = build_task(config, pretrained=not (resume or config.init_from))
+    _check_sizes(config, task)
     started_from = None
     if config.init_from and not resume:
         started_from = load_initial_weights(config.init_from, task, data)
@@ -169,6 +171,17 @@ def choose_precision(precision: str) -> str:
         capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
         fast = any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
     return "bf16-mixed" if fast else "32-true"
+
+
+def _check_sizes(config: RunConfig, task: Task) -> None:
+    """Raise ConfigError for pictures of a size that the network cannot halve."""
+    multiple = int(getattr(task.network, "size_multiple", 1))
+    for name in ("size", "val_size"):
+        if getattr(config.data, name) % multiple:
+            raise ConfigError(
+                f"data.{name.replace('_', '-')} is {getattr(config.data, name)}; "
+                f"give a multiple of {multiple}, as this network needs"
+            )
 
 
 def _check_resumable(config: RunConfig, folder: Path) -> RunConfig:
@@ -232,7 +245,7 @@ def _callbacks(
         Report(folder),
         *([Progress(show_progress)] if show_progress else []),
         *([EarlyStop(task.monitor, config.patience)] if config.patience else []),
-        ModelCheckpoint(folder, "best", monitor=task.monitor, enable_version_counter=False),
+        BestCheckpoint(folder, "best", monitor=task.monitor, enable_version_counter=False),
         LastCheckpoint(
             folder / "last.ckpt",
             every=_steps(config.checkpoint_every, config, world),

@@ -1,5 +1,7 @@
 """``RunningFrechet``: a distance known in closed form, its gradient, and its state."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -120,3 +122,28 @@ def test_the_state_continues_exactly():
     other.load_state_dict(one.state_dict())
     assert other.is_ready
     assert torch.equal(step(one, 6), step(other, 6))
+
+
+def test_several_processes_have_the_moments_and_the_gradient_of_one():
+    """Each of two has half of each batch; DDP averages their gradients."""
+    real, gray = vectors(256, 0), vectors(256, 1)
+    predicted = (0.7 * real + 1).requires_grad_()
+    alone, rank = make_loss(), make_loss()
+    waiting: list[torch.Tensor] = []
+    rank.gather = lambda _: waiting.pop(0)
+    for start in range(0, 192, 64):
+        part = slice(start, start + 64)
+        alone.collect(predicted[part], real[part], gray[part])
+        waiting += [predicted[part].detach(), real[part], gray[part]]
+        rank.collect(predicted[part][:32], real[part][:32], gray[part][:32])
+    part = slice(192, 256)
+    [expected] = torch.autograd.grad(alone(predicted[part], real[part], gray[part]), predicted)
+    halves = []
+    for half in (slice(192, 224), slice(224, 256)):
+        process = copy.deepcopy(rank)
+        joined = [process._join(x[part].detach(), gray[part]) for x in (real, predicted)]
+        process.gather = lambda _, waiting=joined: waiting.pop(0)
+        loss = process(predicted[half], real[half], gray[half])
+        halves += torch.autograd.grad(loss, predicted)
+        assert torch.allclose(process.means, alone.means, atol=1e-5)
+    assert torch.allclose(sum(halves) / 2, expected, atol=1e-6)

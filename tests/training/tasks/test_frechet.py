@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from colorizenet.errors import ConfigError
+from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.frozen_features import FeaturesConfig
@@ -98,3 +99,14 @@ def test_no_checkpoint_contains_the_frozen_network(make_task):
 def test_settings_out_of_range_are_an_error(setting):
     with pytest.raises(ConfigError, match=rf"task\.{next(iter(setting)).replace('_', '-')}"):
         FrechetConfig(**setting)
+
+
+def test_moments_are_in_float32_under_autocast(make_task, train):
+    task = make_task()
+    sample = Sample(*(torch.rand(8, channels, 32, 32) for channels in (1, 1, 2)))
+    with torch.autocast("cpu", torch.bfloat16):
+        while not task.frechet.is_ready:
+            task._collect(sample)
+        terms = task.training_losses(sample)
+    assert task.frechet.seconds.dtype == terms["frechet"].dtype == torch.float32
+    assert terms["frechet"].isfinite()

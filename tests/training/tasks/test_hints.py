@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from colorizenet.errors import ConfigError
+from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses import LossConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.tasks import HintsConfig, OptimConfig, Regression
@@ -88,3 +89,15 @@ def test_a_network_without_similarity_cannot_freeze_the_rest():
     optim = OptimConfig(freeze="all-but-similarity")
     with pytest.raises(ConfigError, match="EncoderUNet has no similarity"):
         Regression(network, LossConfig(), optim, pictures=4)
+
+
+def test_where_hints_spread_is_computed_in_float32_under_autocast(make_task):
+    task = make_task()
+    torch.manual_seed(1)
+    sample = Sample(*(torch.rand(4, channels, 32, 32) for channels in (1, 1, 2)))
+    automatic, similarity = torch.rand(4, 2, 16, 16), 3 * torch.randn(4, 8, 16, 16)
+    task._predict = lambda _: (automatic, similarity)
+    expected = task.training_losses(sample)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = task.training_losses(sample)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)

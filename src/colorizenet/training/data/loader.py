@@ -76,6 +76,7 @@ class DataConfig:
                 f"data.min-crop is {self.min_crop}; give a share of the short side, over 0 up to 1"
             )
         check_minimum(0, "data", self, "max_corrupt", "cache_gb", "workers")
+        check_minimum(1, "data", self, "size", "val_size", "val_pictures")
 
 
 def crop_square(
@@ -298,12 +299,14 @@ class Photographs(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size if self.trainer else 1
         rank = self.trainer.global_rank if self.trainer else 0
+        # Batches before the run are few.
+        budget = int(self.config.cache_gb * 1e9) if self.trainer else 0
         return _Loader(
             _TrainingSet(
                 self.train,
                 self.config,
                 self.seed,
-                _fill_cache(self.train, int(self.config.cache_gb * 1e9)),
+                _fill_cache(self.train, budget),
             ),
             self.skipped,
             batch_sampler=_BatchOrder(self.start, self.batch_size, rank, world),

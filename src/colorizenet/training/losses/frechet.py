@@ -47,6 +47,8 @@ class RunningFrechet(nn.Module):
     ) -> None:
         """``width``: of a feature vector. ``dimensions``: principal components kept."""
         super().__init__()
+        self.gather = _keep
+        """Collects the vectors of all processes, which the task replaces."""
         dimensions = min(dimensions, width)
         self.basis_pictures, self.moment_pictures = basis_pictures, moment_pictures
         self.memory = memory
@@ -74,6 +76,7 @@ class RunningFrechet(nn.Module):
     ) -> None:
         """Add a batch to the principal components or, once they are known, to the
         moments."""
+        predicted, real, gray = map(self.gather, (predicted, real, gray))
         if int(self.collected) < self.basis_pictures:
             self._add_to_scatter(real)
             if int(self.collected) >= self.basis_pictures:
@@ -93,7 +96,9 @@ class RunningFrechet(nn.Module):
         if all pictures were like it.
         """
         z = self._join(predicted, gray)
-        self._average(self._join(real, gray).detach(), z.detach())
+        # DDP averages the gradients of the processes, which makes them that of all
+        # pictures.
+        self._average(self.gather(self._join(real, gray).detach()), self.gather(z.detach()))
         mean, second = z.mean(0), z.T @ z / len(z)
         # The value of the running moments with the gradient of the batch's.
         mean = self.means[1].clone() + (mean - mean.detach())
@@ -130,6 +135,10 @@ class RunningFrechet(nn.Module):
             self.means[position].lerp_(z.mean(0), min(1.0, weight))
             self.seconds[position].lerp_(z.T @ z / count, min(1.0, weight))
         self.averaged += count
+
+
+def _keep(vectors: Tensor) -> Tensor:
+    return vectors
 
 
 def _frechet_distance(

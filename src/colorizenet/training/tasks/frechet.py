@@ -79,7 +79,9 @@ class Frechet(ScoredTask):
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Compute the weighted loss terms of the prediction and of the moments."""
         predicted = self.predict(sample.condition)
-        distance = self.frechet(*self._compute_features(sample, predicted))
+        features = self._compute_features(sample, predicted)
+        with torch.autocast(self.device.type, enabled=False):  # moments need float32
+            distance = self.frechet(*features)
         return {"frechet": self.config.lambda_frechet * distance, **self.losses(predicted, sample)}
 
     def optimize(self, sample: Sample) -> dict[str, Tensor]:
@@ -94,7 +96,9 @@ class Frechet(ScoredTask):
         self.train_network(False)
         predicted = self.predict(sample.condition)
         self.train_network()
-        self.frechet.collect(*self._compute_features(sample, predicted))
+        features = self._compute_features(sample, predicted)
+        with torch.autocast(self.device.type, enabled=False):
+            self.frechet.collect(*features)
         zero = predicted.new_zeros(())
         terms = {"frechet": zero, **self.losses(predicted, sample)}
         return {"loss": sum_losses(terms), **terms, "gradient_norm": zero}
@@ -120,3 +124,10 @@ class Frechet(ScoredTask):
         """Report missing weights before the first step."""
         super().on_fit_start()
         self.extract.load_weights()
+        if self.trainer.world_size > 1:
+            self.frechet.gather = self._gather
+
+    def _gather(self, vectors: Tensor) -> Tensor:
+        """The vectors of all processes, which count their pictures together."""
+        gathered: Any = self.all_gather(vectors)
+        return gathered.flatten(0, 1)

@@ -92,6 +92,13 @@ class FollowHints(Task):
     def training_losses(self, sample: Sample) -> dict[str, Float[Tensor, ""]]:
         """Draw hints, and compute the weighted loss terms of what follows from them."""
         automatic, similarity = self._predict(sample.condition)
+        with torch.autocast(self.device.type, enabled=False):
+            return self._losses(sample, automatic, similarity)
+
+    def _losses(
+        self, sample: Sample, automatic: Tensor, similarity: Tensor
+    ) -> dict[str, Float[Tensor, ""]]:
+        """The loss terms, in float32: distances between places would cancel."""
         drawn = simulate_hints(
             sample.lightness,
             sample.ab,
@@ -121,7 +128,8 @@ class FollowHints(Task):
         side = torch.full_like(y, _VALIDATED_SIDE * min(batch.shape[1:3]))
         hints = Hints(y, x, side, torch.ones_like(y, dtype=torch.bool))
         automatic, similarity = self._predict(condition)
-        change = _spread(automatic, similarity, hints, average_colors(hints, ab))
+        with torch.autocast(self.device.type, enabled=False):
+            change = _spread(automatic, similarity, hints, average_colors(hints, ab))
         colored, means = self.measure_chroma(automatic + change, batch, grays)
         self.log_validation(
             {f"{name}_hints": means[name] for name in ("ciede2000", "psnr", "colorfulness")},
@@ -136,7 +144,7 @@ class FollowHints(Task):
         automatic, similarity = self.network.predict_similarity(
             condition.contiguous(memory_format=torch.channels_last)
         )
-        return automatic.float(), similarity
+        return automatic.float(), similarity.float()
 
 
 def _spread(

@@ -59,6 +59,10 @@ class OptimConfig:
     def __post_init__(self) -> None:
         names = ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience")
         check_minimum(0, "optim", self, *names)
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(
+                f"optim.betas is {' '.join(map(str, self.betas))}; give numbers from 0 to below 1"
+            )
         if not 0 < self.plateau_factor < 1:
             raise ConfigError(
                 f"optim.plateau-factor is {self.plateau_factor}; give a factor between 0 and 1"
