@@ -155,7 +155,6 @@ def diffusion() -> RunConfig:
     return RunConfig(
         data=DataConfig(min_crop=1.0, val_size=160, val_pictures=64),
         network=_DEFAULT_NETWORK,
-        loss=LossConfig(pixel="ciede2000"),
         task=DiffusionConfig(),
         optim=OptimConfig(lr=1e-3, warmup=2_000),
         init_from="default",
