@@ -1,6 +1,7 @@
 """The engine of the page that colorizes on the server, in Chromium."""
 
 import base64
+import json
 import os
 import re
 import shutil
@@ -300,6 +301,22 @@ def test_a_busy_server_is_asked_again_until_it_has_time(visit, address):
         return [result.format, stages.filter((stage) => stage === "waiting").length];
     """
     assert run(page, program, photo=make_jpeg(100, 80)) == ["jpeg", 2]
+
+
+def test_a_photo_whose_time_is_over_is_sent_once_more(visit, address):
+    page, sent = visit(address), []
+    problem = {"detail": "it took too long", "code": "timeout", "values": {"limit": 2}}
+
+    def answer(route: Any) -> None:
+        sent.append(route)
+        route.fulfill(status=503, headers={"Retry-After": "0"}, body=json.dumps(problem))
+
+    page.route("**/v1/colorize", answer)
+    program = """
+        return engine.colorize(toFile(photo, "a.jpg"), settings, {signal: never}).catch(describe);
+    """
+    run(page, program, photo=make_jpeg(100, 80))
+    assert len(sent) == 2
 
 
 def test_a_photo_that_takes_too_long_is_not_sent_again(visit, address):

@@ -33,7 +33,7 @@ export async function send(url, options = {}) {
     const error = await explain(request);
     if (error.status !== 503 || error.retryAfter === undefined) throw error;
     // The server may have been busy at first, but the photo would take too long again.
-    if (error.code === "timeout" && tries > 1) throw error;
+    if (tries > 1 && error.code === "timeout" && error.values.limit !== undefined) throw error;
     options.onProgress?.({ stage: "waiting" });
     await sleep(Math.min(error.retryAfter, LONGEST_WAIT), options.signal);
   }
