@@ -178,7 +178,7 @@ def colorize(
     local = check_local(flags, paths, out) if engine == "local" else []
     if engine == "local" and not local:
         raise ConfigError("no photo was given; name files, folders, or - for standard input")
-    if not Path(f"1{suffix}").name == f"1{suffix}" or "\0" in suffix:
+    if Path(f"1{suffix}").name != f"1{suffix}" or "\0" in suffix:
         raise ConfigError(
             f"--suffix {quote(suffix)} is not a part of a file name; give one such as -color"
         )

@@ -120,7 +120,7 @@ class Archive:
         """What is reported of a unit that is not colorized."""
         known = list(self.catalog.find_records(unit.name))
         if state == "other photo":
-            other = quote(self.catalog.find_other_source(unit))
+            other = quote(self.catalog.find_other_source(unit, known))
             yield Record(
                 unit=unit.name,
                 source=unit.source,

@@ -131,7 +131,7 @@ class Catalog:
         for name in {**names, **dict.fromkeys(unit.files)}:
             if self._is_foreign(name):
                 return "foreign", ""
-        if self.find_other_source(unit):
+        if self.find_other_source(unit, records):
             return "other photo", ""
         if any(record.status == "failed" for record in records):
             return "missing", ""
@@ -150,15 +150,16 @@ class Catalog:
             return "unverified", sources.pop()
         return ("finished" if sources == {unit.fingerprint} else "missing"), ""
 
-    def find_other_source(self, unit: Unit) -> str:
+    def find_other_source(self, unit: Unit, records: Iterable[Record]) -> str:
         """The photo that the results of a unit were made of, where it is another one
-        and still exists; otherwise empty."""
-        for record in self.find_records(unit.name):
-            present = any(
-                self._read_stamp(name) == json.dumps(stamp) for name, stamp in record.files.items()
-            )
+        and still exists; otherwise empty. ``records``: what is known of the unit."""
+        if is_shard(unit.source):
+            return ""
+        for record in records:
             other = record.source
-            if not present or other == unit.source or is_shard(unit.source):
+            if other == unit.source or not any(
+                self._read_stamp(name) == json.dumps(stamp) for name, stamp in record.files.items()
+            ):
                 continue
             if is_url(other) or is_url(unit.source):
                 return other
