@@ -130,6 +130,8 @@ def test_nothing_is_cut_off_at_320_pixels(visit, hold_requests, samples, languag
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     gate.open()
     expect(page.locator("[data-state=done]")).to_have_count(2)
+    # It is hidden a moment later, which must not fall between finding and measuring it.
+    expect(page.locator("#stop-all")).to_be_hidden()
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
     controls = page.locator("button:visible, select:visible").evaluate_all(
         """(elements) => elements.map((element) => {
