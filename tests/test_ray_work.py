@@ -18,9 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from colorizenet.batch import Worker, run_threads
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ColorizeNetError, ConfigError, ImageError
 from colorizenet.options import Hint, Options
 from colorizenet.planning import plan_jobs
+from colorizenet.ray import stores
 from colorizenet.ray.archive import Archive
 from colorizenet.ray.plan import Planner, read_manifest
 from colorizenet.ray.stores import Folder, fingerprint, is_url, open_store
@@ -439,6 +440,59 @@ def test_stores_get_the_results_of_one_machine(inputs, tmp_path, photos, worker,
     memory.rm_file("/out/sub/b.jpg")
     run([inputs], "memory://out", worker, sidecar="also", pool=pool)
     assert pool.executed == 1 and read_store(memory, "/out") == {**found, "a.jpg": b"mine"}
+
+
+def test_an_object_of_equal_size_does_not_count_as_the_new_result(
+    tmp_path, photos, worker, memory, monkeypatch
+):
+    def stop(self, temporary, name):
+        memory.pipe_file(f"/out/{name}", bytes(temporary.stat().st_size))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Folder, "publish", stop)  # as if an earlier object were still there
+        run(["memory://in"], "memory://out", worker)
+    pool = InProcess()
+    run(["memory://in"], "memory://out", worker, pool=pool)
+    assert pool.executed == 3
+    assert read_store(memory, "/out") == colorize_locally([photos], tmp_path / "local", worker)
+    run(["memory://in"], "memory://out", worker, pool=pool)
+    assert pool.executed == 3
+
+
+@pytest.mark.parametrize("request_name", ["cat_file", "ls", "info"])
+def test_a_store_that_refuses_is_one_line(request_name, worker, memory, monkeypatch):
+    def refuse(*_args, **_settings):
+        raise RuntimeError("An error occurred (403):\nForbidden")
+
+    monkeypatch.setattr(stores, "_PAUSES", ())
+    monkeypatch.setattr(memory, request_name, refuse)
+    with pytest.raises(ColorizeNetError, match=r"^memory://[^\n]* cannot be [^\n]*Forbidden"):
+        run(["memory://in"], "memory://out", worker)
+
+
+def test_results_of_a_unit_that_was_written_in_part_are_its_own(
+    write_photograph, tmp_path, drawing_model, monkeypatch
+):
+    write_photograph(tmp_path / "in" / "a.jpg")
+    publish, out = Folder.publish, tmp_path / "out"
+
+    def fail_once(self, temporary, name):
+        if name == "a-2.jpg":
+            raise ImageError("the disk is full")
+        publish(self, temporary, name)
+
+    monkeypatch.setattr(Folder, "publish", fail_once)
+    worker = Worker(model=drawing_model)
+    [record] = run([tmp_path / "in"], out, worker, variants=3)
+    assert (record.status, record.reason) == ("failed", "the disk is full")
+    assert [path.name for path in out.glob("*.jpg")] == ["a-1.jpg"]
+    monkeypatch.undo()
+    [record] = run([tmp_path / "in"], out, worker, variants=3)
+    assert record.status == "colorized"
+    assert read_folder(out) == colorize_locally(
+        [tmp_path / "in"], tmp_path / "local", worker, variants=3
+    )
 
 
 def test_photos_of_a_manifest_in_a_store_are_compared_by_their_workers(tmp_path, worker, memory):

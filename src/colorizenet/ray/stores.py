@@ -59,8 +59,9 @@ def is_url(text: str) -> bool:
 def open_store(url: str) -> tuple[AbstractFileSystem, str]:
     """The file system of a URL, and the path in it.
 
-    Raises ``ConfigError`` for a URL that fsspec does not know, or that holds a
-    password, which would get into reports.
+    Raises ``ConfigError`` for a URL that fsspec does not know, that holds a password,
+    which would get into reports, or whose store cannot be reached with what is
+    configured.
     """
     if urlsplit(url).password:
         raise ConfigError(
@@ -77,6 +78,11 @@ def open_store(url: str) -> tuple[AbstractFileSystem, str]:
         raise ConfigError(
             f"{quote(url)} is in no store that fsspec knows ({quote(error)}); "
             "give a URL such as s3://bucket/folder"
+        ) from error
+    except Exception as error:  # the errors of the clients of stores have no common base
+        raise ConfigError(
+            f"{quote(url)} cannot be reached: {describe_failure(error)}; check the address and "
+            "the credentials"
         ) from error
 
 
@@ -207,12 +213,18 @@ class Folder:
         return {"root": self.root}
 
     def read(self, name: str) -> bytes:
-        """The content of a file. Raises ``FileNotFoundError``, or another error."""
-        if self.local:
-            return (self.local / name).read_bytes()
-        store, path = self._store
-        content: Any = retry(lambda: store.cat_file(f"{path}/{name}"))
-        return content
+        """The content of a file. Raises ``FileNotFoundError``, and ``ImageError`` where
+        it cannot be read."""
+        try:
+            if self.local:
+                return (self.local / name).read_bytes()
+            store, path = self._store
+            content: Any = retry(lambda: store.cat_file(f"{path}/{name}"))
+            return content
+        except FileNotFoundError:
+            raise
+        except Exception as error:  # the errors of the clients of stores have no common base
+            raise self._explain(name, error, "read") from error
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file. Raises ``ImageError``."""
@@ -255,16 +267,19 @@ class Folder:
             return None
 
     def list_names(self, below: str) -> list[str]:
-        """The names of the files in one folder of the folder, sorted."""
-        if self.local:
-            folder = self.local / below
-            return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-        store, path = self._store
-        store.invalidate_cache()
+        """The names of the files in one folder of the folder, sorted. Raises
+        ``ImageError`` where it cannot be listed."""
         try:
+            if self.local:
+                folder = self.local / below
+                return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+            store, path = self._store
+            store.invalidate_cache()
             infos = retry(lambda: store.ls(f"{path}/{below}", detail=True))
         except FileNotFoundError:
             return []
+        except Exception as error:  # the errors of the clients of stores have no common base
+            raise self._explain(below, error, "listed") from error
         names = [PurePosixPath(info["name"]).name for info in infos if info["type"] == "file"]
         return sorted(names)
 
@@ -283,8 +298,9 @@ class Folder:
         store, path = self._store
         retry(lambda: store.rm_file(f"{path}/{name}"))
 
-    def _explain(self, name: str, error: Exception) -> ImageError:
+    def _explain(self, name: str, error: Exception, done: str = "written") -> ImageError:
         where = quote(self.join(name))
         return ImageError(
-            f"{where} cannot be written: {describe_failure(error)}; choose another --out"
+            f"{where} cannot be {done}: {describe_failure(error)}; check it, or choose another "
+            "--out"
         )

@@ -8,24 +8,24 @@ killed at any moment leaves neither half of a file nor a file without a record.
 
 import contextlib
 import copy
-import dataclasses
 import hashlib
 import shutil
 import tarfile
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Protocol
 
 from colorizenet.batch import Done, Worker
 from colorizenet.errors import ConfigError, ImageError, quote
-from colorizenet.files import compute_sha256, sync_folder
+from colorizenet.files import compute_sha256
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.journal import FOLDER
 from colorizenet.planning import Job, choose_ending, fit_format, name_variants
 from colorizenet.ray.catalog import SHARDS
+from colorizenet.ray.publish import Colored, Publisher
 from colorizenet.ray.stores import Folder, download, fingerprint, is_url, read_info
 from colorizenet.ray.units import Record, Unit, is_photo, is_shard, list_own_settings
 
@@ -49,15 +49,6 @@ class Attempts(Protocol):
     def begin(self, name: str, finished: str = "") -> int:
         """Add an attempt of ``name``, and forget ``finished``. Returns the number."""
         ...
-
-
-@dataclass
-class _Colored:
-    """A unit that was colorized, and the files that have no names yet."""
-
-    records: list[Record]
-    files: dict[str, Path] = dataclasses.field(default_factory=dict)
-    """Complete temporary files, by the names that they get."""
 
 
 class UnitWorker:
@@ -91,14 +82,14 @@ class UnitWorker:
         digest = hashlib.sha256("\n".join(unit.name for unit in units).encode("utf-8", "replace"))
         shard = f"{SHARDS}/{self._run}-{digest.hexdigest()[:24]}.jsonl"
         again = self._attempts.begin(shard) > 1
-        finished = self._read_finished(shard) if again else {}
-        records: list[Record] = []
-        pending: list[_Colored] = []
+        publisher = Publisher(self._results, shard)
+        finished = publisher.read_finished() if again else {}
+        pending: list[Colored] = []
         began = time.monotonic()
         with self._make_folder() as folder:
             for number, unit in enumerate(units):
                 if unit.name in finished:
-                    records += finished[unit.name]
+                    publisher.records += finished[unit.name]
                     continue
                 place = folder / str(number)
                 place.mkdir()
@@ -107,11 +98,11 @@ class UnitWorker:
                 late = time.monotonic() - began > _PENDING_SECONDS
                 # After a crash, each photo is finished before the next is tried.
                 if again or late or size > _PENDING_BYTES:
-                    records += self._publish(pending, shard, records)
+                    publisher.publish(pending)
                     pending, began = [], time.monotonic()
-            records += self._publish(pending, shard, records)
+            publisher.publish(pending)
         self._attempts.begin("", shard)
-        return records
+        return publisher.records
 
     @contextlib.contextmanager
     def _make_folder(self) -> Iterator[Path]:
@@ -124,62 +115,12 @@ class UnitWorker:
         ) as folder:
             yield Path(folder)
 
-    def _read_finished(self, shard: str) -> dict[str, list[Record]]:
-        """The units whose results and records an earlier attempt has written."""
-        try:
-            lines = self._results.read(shard).splitlines()
-        except FileNotFoundError:
-            return {}
-        units: dict[str, list[Record]] = {}
-        for line in lines:
-            record = Record.decode(line)
-            units.setdefault(record.unit, []).append(record)
-        return {
-            name: records
-            for name, records in units.items()
-            if all(
-                self._results.read_stamp(file) == stamp
-                for record in records
-                for file, stamp in record.files.items()
-            )
-        }
-
-    def _publish(
-        self, pending: Sequence[_Colored], shard: str, earlier: Sequence[Record]
-    ) -> list[Record]:
-        """Write the records, and then give the results their names."""
-        if not pending:
-            return []
-        self._write_shard(shard, [*earlier, *(each for unit in pending for each in unit.records)])
-        failed = False
-        for unit in pending:
-            try:
-                for name, path in unit.files.items():
-                    self._results.publish(path, name)
-            except ImageError as error:
-                failed = True
-                unit.records = [
-                    replace(each, status="failed", reason=str(error), result=None, files={})
-                    for each in unit.records
-                ][:1]
-        records = [each for unit in pending for each in unit.records]
-        local = self._results.local
-        for folder in {(local / name).parent for unit in pending for name in unit.files if local}:
-            sync_folder(folder)
-        if failed:
-            self._write_shard(shard, [*earlier, *records])
-        return records
-
-    def _write_shard(self, shard: str, records: Sequence[Record]) -> None:
-        lines = [f"{each.encode()}\n" for each in records if each.reason != "exists"]
-        self._results.write(shard, "".join(lines).encode())
-
-    def _colorize(self, unit: Unit, place: Path) -> _Colored:
+    def _colorize(self, unit: Unit, place: Path) -> Colored:
         """Colorize a unit into files in ``place``. Never raises ``ImageError``."""
         try:
             unit = self._look_up(unit)
             if unit.recorded and unit.recorded == unit.fingerprint:
-                return _Colored([self._record(unit, "skipped", "exists")])
+                return Colored([self._record(unit, "skipped", "exists")])
             # Before the download, which can be the cause that a process is ended.
             self._begin(unit.source)
             source = self._fetch(unit, place)
@@ -187,11 +128,11 @@ class UnitWorker:
                 return self._colorize_shard(unit, source, place)
             return self._colorize_photo(unit, source, place)
         except ImageError as error:
-            return _Colored([self._record(unit, "failed", str(error))])
+            return Colored([self._record(unit, "failed", str(error))])
         except OSError as error:  # it was moved away while it was in work
             name = quote(error.filename or unit.source)
             reason = f"{name} cannot be read any more: {error.strerror}; start the run again"
-            return _Colored([self._record(unit, "failed", reason)])
+            return Colored([self._record(unit, "failed", reason)])
 
     def _look_up(self, unit: Unit) -> Unit:
         """The unit with the fingerprint of its source, where that was not known."""
@@ -224,7 +165,7 @@ class UnitWorker:
                 "(a crash, or too little memory); convert it with another program, or leave it out"
             )
 
-    def _colorize_photo(self, unit: Unit, source: Path, place: Path) -> _Colored:
+    def _colorize_photo(self, unit: Unit, source: Path, place: Path) -> Colored:
         job = self._make_job(unit, source, place)
         if unit.hints:
             self._hints[source] = unit.hints
@@ -234,12 +175,12 @@ class UnitWorker:
         record = self._describe(done, unit, unit.source, folder)
         record = replace(record, own=list_own_settings(self._worker, unit))
         if record.status != "colorized":
-            return _Colored([record])
+            return Colored([record])
         files = {_join(folder, path.name): path for path in job.files}
         stamps = {name: self._stamp(path) for name, path in files.items()}
-        return _Colored([replace(record, files=stamps)], files)
+        return Colored([replace(record, files=stamps)], files)
 
-    def _colorize_shard(self, unit: Unit, source: Path, place: Path) -> _Colored:
+    def _colorize_shard(self, unit: Unit, source: Path, place: Path) -> Colored:
         """Colorize the photos of a tar into another one, which has everything else
         unchanged."""
         target = place / "result.tar"
@@ -280,7 +221,7 @@ class UnitWorker:
         stamp = {unit.name: self._stamp(target)}
         own = list_own_settings(self._worker, unit)
         records = [replace(record, own=own, files=stamp) for record in records]
-        return _Colored(records, {unit.name: target})
+        return Colored(records, {unit.name: target})
 
     def _colorize_member(
         self,
