@@ -276,6 +276,20 @@ def test_a_dataset_of_a_pipeline_gets_the_same_results(tmp_path, photos, worker,
     assert failed["colorized"] is None and failed["path"] in failed["error"]
 
 
+def test_rows_of_a_dataset_may_have_any_names_and_no_photo(photos, worker, cluster):
+    import colorizenet.ray
+
+    photo = (photos / "0.jpg").read_bytes()
+    names = ["x" * 300 + ".jpg", "a\0b.jpg", "", "..", None]
+    rows = [{"path": name, "bytes": photo} for name in names]
+    dataset = cluster.data.from_items([*rows, {"path": "empty.jpg", "bytes": None}])
+    colored = colorizenet.ray.colorize(dataset, worker, concurrency=1).take_all()
+    *results, failed = sorted(colored, key=lambda row: row["bytes"] is None)
+    assert {row["path"] for row in results} == set(names)
+    assert len({row["colorized"] for row in results}) == 1 and results[0]["colorized"]
+    assert failed["error"] == "empty.jpg has no bytes; leave out such rows"
+
+
 def test_flags_of_ray_need_the_engine(tmp_path, photos, capsys):
     for arguments, message in (
         (["--concurrency", "2", photos], "--concurrency is for --engine ray"),

@@ -47,6 +47,28 @@ def test_pages_of_other_sites_may_not_use_the_server(
             assert f"{host} is not a name of this server" in read_problem(response, 421)
 
 
+def test_pages_that_are_allowed_can_read_errors(run_server, read_problem, load_default):
+    friend = {"Origin": "https://friend.example"}
+    with run_server(
+        {"default": load_default}, token="secret", origins=frozenset(friend.values())
+    ) as client:
+        ask = {"Access-Control-Request-Method": "POST"}
+        preflight = client.options("/v1/colorize", headers={**friend, **ask})
+        refused = client.post("/v1/colorize", content=b"", headers=friend)
+        read_problem(refused, 401)
+        for response in (preflight, refused):
+            assert response.headers["access-control-allow-origin"] == friend["Origin"]
+        foreign = {"Origin": "https://evil.example", **ask}
+        read_problem(client.options("/v1/colorize", headers=foreign), 403)
+
+
+def test_a_token_can_have_any_letters(run_server, load_default):
+    with run_server({"default": load_default}, token="Sesam öffne dich") as client:
+        bearer = {"Authorization": "Bearer Sesam öffne dich".encode()}
+        assert client.get("/v1/models", headers=bearer).status_code == 200
+        assert client.get("/v1/models", auth=("anybody", "Sesam öffne dich")).status_code == 200
+
+
 def test_a_server_without_a_token_is_addressed_by_its_names_or_by_an_address(
     run_server, read_problem, load_default
 ):

@@ -2,7 +2,7 @@
 
 import tempfile
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -69,23 +69,28 @@ class _Colorizing:
     def __call__(self, table: pa.Table) -> pa.Table:
         photos = table.column("bytes").to_pylist()
         has_names = "path" in table.column_names
-        names = table.column("path").to_pylist() if has_names else ["a photo"] * len(photos)
-        rows = [self._colorize(photo, name) for photo, name in zip(photos, names, strict=True)]
+        names = table.column("path").to_pylist() if has_names else [None] * len(photos)
+        rows = [
+            self._colorize(photo, quote(name or "a photo"))
+            for photo, name in zip(photos, names, strict=True)
+        ]
         for column in _SCHEMA:
             values = pa.array([row.get(column.name) for row in rows], column.type)
             table = table.append_column(column, values)
         return table
 
-    def _colorize(self, photo: bytes, name: str) -> dict[str, Any]:
+    def _colorize(self, photo: bytes | None, name: str) -> dict[str, Any]:
+        if photo is None:
+            return {"error": f"{name} has no bytes; leave out such rows"}
         with tempfile.TemporaryDirectory() as folder:
-            source = Path(folder) / (PurePosixPath(name).name or "photo")
+            source = Path(folder) / "photo"  # some names of photos are none of files
             source.write_bytes(photo)
             format, reason = fit_format(source, self._worker.output.format, self._worker.max_pixels)
             target = Path(folder) / "result" / "result"
             done = self._worker(Job(source, (target,), format, reason))
             if done.error:
-                return {"error": done.error.replace(quote(source), quote(name))}
-            warnings = [each.replace(quote(source), quote(name)) for each in done.warnings]
+                return {"error": done.error.replace(quote(source), name)}
+            warnings = [each.replace(quote(source), name) for each in done.warnings]
             warnings += [f"written as {format}: {reason}"] if reason else []
             colorized = None if done.skipped else target.read_bytes()
             return {

@@ -59,7 +59,7 @@ class Access:
         if self.token is None or path == "/healthz" or method == "OPTIONS":
             return
         sent = _parse_token(headers.get("authorization", ""))
-        if not hmac.compare_digest(sent.encode(), self.token.encode()):
+        if not hmac.compare_digest(sent, self.token.encode()):
             # A browser asks for a user and a password where the scheme is Basic.
             scheme = "Bearer" if path.startswith(("/v1/", "/metrics")) else "Basic"
             raise RequestError(
@@ -95,10 +95,10 @@ def _is_address(name: str | None) -> bool:
         return False
 
 
-def _parse_token(authorization: str) -> str:
-    """The token in an Authorization header, or the empty string."""
+def _parse_token(authorization: str) -> bytes:
+    """The token in an Authorization header, which is Latin-1 text, or nothing."""
     scheme, _, value = authorization.partition(" ")
     if scheme.lower() == "basic":
         with contextlib.suppress(ValueError):
-            return base64.b64decode(value, validate=True).decode().partition(":")[2]
-    return value if scheme.lower() == "bearer" else ""
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+    return value.encode("latin-1") if scheme.lower() == "bearer" else b""

@@ -14,12 +14,10 @@ from fastapi.responses import PlainTextResponse
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
 
 from colorizenet import __version__
 from colorizenet.errors import ConfigError, quote
-from colorizenet.serving.access import Access
 from colorizenet.serving.connections import PhotoResponse, read_photo, run_while_connected
 from colorizenet.serving.errors import ProblemCode, RequestError
 from colorizenet.serving.jobs import JobQueue
@@ -64,10 +62,13 @@ INTERNAL_ERROR = RequestError(
 def create_api(
     queue: JobQueue,
     *,
-    access: Access,
+    has_token: bool,
     health: Callable[[], Health],
 ) -> FastAPI:
-    """The API as an ASGI application, whose lifespan closes the queue at its end."""
+    """The API as an ASGI application, whose lifespan closes the queue at its end.
+
+    ``has_token``: whether its description says that clients need a token.
+    """
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -84,22 +85,8 @@ def create_api(
         "photo; only color is added. Errors are problem documents (RFC 9457).",
         redoc_url=None,
         lifespan=lifespan,
-        dependencies=[Security(HTTPBearer(auto_error=False))] if access.token else [],
+        dependencies=[Security(HTTPBearer(auto_error=False))] if has_token else [],
     )
-    if access.origins:
-        api.add_middleware(
-            CORSMiddleware,
-            allow_origins=sorted(access.origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type"],
-            expose_headers=[
-                "Server-Timing",
-                "Retry-After",
-                SIZE_HEADER,
-                WARNINGS_HEADER,
-                NOTICES_HEADER,
-            ],
-        )
     _add_error_handlers(api)
     _add_colorize_route(api, queue)
     _add_suggest_route(api, queue)

@@ -12,7 +12,9 @@ import signal
 import uuid
 from collections.abc import Callable, Mapping
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
@@ -23,7 +25,13 @@ from colorizenet.serving.connections import MAX_HEADER_BYTES, Server, limit_body
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue, Limits
 from colorizenet.serving.messages import Loader
-from colorizenet.serving.schemas import Health, problem_response
+from colorizenet.serving.schemas import (
+    NOTICES_HEADER,
+    SIZE_HEADER,
+    WARNINGS_HEADER,
+    Health,
+    problem_response,
+)
 from colorizenet.serving.static import PageFiles
 
 __all__ = ["App", "create_server", "serve"]
@@ -74,7 +82,20 @@ class App:
         """The page, if it is served."""
         self.stopping = asyncio.Event()
         """Set when the server begins to stop."""
-        self.api = create_api(queue, access=self.access, health=self.health)
+        self.api = create_api(queue, has_token=self.access.token is not None, health=self.health)
+        self._answer_foreign_page = CORSMiddleware(
+            self._answer,
+            allow_origins=sorted(self.access.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["Authorization", "Content-Type"],
+            expose_headers=[
+                "Server-Timing",
+                "Retry-After",
+                SIZE_HEADER,
+                WARNINGS_HEADER,
+                NOTICES_HEADER,
+            ],
+        )
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,26 +103,42 @@ class App:
             return await self.api(scope, receive, send)
         if scope["type"] != "http":
             return await send({"type": "websocket.close", "code": 1008})
-        path: str = scope["path"]
         status = 0
-        receive_body = limit_body_time(receive, self.queue.limits)
 
         async def respond(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), *_security_headers(path)]
+                security = _security_headers(scope["path"])
+                message["headers"] = [*message.get("headers", []), *security]
+            await send(message)
+
+        origin = Headers(scope=scope).get("origin")
+        allowed = origin in self.access.origins
+        self._requests += 1
+        try:
+            await (self._answer_foreign_page if allowed else self._answer)(scope, receive, respond)
+        finally:
+            self._requests -= 1
+            route = _route(scope["path"])
+            self.queue.metrics.requests.labels(route, status or "disconnected").inc()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path, begun = scope["path"], False
+
+        async def respond(message: Message) -> None:
+            nonlocal begun
+            begun = True
             await send(message)
 
         async def respond_with_error(error: RequestError, instance: str | None = None) -> None:
-            if not status:  # a response that has begun cannot become another one
-                await problem_response(error, instance=instance)(scope, receive, respond)
+            if not begun:  # a response that has begun cannot become another one
+                await problem_response(error, instance=instance)(scope, receive, send)
 
-        self._requests += 1
         try:
             self._check(scope)
             if path.startswith(_API_PATHS):
-                await self.api(scope, receive_body, respond)
+                await self.api(scope, limit_body_time(receive, self.queue.limits), respond)
             else:
                 await self._respond_with_page(scope, receive, respond)
         except RequestError as error:
@@ -112,9 +149,6 @@ class App:
             instance = scope.get("instance", uuid.uuid4().urn)
             _log.exception("%s %s failed (%s)", scope["method"], quote(path), instance)
             await respond_with_error(INTERNAL_ERROR, instance)
-        finally:
-            self._requests -= 1
-            self.queue.metrics.requests.labels(_route(path), status or "disconnected").inc()
 
     def health(self) -> Health:
         """Whether the server accepts requests, and whether it has a page."""
