@@ -16,13 +16,12 @@ import numpy as np
 from colorizenet.errors import DamagedImageError, ImageError, quote
 from colorizenet.imaging.formats import require_extra
 from colorizenet.imaging.sizes import find_jpeg2000, read_size
+from colorizenet.imaging.tiff import ReadAt
 
 __all__ = ["CheckPixels", "Decoded", "decode", "encode", "make_error", "shorten_reason"]
 
 CheckPixels = Callable[[int, int], None]
 """Called with width and height before decoding; raises ``ImageError`` if too large."""
-ReadAt = Callable[[int, int], bytes]
-"""Offset and length -> bytes; a negative length reads to the end of the file."""
 
 _HEADER = 1 << 16
 """Bytes that the header of a PNM, BMP or JPEG 2000 file has at most."""

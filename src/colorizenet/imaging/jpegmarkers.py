@@ -9,12 +9,11 @@ References:
 
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+
+from colorizenet.imaging.tiff import ReadAt
 
 __all__ = ["count_pictures", "has_end", "repair_jpeg", "split_end"]
-
-ReadAt = Callable[[int, int], bytes]
-"""Offset and length -> bytes; a negative length reads to the end of the file."""
 
 _SCAN = 0xDA
 _SEQUENTIAL = (0xC0, 0xC1)

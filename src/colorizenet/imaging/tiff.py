@@ -44,7 +44,8 @@ __all__ = [
 Directory = dict[int, tuple[int, "bytes | Directory"]]
 """Tags by number: the type and the value."""
 ReadAt = Callable[[int, int], bytes]
-"""Offset and length -> bytes, fewer at the end of the file."""
+"""Offset and length -> bytes, fewer at the end of the file; a negative length reads to
+it."""
 
 BYTE, ASCII, SHORT, LONG = 1, 2, 3, 4
 """Types of values."""

@@ -8,15 +8,13 @@ References:
 """
 
 import struct
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-__all__ = ["CIELAB", "MAX_PAGES", "Layout", "Page", "read_layout"]
+from colorizenet.imaging.tiff import ReadAt
 
-ReadAt = Callable[[int, int], bytes]
-"""Offset and length -> bytes, fewer at the end of the file."""
+__all__ = ["CIELAB", "MAX_PAGES", "Layout", "Page", "read_layout"]
 
 MAX_PAGES = 200
 """TIFF files of more pages are refused."""
