@@ -7,11 +7,13 @@ from dataclasses import replace
 import numpy as np
 import PIL.Image
 import pytest
+import pyvips
 
 from colorizenet import color
 from colorizenet.colorizer import Chroma, Colorizer
 from colorizenet.errors import ConfigError, DeviceError, ImageError, ModelFileError
 from colorizenet.evaluation import metrics
+from colorizenet.imaging.conversion import convert_like
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import open_image, read_image
 from colorizenet.imaging.resampling import network_shape
@@ -223,6 +225,34 @@ def test_pil_images_of_every_mode_are_accepted(strong, gray, mode):
         assert np.abs(color.lightness(np.asarray(result)) - color.lightness(gray)).max() <= 0.6
     if mode == "I;16":
         assert np.abs(np.asarray(result).astype(int) - strong(gray)).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "CMYK", "P", "I;16"])
+def test_pil_images_are_as_upright_and_in_srgb_as_their_files(
+    strong, color_photograph, mode, tmp_path
+):
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6
+    wide = pyvips.Image.new_from_array(color_photograph).icc_transform("p3", input_profile="srgb")
+    if mode == "I;16":
+        given = PIL.Image.fromarray(color_photograph[..., 0].astype(np.uint16) * 257)
+    else:
+        given = PIL.Image.fromarray(wide.numpy()).convert(mode)
+    profile = wide.get("icc-profile-data") if mode in ("RGB", "RGBA") else None
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    given.save(path, exif=exif, icc_profile=profile)
+    opened = PIL.Image.open(io.BytesIO(path.read_bytes()))  # PIL 13 scrambles it as a file
+    result = strong(opened)
+    expected = convert_like(strong(path), opened)
+    assert result.size == given.size[::-1] and result.mode == expected.mode
+    assert np.abs(np.asarray(result).astype(int) - np.asarray(expected)).max() <= 1
+
+
+def test_16_bits_are_rounded_to_8():
+    deep = np.arange(0, 65536, 7, dtype=np.uint16)[None]
+    image = Image(np.dstack([deep] * 3))
+    converted = np.asarray(convert_like(image, PIL.Image.new("L", (1, 1))))
+    assert np.array_equal(converted[0, :, 0], np.rint(deep[0] / 257))
 
 
 def test_a_pil_image_whose_values_would_be_cut_is_an_error(strong, gray):

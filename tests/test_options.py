@@ -1,6 +1,7 @@
 """The choices of a caller, their ranges, and the network inputs made from them."""
 
 import dataclasses
+import json
 import math
 
 import numpy as np
@@ -66,6 +67,8 @@ def test_values_in_range_are_accepted(options):
         ({"tta": 1}, "tta is 1; give True or False"),
         ({"seed": -1}, "seed is -1"),
         ({"hints": ("red",)}, "give a tuple of Hint objects"),
+        ({"hints": Hint(x=0, y=0, rgb=RED)}, "give a tuple of Hint objects"),
+        ({"hints": None}, "give a tuple of Hint objects"),
         ({"hints": (Hint(x=0, y=0, rgb=RED),) * (MAX_HINTS + 1)}, "there are 129 hints"),
     ],
 )
@@ -113,6 +116,14 @@ def test_output_values_out_of_range_are_an_error_that_names_them(output, expecte
 def test_a_hint_out_of_range_is_an_error_that_names_the_field(hint):
     with pytest.raises(ConfigError, match=f"{next(iter(hint))} of a hint is"):
         Hint(**{"x": 0.5, "y": 0.5, "rgb": RED} | hint)
+
+
+def test_numbers_of_numpy_become_those_of_python():
+    hint = Hint(x=np.float32(0.5), y=np.int64(1), rgb=tuple(np.uint8([9, 8, 7])))
+    options = Options(strength=np.float32(0.5), size=np.int64(64), hints=(hint,))
+    output = Output(quality=np.uint8(90))
+    assert json.loads(json.dumps(dataclasses.asdict(options)))["size"] == 64
+    assert json.loads(json.dumps(dataclasses.asdict(output)))["quality"] == 90
 
 
 def test_options_cannot_be_changed_and_can_be_compared():

@@ -1,6 +1,8 @@
 """A session gives what its colorizer gives, and runs the network as seldom as
 possible."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,6 +51,19 @@ def test_a_session_gives_the_results_of_its_colorizer(request, model, settings, 
     expected = colorizer(gray, Options(**settings))
     assert np.array_equal(session(Options(**settings)), expected)
     assert np.array_equal(session(**settings), expected)
+
+
+def test_a_session_is_freed_without_the_garbage_collector(counting, gray):
+    gc.disable()
+    try:
+        session = counting.session(gray)
+        session(hints=(RED,))
+        session.suggest(0.5, 0.5)
+        freed = weakref.ref(session)
+        del session
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def test_removing_a_hint_restores_the_result(counting, gray):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from colorizenet import sidecar
 from colorizenet.batch import Worker, run_threads
 from colorizenet.cli import main
 from colorizenet.errors import ConfigError
@@ -44,7 +45,13 @@ def colorize(photos: Path, out: Path, *more: object) -> int:
 
 
 @pytest.mark.parametrize(
-    "settings", [[], ["--strength", "1.4", "--size", "128", "--no-provenance"], ["--hint"]]
+    "settings",
+    [
+        [],
+        ["--strength", "1.4", "--size", "128", "--no-provenance"],
+        ["--hint"],
+        ["--format", "avif"],
+    ],
 )
 def test_the_result_is_made_again_bit_for_bit(photos, tmp_path, settings):
     if settings == ["--hint"]:
@@ -53,10 +60,10 @@ def test_the_result_is_made_again_bit_for_bit(photos, tmp_path, settings):
         settings = ["--hint", "0.4,0.5,#cc2222,0.1", "--hint", "0.1,0.1,neutral"]
     assert colorize(photos, tmp_path / "out", "--sidecar", "also", *settings) == 0
     for photo in photos.iterdir():
-        result = tmp_path / "out" / photo.name
-        sidecar = result.with_name(f"{result.name}.colors.json")
+        [sidecar] = (tmp_path / "out").glob(f"{photo.stem}.*.colors.json")
+        result = sidecar.with_name(sidecar.name.removesuffix(".colors.json"))
         assert run(["apply", photo, sidecar, "--out", tmp_path / "again"]) == 0
-        assert (tmp_path / "again" / photo.name).read_bytes() == result.read_bytes()
+        assert (tmp_path / "again" / result.name).read_bytes() == result.read_bytes()
 
 
 def test_a_sidecar_alone_is_small_and_makes_the_same_picture(photos, tmp_path, samples):
@@ -209,6 +216,20 @@ def test_a_sidecar_needs_the_photo_with_all_its_pages(photos, tmp_path, gray):
     sidecar = read_sidecar(tmp_path / "out" / "pages.tif.colors.json")
     with pytest.raises(ConfigError, match="is 1 and the sidecar is for 2"):
         sidecar.restore(gray)
+
+
+@pytest.mark.parametrize("most", ["_MOST_VALUES", "_LONGEST_FILE"])
+def test_colors_that_could_not_be_read_again_are_not_written(most, tmp_path, samples, monkeypatch):
+    monkeypatch.setattr(sidecar, most, 20_000)
+    monkeypatch.setattr(sidecar, "_SMALL", 1_000)
+    photo = tmp_path / "in" / samples[0].name
+    photo.parent.mkdir()
+    photo.write_bytes(samples[0].read_bytes())
+    hint = Options(hints=(Hint(x=0.5, y=0.5, rgb=(200, 0, 0)),))
+    [job] = plan_jobs([photo], tmp_path / "out", sidecar="only")
+    [done] = run_threads([job], Worker(options=hint))
+    assert "too large for a sidecar; choose a smaller --size" in done.error
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_variants_have_sidecars_of_their_own(tmp_path, gray, drawing_model):

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import c2pa
 import numpy as np
+import PIL.Image
 import pytest
 import ray
 from cryptography import x509
@@ -324,6 +326,21 @@ def test_a_result_carries_the_time_stamp_of_an_authority(key, tmp_path, samples,
     assert manifest and manifest.verifies and manifest.time
     stamped = datetime.datetime.fromisoformat(manifest.time)
     assert abs(datetime.datetime.now(datetime.UTC) - stamped).total_seconds() < 600
+
+
+def test_photos_with_names_of_bytes_and_bare_codestreams_are_signed(key, tmp_path, gray):
+    import pillow_jxl  # noqa: F401 (the import registers the plugin)
+
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / os.fsdecode(b"foto-\xe4.jpg")).write_bytes(encode_image(Image(gray), "jpeg"))
+    bare = folder / "bare.jxl"
+    PIL.Image.fromarray(gray).save(bare, "JXL")
+    assert bare.read_bytes().startswith(b"\xff\x0a")
+    assert sign(key, folder, "--out", tmp_path / "out", "--format", "png") == 0
+    manifests = [read_manifest(result) for result in sorted((tmp_path / "out").glob("*.png"))]
+    assert len(manifests) == 2 and all(each and each.verifies for each in manifests)
+    assert read_manifest(bare) is None
 
 
 def test_info_prints_the_provenance_of_a_photo(key, tmp_path, samples, capsys):

@@ -107,6 +107,7 @@ class Hint:
                     f"{name} of a hint is {quote(getattr(self, name))}; "
                     f"give a number from {low} to {high}"
                 )
+            object.__setattr__(self, name, float(getattr(self, name)))
         if self.rgb is None:
             return
         if not (
@@ -121,6 +122,7 @@ class Hint:
                 f"rgb of a hint is {quote(self.rgb)}; "
                 "give a tuple of three whole numbers from 0 to 255"
             )
+        object.__setattr__(self, "rgb", tuple(map(int, self.rgb)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +166,9 @@ class Options:
 
     def __post_init__(self) -> None:
         _check_values(self)
-        if not all(isinstance(hint, Hint) for hint in self.hints):
+        if not isinstance(self.hints, list | tuple) or not all(
+            isinstance(hint, Hint) for hint in self.hints
+        ):
             raise ConfigError(f"hints are {quote(self.hints)}; give a tuple of Hint objects")
         if len(self.hints) > MAX_HINTS:
             raise ConfigError(f"there are {len(self.hints)} hints; give at most {MAX_HINTS}")
@@ -239,7 +243,8 @@ def _sort_key(hint: Hint) -> tuple[float, float, float, tuple[int, ...]]:
 
 
 def _check_values(settings: Any) -> None:
-    """Raise ``ConfigError`` for a value of the wrong type or out of range."""
+    """Raise ``ConfigError`` for a value of the wrong type or out of range, and turn
+    numbers into those of Python."""
     for choice in choices(type(settings)):
         value = getattr(settings, choice.name)
         if value is None and choice.default is None:
@@ -261,6 +266,8 @@ def _check_values(settings: Any) -> None:
                     f"{choice.name} is {quote(value)}; give a {'whole ' if whole else ''}number "
                     f"from {choice.minimum} to {choice.maximum}"
                 )
+            # Numbers of NumPy cannot be written as JSON.
+            object.__setattr__(settings, choice.name, int(value) if whole else float(value))
 
 
 def _is_number(value: object, low: float, high: float) -> bool:

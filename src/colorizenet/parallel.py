@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 from typing import TypeVar
 
 import cv2
 
-__all__ = ["limit_opencv_threads", "map_ordered"]
+__all__ = ["SharedLimit", "limit_opencv_threads", "map_ordered"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -31,6 +32,33 @@ def map_ordered(
         waiting.extend(islice(submitted, 1))
 
 
+class SharedLimit:
+    """Sets a value of the process while any of several overlapping blocks runs."""
+
+    def __init__(self, get: Callable[[], int], set: Callable[[int], None], value: int) -> None:
+        self._get, self._set, self._value = get, set, value
+        self._lock, self._blocks, self._before = Lock(), 0, value
+
+    @contextmanager
+    def limit(self) -> Iterator[None]:
+        """Set the value; the last block to end restores that from before the first."""
+        with self._lock:
+            if self._blocks == 0:
+                self._before = self._get()
+                self._set(self._value)
+            self._blocks += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._blocks -= 1
+                if self._blocks == 0:
+                    self._set(self._before)
+
+
+_opencv_threads = SharedLimit(cv2.getNumThreads, cv2.setNumThreads, 1)
+
+
 @contextmanager
 def limit_opencv_threads() -> Iterator[None]:
     """Let OpenCV use one thread, so that N worker threads keep N cores busy.
@@ -38,9 +66,5 @@ def limit_opencv_threads() -> Iterator[None]:
     Results also become independent of the number of cores, because OpenCV rounds
     differently where it divides a picture among threads.
     """
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with _opencv_threads.limit():
         yield
-    finally:
-        cv2.setNumThreads(before)

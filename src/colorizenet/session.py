@@ -5,8 +5,9 @@ once for each size of the network input, and the network runs only for options t
 change its answer.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from colorizenet.errors import ConfigError, quote
@@ -49,8 +50,10 @@ class Session:
         self._colorizer, self.picture = colorizer, picture
         self._opened = open_picture(picture)
         self._shape = split_pages(self._opened)[0].shape[:2]
-        self._reduce = lru_cache(1)(self._reduce_once)
-        self._predict = lru_cache(_ANSWERS)(self._predict_once)
+        # Nothing that is cached refers to the session, or only the garbage collector would
+        # free its picture.
+        reduce = lru_cache(1)(partial(_reduce, colorizer, self._opened))
+        self._predict = lru_cache(_ANSWERS)(partial(_predict, colorizer, reduce))
 
     def __call__(self, options: Options = Options(), **overrides: Any) -> Any:
         """Colorize the picture. The result is that of ``Colorizer.__call__``."""
@@ -75,9 +78,13 @@ class Session:
         l_star, ab = sample_color(self.predict(), place, self._shape)
         return load_table().suggest(l_star, ab, n)
 
-    def _reduce_once(self, size: int | None) -> Any:
-        return self._colorizer.reduce(self._opened, Options(size=size))
 
-    def _predict_once(self, options: Options) -> Chroma:
-        [chroma] = self._colorizer.predict(self._reduce(options.size), options)
-        return chroma
+def _reduce(colorizer: Predictor, opened: Any, size: int | None) -> Any:
+    return colorizer.reduce(opened, Options(size=size))
+
+
+def _predict(
+    colorizer: Predictor, reduce: Callable[[int | None], Any], options: Options
+) -> Chroma:
+    [chroma] = colorizer.predict(reduce(options.size), options)
+    return chroma

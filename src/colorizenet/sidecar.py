@@ -46,6 +46,12 @@ _FINE_STEPS = 256
 _ZERO = 1 << 15
 _LONGEST_FILE = 1 << 26
 """Bytes of a sidecar at most."""
+_MOST_VALUES = 1 << 27
+"""Numbers in the planes of a picture at most. 22 planes of similarity have as many for
+a network input of 4,900 x 4,900 pixels."""
+_SMALL = 1 << 22
+"""Numbers up to which planes are compressed as much as possible, which takes a second
+for so many."""
 
 T = TypeVar("T")
 
@@ -77,7 +83,8 @@ class Sidecar:
     """Version of ColorizeNet that wrote the sidecar."""
 
     def encode(self) -> bytes:
-        """The sidecar as a file."""
+        """The sidecar as a file. Raises ``ImageError`` for colors that are too large for
+        one, as of a network input of many megapixels."""
         pages = self.chroma.ab if self.chroma.ab.ndim == 4 else self.chroma.ab[None]
         document = {
             "kind": _KIND,
@@ -100,8 +107,13 @@ class Sidecar:
             "chroma": [_encode_planes(ab, _STEPS) for ab in pages],
         }
         if self.options.hints and self.chroma.similarity is not None:
+            if self.chroma.similarity.size > _MOST_VALUES:
+                raise _make_error(self.options)
             document["similarity"] = _encode_planes(self.chroma.similarity, _FINE_STEPS)
-        return json.dumps(document, indent=1, default=float).encode() + b"\n"
+        encoded = json.dumps(document, indent=1, default=float).encode() + b"\n"
+        if len(encoded) > _LONGEST_FILE:
+            raise _make_error(self.options)
+        return encoded
 
     def apply(
         self,
@@ -276,7 +288,8 @@ def _encode_planes(planes: np.ndarray, steps: int) -> str:
     """Planes ``(h, w, c)`` that were rounded, one above the other."""
     stacked = np.concatenate([*np.moveaxis(planes, -1, 0)]) * steps + _ZERO
     levels = np.rint(stacked).clip(0, 65535).astype(np.uint16)
-    _, encoded = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    effort = 9 if levels.size <= _SMALL else 3
+    _, encoded = cv2.imencode(".png", levels, [cv2.IMWRITE_PNG_COMPRESSION, effort])
     return base64.b64encode(encoded.tobytes()).decode()
 
 
@@ -286,8 +299,15 @@ def _decode_planes(text: Any, count: int, steps: int) -> np.ndarray:
         encoded = base64.b64decode(_expect(text, str), validate=True)
     except binascii.Error as error:
         raise ValueError("its chroma is not encoded as base64") from error
-    pixels = read_image(encoded, max_pixels=1 << 25).pixels
+    pixels = read_image(encoded, max_pixels=_MOST_VALUES).pixels
     if pixels.ndim != 2 or pixels.dtype != np.uint16 or len(pixels) % count:
         raise ValueError("its chroma is not gray with 16 bits")
     planes = np.split(pixels.astype(np.float32), count)
     return (np.stack(planes, axis=-1) - np.float32(_ZERO)) * np.float32(1 / steps)
+
+
+def _make_error(options: Options) -> ImageError:
+    return ImageError(
+        f"the colors at a size of {options.size} are too large for a sidecar; choose a smaller "
+        "--size, or write no sidecar"
+    )

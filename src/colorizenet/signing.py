@@ -116,7 +116,7 @@ class SigningKey:
         }
         manifest = {
             "claim_generator_info": [software],
-            "title": name,
+            "title": quote(name),
             "assertions": [
                 {
                     "label": "c2pa.actions.v2",
@@ -136,15 +136,15 @@ class SigningKey:
                 contextlib.closing(c2pa.Signer.from_info(info)) as signer,
                 contextlib.closing(c2pa.Builder(manifest, context)) as builder,
             ):
-                kind = detect_format(original.read(64)) or "x-unknown"
+                kind = _name_kind(original.read(64))
                 original.seek(0)
                 ingredient = {
-                    "title": name,
+                    "title": quote(name),
                     "relationship": "parentOf",
                     "instance_id": _ORIGINAL,
                     "label": _ORIGINAL,
                 }
-                builder.add_ingredient(ingredient, f"image/{kind}", original)
+                builder.add_ingredient(ingredient, kind, original)
                 builder.sign(signer, f"image/{format}", unsigned, signed)
         except c2pa.C2paError as error:
             raise ImageError(f"{quote(name)} cannot be signed: {quote(error)}") from error
@@ -188,13 +188,19 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
 
     Raises ``ConfigError`` where the extra is not installed or the manifest is damaged.
     """
-    import c2pa
+    try:
+        import c2pa
+    except ImportError as error:
+        raise ConfigError(
+            "reading a C2PA manifest needs the extra `provenance`; "
+            "pip install 'colorizenet[provenance]'"
+        ) from error
 
     with open_for_reading(path) as file:
-        format = detect_format(file.read(64) or b"")
+        kind = _name_kind(file.read(64) or b"")
         file.seek(0)
         try:
-            reader = c2pa.Reader.try_create(f"image/{format or 'x-unknown'}", file)
+            reader = c2pa.Reader.try_create(kind, file)
         except c2pa.C2paError as error:
             if isinstance(error, c2pa.C2paError.NotSupported):  # pyright: ignore[reportAttributeAccessIssue] (set at run time)
                 return None
@@ -223,6 +229,14 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
         actions=tuple(actions.get("actions", [])),
         ingredients=tuple(each.get("title", "") for each in active.get("ingredients", [])),
     )
+
+
+def _name_kind(start: bytes) -> str:
+    """The media type of a file from its first bytes; an unknown one for formats that
+    hold no manifest."""
+    format = detect_format(start)
+    bare = start.startswith(b"\xff\x0a")  # a codestream of JPEG XL without a container
+    return f"image/{'x-unknown' if format is None or bare else format}"
 
 
 def _name_algorithm(private: bytes, path: Path) -> bytes:

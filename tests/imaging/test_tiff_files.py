@@ -4,6 +4,7 @@ import io
 import struct
 import tempfile
 
+import cv2
 import numpy as np
 import pytest
 import tifffile
@@ -120,6 +121,28 @@ def test_cielab_becomes_srgb(gray):
     bluish = np.dstack([l_star, np.zeros_like(l_star), np.full_like(l_star, 256 - 30)])
     pixels = read_image(encode_tiff(bluish, photometric="cielab")).pixels.astype(int)
     assert (pixels[4, ..., 2] > pixels[4, ..., 0]).all()
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "zstd"])
+def test_luma_and_chroma_of_every_pixel_become_rgb(compression, color):
+    ycbcr = cv2.cvtColor(color, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    options = {"photometric": "ycbcr", "subsampling": (1, 1), "compression": compression}
+    pixels = read_image(encode_tiff(ycbcr, **options)).pixels
+    assert np.abs(pixels.astype(int) - color).max() <= 2
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("compression", [None, "zstd"])
+def test_colors_are_divided_by_their_associated_alpha(compression, dtype):
+    full = 1 if dtype == "float32" else np.iinfo(dtype).max
+    pixel = np.array([0.25, 0.125, 0, 0.5]) * full
+    pixels = np.broadcast_to(pixel, (40, 40, 4)).astype(dtype)
+    encoded = encode_tiff(
+        pixels, photometric="rgb", extrasamples=["assocalpha"], compression=compression
+    )
+    image = read_image(encoded)
+    assert image.pixels[3, 3] / full == pytest.approx([0.5, 0.25, 0], abs=0.01)
+    assert image.alpha[3, 3] / full == pytest.approx(0.5, abs=0.01)
 
 
 def test_color_planes_in_tiles_are_read(color):

@@ -143,3 +143,23 @@ def test_written_files_have_ordinary_permissions(tmp_path):
     path = tmp_path / "picture.png"
     write_image(path, Image(make_noise(4, 4)))
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(ordinary.stat().st_mode)
+
+
+@pytest.mark.parametrize("quality", [0, 101, -5])
+@pytest.mark.parametrize("format", ["jpeg", "png", "heic"])
+def test_a_quality_out_of_range_is_an_error(format, quality, color):
+    with pytest.raises(ImageError, match=f"quality is {quality}; give a whole number from 1 to"):
+        encode_image(Image(color), format, quality=quality)
+
+
+def test_avif_has_the_same_bytes_whatever_the_number_of_threads(color):
+    before = pyvips.concurrency_get()
+    try:
+        encoded = set()
+        for threads in (1, 2, 3, 8):
+            pyvips.concurrency_set(threads)
+            encoded.add(encode_image(Image(color), "avif"))
+            assert pyvips.concurrency_get() == threads
+    finally:
+        pyvips.concurrency_set(before)
+    assert len(encoded) == 1

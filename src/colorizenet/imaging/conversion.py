@@ -1,5 +1,6 @@
 """Pictures as callers have them: images, arrays, paths, bytes and PIL images."""
 
+import io
 import os
 import sys
 from typing import Any
@@ -14,6 +15,11 @@ __all__ = ["Source", "check_array", "convert_like", "open_picture", "split_pages
 
 Source = Image | np.ndarray | str | bytes | os.PathLike[str] | Any
 """An ``Image``, an array, a path, encoded bytes, or a PIL image."""
+
+_ORIENTATION = 0x0112
+"""Tag of EXIF."""
+_TIFF_MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I;16B")
+"""Modes that PIL writes as TIFF without a loss."""
 
 
 def open_picture(picture: Any) -> Image | np.ndarray:
@@ -43,11 +49,15 @@ def _is_pil(picture: Any) -> bool:
 
 
 def _from_pil(picture: Any) -> Image:
-    """A PIL image as gray or RGB, 8 or 16 bits, with its alpha.
+    """A PIL image as gray or RGB, 8 or 16 bits, upright and in sRGB, with its alpha.
 
     Raises ``ImageError`` for integers of 32 bits that 8 bits cannot hold, which PIL
     would cut.
     """
+    picture.load()  # PIL turns TIFF files by itself when it decodes them
+    orientation, profile = picture.getexif().get(_ORIENTATION, 1), picture.info.get("icc_profile")
+    if picture.mode == "CMYK" or ((orientation != 1 or profile) and picture.mode != "F"):
+        return _read_as_file(picture, orientation, profile)
     mode = picture.mode
     low, high = picture.getextrema() if mode == "I" else (0, 255)
     if low < 0 or high > 255:
@@ -70,13 +80,27 @@ def _from_pil(picture: Any) -> Image:
     return Image(np.ascontiguousarray(pixels), np.ascontiguousarray(array[..., -1]))
 
 
+def _read_as_file(picture: Any, orientation: int, profile: bytes | None) -> Image:
+    """Read a PIL image as a TIFF file, so that its orientation and its profile count,
+    and inks become sRGB as in other files."""
+    exif = sys.modules["PIL.Image"].Exif()
+    exif[_ORIENTATION] = orientation
+    if picture.mode not in _TIFF_MODES:
+        transparent = picture.mode.endswith(("A", "a")) or "transparency" in picture.info
+        picture = picture.convert("RGBA" if transparent else "RGB")
+    encoded = io.BytesIO()
+    picture.save(encoded, "TIFF", compression="raw", exif=exif, icc_profile=profile)
+    read = read_image(encoded.getvalue(), max_pixels=picture.width * picture.height)
+    return Image(read.pixels, read.alpha)
+
+
 def convert_like(result: Any, picture: Any) -> Any:
     """A result as a PIL image where the picture was one; otherwise unchanged."""
     if not _is_pil(picture) or not isinstance(result, Image):
         return result
     pixels = result.pixels
     if pixels.dtype == np.uint16:  # PIL has no 16-bit color
-        pixels = (pixels // 257).astype(np.uint8)
+        pixels = ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
     if result.alpha is not None:
         pixels = np.dstack([pixels, result.alpha])
     return sys.modules["PIL.Image"].fromarray(pixels)

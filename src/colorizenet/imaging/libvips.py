@@ -14,10 +14,11 @@ import pyvips
 
 from colorizenet.errors import quote
 from colorizenet.memory import keep_freed_memory
-from colorizenet.parallel import limit_opencv_threads
+from colorizenet.parallel import SharedLimit, limit_opencv_threads
 
 __all__ = [
     "configure_process",
+    "fix_concurrency",
     "from_array",
     "get_number",
     "is_out_of_memory",
@@ -82,16 +83,22 @@ def shorten_error(error: pyvips.Error) -> str:
     return quote(lines[0]) if lines else "no reason given"
 
 
+_cached_pictures = SharedLimit(pyvips.cache_get_max, pyvips.cache_set_max, 0)
+_encoding_threads = SharedLimit(pyvips.concurrency_get, pyvips.concurrency_set, 4)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
+
+
 @contextmanager
 def limit_threads() -> Iterator[None]:
     """Let N threads that decode keep N cores busy, and cache no picture."""
-    before = pyvips.cache_get_max()
-    pyvips.cache_set_max(0)
-    try:
-        with limit_opencv_threads():
-            yield
-    finally:
-        pyvips.cache_set_max(before)
+    with _cached_pictures.limit(), limit_opencv_threads():
+        yield
+
+
+@contextmanager
+def fix_concurrency() -> Iterator[None]:
+    """Encode AVIF with as many threads on every machine: its bytes depend on them."""
+    with _encoding_threads.limit():
+        yield
 
 
 def configure_process(threads: int) -> None:

@@ -15,7 +15,7 @@ from colorizenet import color
 from colorizenet.errors import DamagedImageError, ImageError
 from colorizenet.imaging.codecs import Decoded, make_error, shorten_reason
 from colorizenet.imaging.sizes import read_size
-from colorizenet.imaging.tifflayout import CIELAB, Layout, Page
+from colorizenet.imaging.tifflayout import CIELAB, YCBCR, Layout, Page
 
 __all__ = ["check_segment", "decode_tiff", "find_damaged_segment"]
 
@@ -28,6 +28,8 @@ _PICTURES = {7: "jpegload", 34892: "jpegload", 50001: "webpload"} | dict.fromkey
 """Compressions whose strips and tiles are pictures with a size of their own, and the
 operation of libvips that reads it; empty where ``read_size`` does."""
 _PROFILE = 34675
+_ASSOCIATED = 1
+"""Kind of an extra sample: an alpha that the other channels were multiplied by."""
 _SPARE_PIXELS = 1 << 16
 _SPARE_TILE = 1 << 22
 
@@ -152,9 +154,11 @@ def _arrange(page: Any, array: np.ndarray) -> np.ndarray:
             f"a TIFF with {array.shape[2]} channels in this compression is not supported; "
             "convert it to sRGB first"
         )
+    associated = extra and int(page.extrasamples[0]) == _ASSOCIATED
     if array.dtype.kind == "f":
         with np.errstate(over="ignore"):  # the values are checked later
             array = array.astype(np.float32)
+        array = _divide_by_alpha(array, 1) if associated else array
         return 1 - array if photometric == 0 else array
     if array.dtype.kind == "b":
         array = array.astype(np.uint8)
@@ -163,7 +167,28 @@ def _arrange(page: Any, array: np.ndarray) -> np.ndarray:
     top, full = (1 << depth) - 1, 255 if array.dtype == np.uint8 else 65535
     if top != full:
         array = np.rint(array * np.float32(full / top)).clip(0, full).astype(array.dtype)
+    if photometric == YCBCR and int(page.compression) not in (_OLD_JPEG, *_PICTURES):
+        array = _convert_ycbcr(array, full)
+    array = _divide_by_alpha(array, full) if associated else array
     return full - array if photometric == 0 else array
+
+
+def _divide_by_alpha(array: np.ndarray, full: int) -> np.ndarray:
+    """Undo the multiplication of the channels by the last one, the alpha."""
+    alpha = array[..., -1:].astype(np.float32)
+    share = np.divide(full, alpha, out=np.zeros_like(alpha), where=alpha > 0)
+    colors = (array[..., :-1] * share).clip(0, full)
+    colors = colors if array.dtype.kind == "f" else np.rint(colors)
+    return np.concatenate([colors.astype(array.dtype), array[..., -1:]], axis=-1)
+
+
+def _convert_ycbcr(array: np.ndarray, full: int) -> np.ndarray:
+    """Convert YCbCr of full range and ITU-R BT.601, the defaults of TIFF, to RGB."""
+    y, cb, cr = (array[..., channel].astype(np.float32) for channel in range(3))
+    cb, cr = cb - (full + 1) // 2, cr - (full + 1) // 2
+    rgb = np.stack([y + 1.402 * cr, y - 0.344136 * cb - 0.714136 * cr, y + 1.772 * cb], axis=-1)
+    converted = np.rint(rgb).clip(0, full).astype(array.dtype)
+    return np.concatenate([converted, array[..., 3:]], axis=-1)
 
 
 def _depth(page: Any) -> int:

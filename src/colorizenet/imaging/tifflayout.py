@@ -14,7 +14,7 @@ import numpy as np
 
 from colorizenet.imaging.tiff import ReadAt
 
-__all__ = ["CIELAB", "MAX_PAGES", "Layout", "Page", "read_layout"]
+__all__ = ["CIELAB", "MAX_PAGES", "YCBCR", "Layout", "Page", "read_layout"]
 
 MAX_PAGES = 200
 """TIFF files of more pages are refused."""
@@ -53,6 +53,9 @@ _LIBVIPS = frozenset({1, 2, 3, 4, 5, 7, 8, 32773, 32946, 50001})
 """Compressions that libvips decodes."""
 CIELAB = (8, 9, 10)
 """Photometric interpretations of CIELAB, of ICC's and of ITU's."""
+YCBCR = 6
+"""Photometric interpretation of luma and chroma."""
+_JPEG = (6, 7)
 _MOSAIC = (32803, 34892)
 """Photometric interpretations of raw photos."""
 
@@ -67,7 +70,7 @@ _ORIENTATION, _SAMPLES, _PLANES, _TILE_WIDTH, _SUB_DIRECTORIES, _SAMPLE_FORMAT =
 )
 _STRIP_OFFSETS, _STRIP_LENGTHS, _TILE_OFFSETS, _TILE_LENGTHS = 273, 279, 324, 325
 _ROWS, _TILE_HEIGHT = 278, 323
-_JPEG_TABLES, _DNG_VERSION = 347, 50706
+_JPEG_TABLES, _SUBSAMPLING, _DNG_VERSION = 347, 530, 50706
 _DTYPES = {1: "u1", 2: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 13: "u4"} | {
     16: "u8",
     17: "i8",
@@ -109,6 +112,8 @@ class Page:
     """Offset and length of each strip or tile, ``(n, 2)`` int64. There are none for a
     page that is not colorized, and fewer than ``segment_count`` if some are missing."""
     jpeg_tables: bytes
+    subsampled: bool
+    """Whether pixels of YCbCr share chroma."""
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -140,6 +145,8 @@ class Page:
             return f"{self.bits[0]} bits per channel"
         if self.photometric in CIELAB:
             return "CIELAB pixels"
+        if self.photometric == YCBCR and not self.subsampled and self.compression not in _JPEG:
+            return "YCbCr pixels"
         return "tiled color planes" if self.planar and self.tiled and self.samples > 1 else ""
 
 
@@ -303,6 +310,7 @@ def _describe(values: _Values, *, raw: bool) -> Page | None:
         segment_count=count,
         segments=np.empty((0, 2), np.int64),
         jpeg_tables=values.read(_JPEG_TABLES, _LONGEST_TABLES).tobytes(),
+        subsampled=values.read(_SUBSAMPLING, 2).tolist() != [1, 1],
     )
 
 

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,7 +19,7 @@ from colorizenet.imaging.embedding import Blocks, embed_blocks
 from colorizenet.imaging.formats import FORMATS, find_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.imagefile import ImageFile
-from colorizenet.imaging.libvips import from_array, shorten_error
+from colorizenet.imaging.libvips import fix_concurrency, from_array, shorten_error
 from colorizenet.imaging.metadata import (
     build_blocks,
     make_blank,
@@ -97,6 +98,8 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
     ``UnwritableImageError`` where the format cannot hold the picture.
     """
     chosen = format or image.format
+    if quality is not None and not 1 <= quality <= 100:
+        raise ImageError(f"quality is {quote(quality)}; give a whole number from 1 to 100")
     choice = choose_format(image, chosen)
     if choice.reason:
         others = "png or tiff" if choice.format == "png" else choice.format
@@ -113,7 +116,8 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
             return codecs.encode(pixels, chosen, quality or FORMATS[chosen].quality, metadata)
         prepared = prepare_image(from_array(pixels), image, chosen, blocks)
         save = getattr(prepared, f"{FORMATS[chosen].saver}_buffer")
-        encoded = save(**choose_options(prepared, image, chosen, quality))
+        with fix_concurrency() if chosen == "avif" else nullcontext():
+            encoded = save(**choose_options(prepared, image, chosen, quality))
     except pyvips.Error as error:
         raise _make_error(image.pixels.shape, chosen, shorten_error(error)) from error
     file = io.BytesIO(encoded)
@@ -161,7 +165,8 @@ def encode_strips(
                 prepared = prepare_image(image, picture, format, blocks)
                 target = pyvips.Target.new_to_descriptor(file.fileno())
                 save = getattr(prepared, f"{FORMATS[format].saver}_target")
-                save(target, **choose(prepared))
+                with fix_concurrency() if format == "avif" else nullcontext():
+                    save(target, **choose(prepared))
     except pyvips.Error as error:
         raise _make_error(shape, format, shorten_error(error)) from error
     embed_blocks(file, format, blocks)

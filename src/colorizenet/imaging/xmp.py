@@ -89,7 +89,7 @@ def update_packet(packet: bytes, *, shape: tuple[int, int], provenance: bool) ->
             return _wrap(_make_statement(b'""'))
         _, content, end, name = scan.rdf
         statement = _make_statement(scan.about)
-        if content == end:  # <rdf:RDF/>
+        if content == end and packet[end - 2 : end] == b"/>":  # <rdf:RDF/>
             scan.edits.append((end - 2, end, b">" + statement + b"</" + name + b">"))
         else:
             scan.edits.append((end, end, statement))
