@@ -267,7 +267,8 @@ def _check_values(settings: Any) -> None:
                     f"from {choice.minimum} to {choice.maximum}"
                 )
             # Numbers of NumPy cannot be written as JSON.
-            object.__setattr__(settings, choice.name, int(value) if whole else float(value))
+            number = typing.cast(Any, value)
+            object.__setattr__(settings, choice.name, int(number) if whole else float(number))
 
 
 def _is_number(value: object, low: float, high: float) -> bool:

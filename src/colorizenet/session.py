@@ -50,8 +50,8 @@ class Session:
         self._colorizer, self.picture = colorizer, picture
         self._opened = open_picture(picture)
         self._shape = split_pages(self._opened)[0].shape[:2]
-        # Nothing that is cached refers to the session, or only the garbage collector would
-        # free its picture.
+        # Nothing that is cached refers to the session, or only the garbage collector
+        # would free its picture.
         reduce = lru_cache(1)(partial(_reduce, colorizer, self._opened))
         self._predict = lru_cache(_ANSWERS)(partial(_predict, colorizer, reduce))
 
@@ -83,8 +83,6 @@ def _reduce(colorizer: Predictor, opened: Any, size: int | None) -> Any:
     return colorizer.reduce(opened, Options(size=size))
 
 
-def _predict(
-    colorizer: Predictor, reduce: Callable[[int | None], Any], options: Options
-) -> Chroma:
+def _predict(colorizer: Predictor, reduce: Callable[[int | None], Any], options: Options) -> Chroma:
     [chroma] = colorizer.predict(reduce(options.size), options)
     return chroma

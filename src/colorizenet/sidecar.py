@@ -83,8 +83,8 @@ class Sidecar:
     """Version of ColorizeNet that wrote the sidecar."""
 
     def encode(self) -> bytes:
-        """The sidecar as a file. Raises ``ImageError`` for colors that are too large for
-        one, as of a network input of many megapixels."""
+        """The sidecar as a file. Raises ``ImageError`` for colors that are too large
+        for one, as of a network input of many megapixels."""
         pages = self.chroma.ab if self.chroma.ab.ndim == 4 else self.chroma.ab[None]
         document = {
             "kind": _KIND,

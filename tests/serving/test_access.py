@@ -2,6 +2,10 @@
 routes."""
 
 import httpx
+import pytest
+
+from colorizenet.errors import ConfigError
+from colorizenet.serving.access import parse_origin, parse_server_name
 
 
 def test_a_token_is_required(run_server, read_problem, load_default, samples):
@@ -60,6 +64,18 @@ def test_pages_that_are_allowed_can_read_errors(run_server, read_problem, load_d
             assert response.headers["access-control-allow-origin"] == friend["Origin"]
         foreign = {"Origin": "https://evil.example", **ask}
         read_problem(client.options("/v1/colorize", headers=foreign), 403)
+
+
+def test_names_and_origins_are_brought_into_the_form_that_clients_send():
+    assert parse_server_name("Photos.Example.:8126") == "photos.example"
+    assert parse_origin("https://Photos.example/") == "https://photos.example"
+    assert parse_origin("http://localhost:8000") == "http://localhost:8000"
+    for name in ("", "a/b", "https://photos.example", "["):
+        with pytest.raises(ConfigError, match="is no host name"):
+            parse_server_name(name)
+    for origin in ("photos.example", "https://", "https://a/b", "https://u@a", "http://[", "*"):
+        with pytest.raises(ConfigError, match="is no origin"):
+            parse_origin(origin)
 
 
 def test_a_token_can_have_any_letters(run_server, load_default):

@@ -185,6 +185,14 @@ def test_a_decompression_bomb_is_rejected_by_its_header(api, read_problem):
             },
             "form",
         ),
+        (
+            {
+                "content": b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n{}\r\n'
+                b"--b--\r\n",
+                "headers": {"content-type": "multipart/form-data; boundary=b; charset=undefined"},
+            },
+            "send it as UTF-8",
+        ),
     ],
 )
 def test_a_malformed_form_is_rejected_with_the_reason(api, read_problem, form, detail):

@@ -7,7 +7,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import checks
 
 from colorizenet.colorizer import Colorizer
+from colorizenet.imaging import formats
 from colorizenet.serving.jobs import Limits
+from colorizenet.serving.settings import written_formats
 
 
 def test_every_response_is_as_the_openapi_document_describes_it(run_server, make_model):
@@ -20,6 +22,18 @@ def test_every_response_is_as_the_openapi_document_describes_it(run_server, make
         schema = schemathesis.openapi.from_url(f"{client.base_url}/openapi.json")
         for found in schema.get_all_operations():
             check_operation(found.ok())
+
+
+def test_only_formats_of_this_installation_are_offered(api, monkeypatch):
+    content = api.get("/openapi.json").json()["paths"]["/v1/colorize"]["post"]
+    body, result = content["requestBody"]["content"], content["responses"]["200"]["content"]
+    info = api.get("/v1/info").json()
+    assert {f"image/{name}" for name in info["readable"]} == {
+        name for name in body if name.startswith("image/")
+    }
+    assert {f"image/{name}" for name in info["formats"]} == result.keys() - {"application/zip"}
+    monkeypatch.setattr(formats, "find_spec", lambda _: None)
+    assert written_formats() == ["jpeg", "png", "tiff", "webp", "avif"]
 
 
 def check_operation(operation) -> None:

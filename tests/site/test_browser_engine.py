@@ -1,6 +1,7 @@
 """The browser engine in Chromium, compared with Python."""
 
 import base64
+import io
 import re
 import struct
 import zlib
@@ -8,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 import pyvips
 
@@ -100,6 +102,36 @@ def test_transparency_is_kept(colorize, small, gray):
     jpeg = colorize(make_png(gray, alpha), format="jpeg")
     assert jpeg.format == "png"
     assert jpeg.warnings == ["JPEG holds no transparency; the result is a PNG file."]
+
+
+@pytest.mark.parametrize("kind", ["avif", "gif"])
+def test_only_pixels_say_whether_these_files_are_transparent(colorize, gray, kind):
+    for clear, format in ((False, "jpeg"), (True, "png")):
+        alpha = np.full(gray.shape, 255, np.uint8)
+        alpha[:100] = 0 if clear else 255
+        picture = PIL.Image.merge("LA", list(map(PIL.Image.fromarray, (gray, alpha))))
+        file = io.BytesIO()
+        picture.convert("RGBA").save(file, kind)
+        assert colorize(file.getvalue(), format="jpeg").format == format
+
+
+def test_what_is_left_of_a_file_is_said(colorize, gray):
+    frames = [PIL.Image.fromarray(each).convert("P") for each in (gray, 255 - gray)]
+    one, two = io.BytesIO(), io.BytesIO()
+    frames[0].save(one, "GIF")
+    frames[0].save(two, "GIF", save_all=True, append_images=frames[1:])
+    several = "The file holds several pictures; only the first one is colorized."
+    assert several not in colorize(one.getvalue()).warnings
+    assert several in colorize(two.getvalue()).warnings
+    exif = tiff.make_exif_block({315: (tiff.ASCII, ARTIST)})
+    plain, dated = (
+        encode_image(Image(gray, metadata=Metadata(exif=each)), "avif") for each in (b"", exif)
+    )
+    lost = (
+        "What AVIF files say of a photo, such as its date and its place, is not carried over here."
+    )
+    assert lost not in colorize(plain, format="jpeg").warnings
+    assert lost in colorize(dated, format="jpeg").warnings
 
 
 @pytest.mark.parametrize("format", ["jpeg", "png", "webp"])

@@ -108,7 +108,7 @@ def serve(
     require_extra("serve", "serving", SERVING)
     from colorizenet.colorizer import Colorizer
     from colorizenet.serving import http
-    from colorizenet.serving.access import Access, is_loopback
+    from colorizenet.serving.access import Access, is_loopback, parse_origin, parse_server_name
     from colorizenet.serving.jobs import Limits
 
     if open and no_page:
@@ -142,7 +142,8 @@ def serve(
         memory=memory,
         **{name: value for name, value in given.items() if value is not None},
     )
-    hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *map(str.lower, server_name)})
+    given_hosts = map(parse_server_name, server_name)
+    hosts = frozenset({"localhost", "127.0.0.1", "::1", host.lower(), *given_hosts})
     logging.basicConfig(level=logging.WARNING, format="colorizenet: %(message)s", stream=sys.stderr)
 
     def announce(url: str) -> None:
@@ -160,7 +161,7 @@ def serve(
         access=Access(
             token=token,
             hosts=None if token and not server_name else hosts,
-            origins=frozenset(origin),
+            origins=frozenset(map(parse_origin, origin)),
         ),
         host=host,
         port=port,

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from colorizenet.errors import ImageError
 
-__all__ = ["FORMATS", "Format", "detect_format", "find_format", "require_extra"]
+__all__ = ["FORMATS", "Format", "detect_format", "find_format", "is_installed", "require_extra"]
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,15 @@ def detect_format(encoded: bytes) -> str | None:
     return "pnm" if re.match(rb"P[1-6][\s#]", encoded) else None
 
 
+def is_installed(format: str) -> bool:
+    """Whether the package that a format may need is installed."""
+    extra = FORMATS[format].extra
+    return not extra or find_spec(extra) is not None
+
+
 def require_extra(format: str, name: str) -> None:
     """Raise ``ImageError`` if a format needs a package that is not installed."""
-    if find_spec(FORMATS[format].extra) is None:
+    if not is_installed(format):
         raise ImageError(
             f"{name} is {format}, which needs the extra `formats`; "
             "pip install 'colorizenet[formats]'"

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from colorizenet.errors import quote
+from colorizenet.errors import ConfigError, quote
 from colorizenet.serving.errors import RequestError
 
-__all__ = ["Access", "is_loopback"]
+__all__ = ["Access", "is_loopback", "parse_origin", "parse_server_name"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +76,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def parse_server_name(text: str) -> str:
+    """The host name in a text that may have a port. Raises ``ConfigError``."""
+    name = _parse_host(f"//{text}")
+    if not name:
+        raise ConfigError(f"{quote(text)} is no host name; give one such as photos.example")
+    return name
+
+
+def parse_origin(text: str) -> str:
+    """An origin as browsers send it. Raises ``ConfigError``."""
+    with contextlib.suppress(ValueError):  # for example http://[
+        parts = urlsplit(text)
+        plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
+        if parts.scheme and parts.hostname and plain:
+            return f"{parts.scheme}://{parts.netloc}".lower()
+    raise ConfigError(f"{quote(text)} is no origin; give one such as https://photos.example")
 
 
 def _parse_host(address: str) -> str | None:

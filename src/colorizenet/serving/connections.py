@@ -125,7 +125,14 @@ async def _read_form(request: Request, incoming: Incoming) -> bytes:
         request.headers, _read_chunks(request, incoming), max_files=2, max_fields=1
     )
     parser.incoming = incoming
-    form = await parser.parse()
+    try:
+        form = await parser.parse()
+    except UnicodeError as error:  # of an odd charset in the header
+        raise RequestError(
+            400,
+            "invalid-request",
+            f"the form cannot be read ({quote(error)}); send it as UTF-8, without a charset",
+        ) from error
     try:
         if not isinstance(form.get("file"), UploadFile):
             raise RequestError(
@@ -144,7 +151,7 @@ async def _read_form(request: Request, incoming: Incoming) -> bytes:
         options = form.get("options", "")
         if isinstance(options, UploadFile):
             return await options.read()
-        encoded = options.encode("utf-8", "surrogateescape")
+        encoded = options.encode("utf-8", "replace")
         _check_options(len(encoded))
         return encoded
     finally:

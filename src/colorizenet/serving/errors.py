@@ -5,7 +5,7 @@ from typing import Any, Literal, get_args
 
 from colorizenet.errors import ColorizeNetError
 
-__all__ = ["PROBLEM_CODES", "ProblemCode", "RequestError", "Values"]
+__all__ = ["PROBLEM_CODES", "ProblemCode", "RequestError", "Values", "make_disk_error"]
 
 ProblemCode = Literal[
     "busy",
@@ -68,3 +68,14 @@ class RequestError(ColorizeNetError):
     def __reduce__(self) -> tuple[Any, ...]:
         """What pickle needs, because errors also come from other processes."""
         return type(self), (self.status, self.code, self.detail), self.__dict__
+
+
+def make_disk_error() -> RequestError:
+    """The error where there is no room for a photo or its result on the disk."""
+    return RequestError(
+        503,
+        "busy",
+        "the server's disk space for photos is full; try again later",
+        values={"seconds": 60},
+        retry_after=60,
+    )

@@ -213,7 +213,7 @@ def _security_headers(path: str) -> list[tuple[bytes, bytes]]:
 
 def _route(path: str) -> str:
     """The route of a path as the metrics name it; few, whatever clients send."""
-    if path in ("/v1/colorize", "/v1/suggest", "/v1/models", "/healthz", "/metrics"):
+    if path in ("/v1/colorize", "/v1/suggest", "/v1/models", "/v1/info", "/healthz", "/metrics"):
         return path
     return "docs" if path.startswith(_API_PATHS) else "page"
 

@@ -56,7 +56,7 @@ that it started from."""
 
 _REDUCED_WEIGHT = 8
 """So many pixels of a photo that is reduced while it is decoded take as long as one."""
-_ENCODING_WEIGHTS = {"avif": 40, "webp": 5}
+_ENCODING_WEIGHTS = {"heic": 60, "avif": 40, "jxl": 10, "webp": 5}
 """A pixel in these formats takes about as long as so many of JPEG."""
 
 AnyRequest = ColorizeRequest | SuggestRequest
@@ -264,7 +264,8 @@ class JobQueue:
                 values={"limit": round(usual, 1)},
             ) from None
         seconds = sum(photo.seconds.values())
-        if isinstance(request, ColorizeRequest):  # suggestions take less
+        # Suggestions take less, and so do previews of a photo that was decoded before.
+        if isinstance(request, ColorizeRequest) and not request.preview:
             self._durations[model].add(demand.cost, seconds)
         self._mean_seconds += 0.1 * (seconds - self._mean_seconds)
         return replace(photo, seconds={"queue": queued, **photo.seconds})

@@ -9,7 +9,6 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from colorizenet import __version__
-from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.notices import Notice
 from colorizenet.modelfile import NOISE
 from colorizenet.serving.coloring import readable_formats
@@ -251,11 +250,12 @@ LICENSE = "Apache-2.0"
 """SPDX identifier of the license of this package."""
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
-_PHOTOS = {f"image/{name}": _BINARY for name in FORMATS}
+_PHOTOS = {f"image/{name}": _BINARY for name in readable_formats()}
+_RESULTS = {f"image/{name}": _BINARY for name in written_formats()}
 
 PHOTO_RESPONSE = {
     "description": "The colorized photo, or a ZIP file of its variants: variant-1.jpg and so on.",
-    "content": {**_PHOTOS, "application/zip": _BINARY},
+    "content": {**_RESULTS, "application/zip": _BINARY},
     "headers": {
         "Server-Timing": {
             "description": "Milliseconds by stage: receive, queue, decode, color, encode.",

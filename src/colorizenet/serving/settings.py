@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.hintfiles import parse_hint_objects
-from colorizenet.imaging.formats import FORMATS
+from colorizenet.imaging.formats import FORMATS, is_installed
 from colorizenet.modelfile import NOISE
 from colorizenet.options import (
     DEFAULT_RADIUS,
@@ -59,8 +59,8 @@ def allowed_values(choice: Choice) -> list[str] | None:
 
 
 def written_formats() -> list[str]:
-    """The formats in which results are written."""
-    return [name for name, kind in FORMATS.items() if kind.written]
+    """The formats in which results are written here."""
+    return [name for name, kind in FORMATS.items() if kind.written and is_installed(name)]
 
 
 def build_request(

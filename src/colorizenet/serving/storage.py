@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from colorizenet.serving.errors import RequestError
+from colorizenet.serving.errors import RequestError, make_disk_error
 from colorizenet.serving.limits import Limits
 from colorizenet.serving.messages import Content
 
@@ -149,13 +149,7 @@ class Incoming:
         try:
             await asyncio.to_thread(self._append, data)
         except OSError as error:
-            raise RequestError(
-                503,
-                "busy",
-                "the server's disk space for photos is full; try again later",
-                values={"seconds": 60},
-                retry_after=60,
-            ) from error
+            raise make_disk_error() from error
 
     def _append(self, data: bytes) -> None:
         assert self._path is not None

@@ -9,8 +9,10 @@ Memory is limited by what the system counts as the data of the process, where th
 can do that (Linux). A photo that needs more gets an error, or ends its process.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 import signal
 import tempfile
 import traceback
@@ -37,7 +39,7 @@ from colorizenet.serving.coloring import (
     open_photo,
     suggest_colors,
 )
-from colorizenet.serving.errors import ProblemCode, RequestError
+from colorizenet.serving.errors import ProblemCode, RequestError, make_disk_error
 from colorizenet.serving.messages import (
     Answer,
     ColorizeMessage,
@@ -56,6 +58,12 @@ __all__ = ["run_worker"]
 
 _SMALL_BYTES = 4_000_000
 """A file of more bytes is not compared with the one before it."""
+_IDLE_SECONDS = 30.0
+"""A process that has had nothing to do for so long keeps nothing of the last photo: not
+the file of one that was rejected, and no preview."""
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+_LEAST_ROOM = 1 << 20
+"""A disk with fewer free bytes is full."""
 _KEPT_BYTES = 150_000_000
 """A process that keeps more memory than this after a photo is replaced."""
 
@@ -80,6 +88,8 @@ def run_worker(connection: Connection, loaders: Mapping[str, Loader], folder: Pa
             return connection.send(Answer(WorkerFailure(traceback.format_exc()), True))
         connection.send(Answer(None, False))
         while True:
+            if not connection.poll(_IDLE_SECONDS):
+                worker.forget()
             answer = worker.answer(connection.recv())
             ends = worker.has_grown()
             connection.send(Answer(answer, ends))
@@ -128,9 +138,14 @@ class _Worker:
         except (ImageError, ConfigError) as error:
             if "out of memory" in str(error).lower():  # of libvips
                 return _memory_error()
+            if "write error" in str(error) and _is_disk_full():  # of libvips
+                return make_disk_error()
             return RequestError(422, _find_code(error), str(error))
         except MemoryError:
             return _memory_error()
+        except OSError as error:
+            full = error.errno in _DISK_FULL
+            return make_disk_error() if full else WorkerFailure(traceback.format_exc())
         except cv2.error as error:
             if error.code == cv2.Error.StsNoMem:
                 return _memory_error()
@@ -157,6 +172,11 @@ class _Worker:
         file, self._file = self._file, None
         if file is not None:
             file.close()
+
+    def forget(self) -> None:
+        """Keep nothing of the last photo."""
+        self._close()
+        self._cache = PreviewCache()
 
     def has_grown(self) -> bool:
         """Whether the process has kept much memory of finished photos, which would be
@@ -186,6 +206,11 @@ def _read_data_bytes() -> int | None:
         return None
     line = next((line for line in status.splitlines() if line.startswith("VmData:")), None)
     return 1024 * int(line.split()[1]) if line else None
+
+
+def _is_disk_full() -> bool:
+    """Whether there is hardly any room for temporary files."""
+    return shutil.disk_usage(tempfile.gettempdir()).free < _LEAST_ROOM
 
 
 def _memory_error() -> RequestError:

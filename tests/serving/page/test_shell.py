@@ -225,11 +225,13 @@ def test_work_is_stopped_continued_and_removed_at_any_time(visit, hold_requests,
     expect(page.locator(".card")).to_have_count(3)
     page.get_by_role("button", name="Stop all").click()
     expect(page.locator("[data-state=stopped]")).to_have_count(3)
+    expect(page.get_by_role("button", name="Continue")).to_be_focused()
     gate.open()
     page.get_by_role("button", name="Try again: cat.jpg").click()
     wait_until_done(page, 1)
     page.get_by_role("button", name="Continue").click()
     wait_until_done(page, 3)
+    expect(page.locator("#photos")).to_be_focused()
 
 
 def test_the_old_picture_stays_until_the_new_one_is_there(visit, hold_requests, samples):

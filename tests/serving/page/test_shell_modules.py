@@ -120,6 +120,29 @@ def test_changed_settings_replace_a_result_only_by_the_new_one(run):
     assert result == [["a coloring", "b done", 1], 2, 0.5]
 
 
+def test_small_pictures_belong_to_the_result_that_they_show(run):
+    result = run_jobs(
+        run,
+        """
+        const [a] = jobs.add(makeFiles("a"));
+        await settle();
+        engine.finish("a");
+        await settle();
+        const old = a.result;
+        jobs.setDefaults({ strength: 0 });
+        await settle();
+        engine.finish("a");
+        await settle();
+        const pictures = { before: new Blob(["b"]), after: new Blob(["a"]) };
+        jobs.keepPictures(a, old, pictures);
+        const late = a.result.pictures;
+        jobs.keepPictures(a, a.result, pictures);
+        return [late ?? null, a.result.pictures === pictures, a.result.settings.strength];
+        """,
+    )
+    assert result == [None, True, 0]
+
+
 def test_photos_wait_for_an_engine_that_does_not_answer(run):
     result = run_jobs(
         run,
@@ -399,6 +422,46 @@ def test_a_photo_that_was_left_does_not_appear_in_the_editor_of_the_next(run):
         """
     )
     assert result == ["second"]
+
+
+def test_a_photo_that_is_being_opened_has_no_places_for_hints(run):
+    result = run(
+        """
+        const { PhotoEditor } = await import("./editor/editor.js");
+        const { t } = await import("./strings.js");
+        const canvas = new OffscreenCanvas(40, 40);
+        canvas.getContext("2d");
+        const picture = await canvas.convertToBlob();
+        const suggested = [];
+        const makePreview = (name) => ({
+          width: 40,
+          height: 40,
+          before: async () => picture,
+          render: async () => picture,
+          suggest: async () => (suggested.push(name), []),
+          close() {},
+        });
+        const engine = {
+          open: ({ name }) => (name === "slow" ? new Promise(() => {}) : makePreview(name)),
+        };
+        const editor = new PhotoEditor({ engine, strings: t });
+        document.body.append(editor.element);
+        const settings = { model: null, strength: 1, format: null, hints: [] };
+        const open = (name) =>
+          editor.open(new File([picture], name), { settings, info: { models: [] } });
+        const click = async () => {
+          const viewer = editor.element.querySelector(".viewer");
+          viewer.dispatchEvent(new CustomEvent("place", { detail: { x: 0.5, y: 0.5 } }));
+          await new Promise((resolve) => setTimeout(resolve, 200));
+          return suggested.length;
+        };
+        await open("first");
+        const before = await click();
+        void open("slow");
+        return [before > 0, (await click()) - before];
+        """
+    )
+    assert result == [True, 0]
 
 
 def test_a_color_is_that_of_the_hint_that_was_chosen_last(run):

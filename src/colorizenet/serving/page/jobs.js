@@ -184,11 +184,12 @@ export class Jobs extends EventTarget {
   /**
    * Keep small pictures of a result that the browser cannot show.
    * @param {Job} job
+   * @param {NonNullable<Job["result"]>} result The one they show; another one may have come.
    * @param {{ before: Blob, after: Blob }} pictures
    */
-  keepPictures(job, pictures) {
-    if (!job.result || this.#jobs.get(job.id) !== job) return;
-    job.result = { ...job.result, pictures };
+  keepPictures(job, result, pictures) {
+    if (job.result !== result || this.#jobs.get(job.id) !== job) return;
+    job.result = { ...result, pictures };
     this.#store.saveJob(toStored(job), true);
   }
 

@@ -68,10 +68,16 @@ export class List {
 
   /** @param {boolean} only Whether only photos that failed are listed. */
   set onlyFailed(only) {
+    const cards = [...this.#cards.values()];
+    const focused = cards.findIndex(({ element }) => element.contains(document.activeElement));
     this.#onlyFailed = only;
     this.#limit = PORTION;
-    for (const card of this.#cards.values()) this.#drop(card);
+    for (const card of cards) this.#drop(card);
     this.#fill();
+    if (focused < 0) return;
+    const { children } = this.#element;
+    const near = children[Math.min(focused, children.length - 1)];
+    focus(near?.querySelector(".picture") ?? this.#element);
   }
 
   /** Make the cards that are missing, in order. */
@@ -114,8 +120,7 @@ export class List {
       const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
       this.#drop(card);
       // The focus stays where the person was.
-      const target = next?.querySelector(".picture") ?? this.#element;
-      if (focused) /** @type {HTMLElement} */ (target).focus();
+      if (focused) focus(next?.querySelector(".picture") ?? this.#element);
     }
     this.#fill();
   }
@@ -127,4 +132,9 @@ export class List {
     card.element.remove();
     this.#cards.delete(card.job.id);
   }
+}
+
+/** @param {Element} element */
+function focus(element) {
+  /** @type {HTMLElement} */ (element).focus();
 }

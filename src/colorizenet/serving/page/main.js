@@ -42,7 +42,7 @@ async function start() {
   await opened;
 
   const jobs = new Jobs(engine, store);
-  const pictures = new Pictures(engine, (job, made) => jobs.keepPictures(job, made));
+  const pictures = new Pictures(engine, (...made) => jobs.keepPictures(...made));
   const editing = new Editing(jobs, engine, info);
   const list = new List(jobs, {
     element: byId("photos"),

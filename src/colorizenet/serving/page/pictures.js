@@ -19,8 +19,9 @@ export class Pictures {
 
   /**
    * @param {Engine} engine
-   * @param {(job: Job, pictures: { before: Blob, after: Blob }) => void} keep Called with
-   *   pictures that the engine had to make.
+   * @param {(job: Job, result: NonNullable<Job["result"]>,
+   *   pictures: { before: Blob, after: Blob }) => void} keep Called with pictures of a result
+   *   that the engine had to make.
    */
   constructor(engine, keep) {
     this.#engine = engine;
@@ -74,7 +75,7 @@ export class Pictures {
     } catch {
       if (!result) return null;
       const pictures = await this.#request(job, result.settings, SIDE);
-      this.#keep(job, pictures);
+      this.#keep(job, result, pictures);
       return shrink(pictures[which], width);
     }
   }

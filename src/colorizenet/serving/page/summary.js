@@ -93,6 +93,7 @@ export class Summary {
   #show() {
     const { total, done, failed, stopped, pending } = this.#jobs.count();
     const empty = total === 0;
+    const focused = document.activeElement;
     if (byId("welcome").hidden === empty) {
       byId("welcome").hidden = !empty;
       byId("work").hidden = empty;
@@ -103,6 +104,11 @@ export class Summary {
     const finished = total - pending;
     byId("stop-all").hidden = pending === 0;
     byId("continue").hidden = stopped === 0 || pending > 0;
+    // The focus does not vanish with what had it.
+    if (focused?.closest("[hidden]") && !empty) {
+      const shown = ["stop-all", "continue"].find((id) => !byId(id).hidden);
+      byId(focused.closest("#welcome") || !shown ? "photos" : shown).focus();
+    }
     /** @type {HTMLButtonElement} */ (byId("zip")).hidden = done === 0 || total === 1;
     /** @type {HTMLProgressElement} */
     const progress = byId("progress");

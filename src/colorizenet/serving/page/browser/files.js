@@ -3,10 +3,11 @@
 import { readOrientation, resetOrientation } from "./exif.js";
 
 /**
- * @typedef {{ deep: boolean, frames: number, alpha: boolean, complete: boolean,
- *   quality: number }} Header
- * Whether there are 16 bits per channel; more than one picture; transparency; whether the
- * end of the file is there; and the quality of a JPEG, 1 to 100, or 0.
+ * @typedef {{ deep: boolean, frames: number, alpha: boolean | null, complete: boolean,
+ *   quality: number, unread: boolean }} Header
+ * Whether there are 16 bits per channel; more than one picture; transparency, null where
+ * only the pixels say it; whether the end of the file is there; the quality of a JPEG, 1 to
+ * 100, or 0; and whether there are metadata that are not read.
  */
 
 /** Formats that browsers decode. */
@@ -69,11 +70,46 @@ export function detectFormat(bytes) {
  * @returns {Header}
  */
 export function readHeader(bytes, format) {
-  const header = { deep: false, frames: 1, alpha: false, complete: true, quality: 0 };
+  const header = { deep: false, frames: 1, alpha: false, complete: true, quality: 0, unread: false };
   if (format === "jpeg") return { ...header, ...readJpeg(bytes) };
   if (format === "png") return { ...header, ...readPng(bytes) };
   if (format === "webp") return { ...header, ...readWebp(bytes) };
-  return { ...header, alpha: format === "gif" || format === "avif" };
+  if (format === "gif") return { ...header, alpha: null, frames: countGifFrames(bytes) };
+  if (format === "avif") return { ...header, alpha: null, unread: hasAvifMetadata(bytes) };
+  return header;
+}
+
+/**
+ * The number of pictures in a GIF, at most 2.
+ * @param {Uint8Array} bytes
+ */
+function countGifFrames(bytes) {
+  /** @param {number} flags */
+  const tableLength = (flags) => (flags & 0x80 ? 3 << ((flags & 7) + 1) : 0);
+  let frames = 0;
+  let at = 13 + tableLength(bytes[10]);
+  while (at < bytes.length && frames < 2) {
+    if (bytes[at] === 0x2c) {
+      frames++;
+      at += 11 + tableLength(bytes[at + 9]);
+    } else if (bytes[at] === 0x21) {
+      at += 2;
+    } else {
+      break; // the end of the file
+    }
+    while (bytes[at]) at += 1 + bytes[at];
+    at++;
+  }
+  return Math.max(frames, 1);
+}
+
+/**
+ * Whether an AVIF has EXIF or XMP, by the list of its items.
+ * @param {Uint8Array} bytes
+ */
+function hasAvifMetadata(bytes) {
+  const start = new TextDecoder("latin1").decode(bytes.subarray(0, 1 << 16));
+  return /infe.{8}Exif|application\/rdf\+xml/s.test(start);
 }
 
 /**

@@ -48,10 +48,11 @@ export async function decodePhoto(file, maxPixels) {
       const values = { pixels: width * height, limit: maxPixels };
       throw new PageError("too-many-pixels", "", { values });
     }
-    const [canvas, context] = makeCanvas(width, height, header.alpha);
+    const [canvas, context] = makeCanvas(width, height, header.alpha ?? true);
     context.setTransform(...turn(orientation, bitmap.width, bitmap.height));
     context.drawImage(bitmap, 0, 0);
     context.resetTransform();
+    header.alpha ??= isTransparent(context, width, height);
     return { format, header, width, height, canvas, context };
   } finally {
     bitmap.close();
@@ -90,6 +91,21 @@ export function makeCanvas(width, height, alpha) {
   const context = canvas.getContext("2d", { alpha, willReadFrequently: true });
   if (!context) throw new PageError("failed", "memory");
   return [canvas, context];
+}
+
+/**
+ * Whether a pixel is not opaque.
+ * @param {OffscreenCanvasRenderingContext2D} context
+ * @param {number} width
+ * @param {number} height
+ */
+function isTransparent(context, width, height) {
+  const rows = Math.max(1, Math.floor(2 ** 20 / width));
+  for (let top = 0; top < height; top += rows) {
+    const { data } = context.getImageData(0, top, width, Math.min(rows, height - top));
+    for (let at = 3; at < data.length; at += 4) if (data[at] < 255) return true;
+  }
+  return false;
 }
 
 /**
@@ -174,6 +190,7 @@ export function chooseFormat({ format: own, header, width, height }, wanted, for
   if (format === "jpeg" && header.alpha) replace("browser.note.alpha", "png");
   if (header.deep) notes.push({ key: "browser.note.deep", values: {} });
   if (header.frames > 1) notes.push({ key: "browser.note.frames", values: {} });
+  if (header.unread) notes.push({ key: "browser.note.unread", values: { format: own } });
   return { format, notes };
 }
 

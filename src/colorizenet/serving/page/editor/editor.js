@@ -145,7 +145,7 @@ export class PhotoEditor {
     this.#renderer = null;
     this.#preview?.close();
     this.#preview = null;
-    this.#hints.close();
+    this.#hints.forget();
     this.#models.close();
     this.#variants.open(null);
     this.#viewer.clear();

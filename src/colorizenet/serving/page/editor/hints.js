@@ -122,9 +122,16 @@ export class HintEditor {
     else this.#marks.focus(selected);
   }
 
+  /** Forget the photo, whose editor is closed. */
+  forget() {
+    this.close();
+    this.#preview = this.#colored = null;
+  }
+
   /** @param {{ x: number, y: number }} place */
   async #openPlace({ x, y }) {
     this.close();
+    if (!this.#preview) return; // the photo is still being opened
     if (this.#hints.length >= MOST_HINTS) {
       this.list.showProblem(this.#t("hints.full", { most: MOST_HINTS }));
       return;

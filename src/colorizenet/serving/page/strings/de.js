@@ -108,6 +108,8 @@ export default {
   "browser.note.format":
     "Browser können kein {format} schreiben; das Ergebnis ist eine {substitute}-Datei.",
   "browser.note.frames": "Die Datei enthält mehrere Bilder; nur das erste wird koloriert.",
+  "browser.note.unread":
+    "Angaben in {format}-Dateien, etwa Datum und Ort, werden hier nicht übernommen.",
   "browser.note.long":
     "Das Foto ist zu lang für {format}; das Ergebnis ist eine {substitute}-Datei.",
   "browser.unknown":

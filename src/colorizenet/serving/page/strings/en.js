@@ -104,6 +104,8 @@ export default {
   "browser.note.deep": "The photo has 16 bits per channel; the result has 8.",
   "browser.note.format": "Browsers cannot write {format}; the result is a {substitute} file.",
   "browser.note.frames": "The file holds several pictures; only the first one is colorized.",
+  "browser.note.unread":
+    "What {format} files say of a photo, such as its date and its place, is not carried over here.",
   "browser.note.long": "The photo is too long for {format}; the result is a {substitute} file.",
   "browser.unknown":
     "This is not a photo in a format that browsers read. Choose one in {readable}.",
