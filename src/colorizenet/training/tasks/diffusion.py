@@ -40,7 +40,7 @@ class DiffusionConfig:
     bands: tuple[float, ...] = (0.43, 0.22, 0.23, 0.20, 0.17, 0.19)
     """Relative spread of the noise in each octave of frequency, coarsest first: the
     mean of the picture, then details of 1/2, 1/4, ... of its short side."""
-    temperatures: tuple[float, ...] = (1.0, 0.85, 0.7, 0.55, 0.4, 0.4)
+    temperatures: tuple[float, ...] = (1.05, 0.9, 0.7, 0.55, 0.4, 0.4)
     """Factor of the noise in each of these octaves when colorings are drawn. Low ones
     for details make them differ in the colors of large parts, without patches."""
     draws: int = 8
@@ -57,7 +57,7 @@ class DiffusionConfig:
     sampler: Literal["euler", "heun"] = "heun"
     """Method that follows the flow. Heun's takes two passes of the denoiser for each
     step but the last, and is more accurate."""
-    steps: int = 3
+    steps: int = 2
     """Steps of the sampler, in validation and in the exported model."""
     guidance: float = 3.0
     """Scale of classifier-free guidance: how much draws heed the photo. 1 is none
