@@ -248,6 +248,25 @@ def test_pil_images_are_as_upright_and_in_srgb_as_their_files(
     assert np.abs(np.asarray(result).astype(int) - np.asarray(expected)).max() <= 1
 
 
+def test_pil_images_with_odd_exif_and_a_transparent_color_are_read(strong, gray):
+    odd, turned = PIL.Image.Exif(), PIL.Image.Exif()
+    odd[0x0112], turned[0x0112] = 99, 6
+    picture = PIL.Image.fromarray(np.dstack([gray] * 3))
+    picture.info["transparency"] = tuple(map(int, gray[0, :1].repeat(3)))
+    file = io.BytesIO()
+    picture.save(file, "PNG", exif=turned)
+    result = strong(PIL.Image.open(file))
+    assert result.mode == "RGBA" and result.size == gray.shape
+    assert result.getpixel((gray.shape[0] - 1, 0))[3] == 0  # the upper left corner, turned
+    picture = PIL.Image.fromarray(gray)
+    for exif, mode in ((odd, "L"), (turned, "I")):
+        file = io.BytesIO()
+        picture.save(file, "TIFF" if mode == "I" else "PNG", exif=exif)
+        opened = PIL.Image.open(file).convert(mode)
+        opened.getexif().update(exif)
+        assert sorted(strong(opened).size) == sorted(gray.shape)
+
+
 def test_16_bits_are_rounded_to_8():
     deep = np.arange(0, 65536, 7, dtype=np.uint16)[None]
     image = Image(np.dstack([deep] * 3))

@@ -1,8 +1,8 @@
 """What a process of the server keeps, and what it says of a full disk."""
 
 import errno
-import os
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -32,11 +32,9 @@ def photo(tmp_path, gray) -> Path:
 
 def open_files() -> list[str]:
     names = []
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            names.append(os.readlink(f"/proc/self/fd/{number}"))
-        except OSError:  # that of the list itself
-            continue
+    for link in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):  # of the list itself
+            names.append(str(link.readlink()))
     return names
 
 

@@ -55,9 +55,6 @@ def _from_pil(picture: Any) -> Image:
     would cut.
     """
     picture.load()  # PIL turns TIFF files by itself when it decodes them
-    orientation, profile = picture.getexif().get(_ORIENTATION, 1), picture.info.get("icc_profile")
-    if picture.mode == "CMYK" or ((orientation != 1 or profile) and picture.mode != "F"):
-        return _read_as_file(picture, orientation, profile)
     mode = picture.mode
     low, high = picture.getextrema() if mode == "I" else (0, 255)
     if low < 0 or high > 255:
@@ -65,6 +62,9 @@ def _from_pil(picture: Any) -> Image:
             f"a PIL image of mode I has values from {low} to {high}, and 0 to 255 are expected; "
             "convert it to mode I;16, L or RGB first"
         )
+    orientation, profile = _read_orientation(picture), picture.info.get("icc_profile")
+    if mode == "CMYK" or ((orientation != 1 or profile) and mode != "F"):
+        return _read_as_file(picture, orientation, profile)
     alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
     gray = mode in ("1", "L", "LA", "La")
     if mode == "F":  # PIL has no color of floats
@@ -80,14 +80,26 @@ def _from_pil(picture: Any) -> Image:
     return Image(np.ascontiguousarray(pixels), np.ascontiguousarray(array[..., -1]))
 
 
+def _read_orientation(picture: Any) -> int:
+    """The orientation in the EXIF of a PIL image, 1 where it has none."""
+    try:
+        found = picture.getexif().get(_ORIENTATION)
+    except Exception:  # PIL has many errors for damaged EXIF
+        return 1
+    return found if found in range(2, 9) else 1
+
+
 def _read_as_file(picture: Any, orientation: int, profile: bytes | None) -> Image:
     """Read a PIL image as a TIFF file, so that its orientation and its profile count,
     and inks become sRGB as in other files."""
     exif = sys.modules["PIL.Image"].Exif()
     exif[_ORIENTATION] = orientation
-    if picture.mode not in _TIFF_MODES:
-        transparent = picture.mode.endswith(("A", "a")) or "transparency" in picture.info
-        picture = picture.convert("RGBA" if transparent else "RGB")
+    keyed = "transparency" in picture.info  # by a color or an index of the palette
+    if picture.mode == "I":
+        picture = picture.convert("L")
+    elif keyed or picture.mode not in _TIFF_MODES:
+        clear = keyed or picture.mode.endswith(("A", "a"))
+        picture = picture.convert("RGBA" if clear else "RGB")
     encoded = io.BytesIO()
     picture.save(encoded, "TIFF", compression="raw", exif=exif, icc_profile=profile)
     read = read_image(encoded.getvalue(), max_pixels=picture.width * picture.height)
