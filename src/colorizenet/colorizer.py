@@ -87,8 +87,9 @@ class Colorizer:
 
         Arrays are ``(H, W)`` or ``(H, W, 3)`` of uint8, uint16 or floats in 0..1, and
         give an array ``(H, W, 3)`` of the same dtype in sRGB. A PIL image gives a PIL
-        image. An ``Image``, a path or encoded bytes give an ``Image``. ``overrides``
-        replace fields of ``options``: ``colorizer(picture, strength=1.2)``.
+        image, upright and in sRGB. An ``Image``, a path or encoded bytes give an
+        ``Image``. ``overrides`` replace fields of ``options``:
+        ``colorizer(picture, strength=1.2)``.
         """
         options = replace(options, **overrides)
         opened = open_picture(picture)
