@@ -1,6 +1,7 @@
 """Archives, without a cluster: which photos are colorized, what is recorded, and what a
 second run does."""
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -458,6 +459,29 @@ def test_an_object_of_equal_size_does_not_count_as_the_new_result(
     assert read_store(memory, "/out") == colorize_locally([photos], tmp_path / "local", worker)
     run(["memory://in"], "memory://out", worker, pool=pool)
     assert pool.executed == 3
+
+
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_results_of_a_unit_that_fails_afterwards_are_still_its_own(
+    interrupted, photos, worker, memory, monkeypatch
+):
+    def stop(self, temporary, name):
+        memory.put_file(str(temporary), f"/out/{name}")
+        if interrupted:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+        patch.setattr(Folder, "publish", stop)
+        run(["memory://in"], "memory://out", worker)
+    other = dataclasses.replace(worker, options=Options(strength=0.5))
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "_PAUSES", ())
+        patch.setattr(memory, "get_file", lambda *_: 1 / 0)
+        records = run(["memory://in"], "memory://out", other)
+        assert {each.status for each in records} == {"failed"}
+    for _ in range(2):  # with the records in shards, and in the report
+        records = run(["memory://in"], "memory://out", other)
+    assert {(each.status, each.result is None) for each in records} == {("skipped", False)}
 
 
 @pytest.mark.parametrize("request_name", ["cat_file", "ls", "info"])

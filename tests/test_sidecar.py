@@ -218,15 +218,15 @@ def test_a_sidecar_needs_the_photo_with_all_its_pages(photos, tmp_path, gray):
         sidecar.restore(gray)
 
 
-@pytest.mark.parametrize("most", ["_MOST_VALUES", "_LONGEST_FILE"])
-def test_colors_that_could_not_be_read_again_are_not_written(most, tmp_path, samples, monkeypatch):
-    monkeypatch.setattr(sidecar, most, 20_000)
+@pytest.mark.parametrize("mode", ["only", "also"])
+def test_colors_that_could_not_be_read_again_are_not_written(mode, tmp_path, samples, monkeypatch):
+    monkeypatch.setattr(sidecar, "_MOST_VALUES", 20_000)
     monkeypatch.setattr(sidecar, "_SMALL", 1_000)
     photo = tmp_path / "in" / samples[0].name
     photo.parent.mkdir()
     photo.write_bytes(samples[0].read_bytes())
     hint = Options(hints=(Hint(x=0.5, y=0.5, rgb=(200, 0, 0)),))
-    [job] = plan_jobs([photo], tmp_path / "out", sidecar="only")
+    [job] = plan_jobs([photo], tmp_path / "out", sidecar=mode)
     [done] = run_threads([job], Worker(options=hint))
     assert "too large for a sidecar; choose a smaller --size" in done.error
     assert not list((tmp_path / "out").glob("*"))

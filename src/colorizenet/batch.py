@@ -214,7 +214,7 @@ class Worker:
         warnings += list_losses(file, format, colored=colored, note=note, advice=advice)
         answers = self.colorizer.predict(reduced, options, count=len(job.targets))
         if job.sidecar:
-            answers = [round_chroma(chroma) for chroma in answers]
+            answers = [round_chroma(chroma, options) for chroma in answers]
         source = compute_sha256(job.source) if job.sidecar or self.signing else ""
         write = partial(self._write, job, fingerprint)
         for number, (target, chroma) in enumerate(zip(job.targets, answers, strict=True)):

@@ -44,11 +44,11 @@ _STEPS = 8
 _FINE_STEPS = 256
 """Steps of stored similarity for each unit of its coordinates."""
 _ZERO = 1 << 15
-_LONGEST_FILE = 1 << 26
+_LONGEST_FILE = 1 << 27
 """Bytes of a sidecar at most."""
-_MOST_VALUES = 1 << 27
-"""Numbers in the planes of a picture at most. 22 planes of similarity have as many for
-a network input of 4,900 x 4,900 pixels."""
+_MOST_VALUES = 1 << 25
+"""Numbers in the planes of a picture at most, whose file is then short enough. 22
+planes of similarity have as many for a network input of 2,000 x 3,000 pixels."""
 _SMALL = 1 << 22
 """Numbers up to which planes are compressed as much as possible, which takes a second
 for so many."""
@@ -83,8 +83,7 @@ class Sidecar:
     """Version of ColorizeNet that wrote the sidecar."""
 
     def encode(self) -> bytes:
-        """The sidecar as a file. Raises ``ImageError`` for colors that are too large
-        for one, as of a network input of many megapixels."""
+        """The sidecar as a file."""
         pages = self.chroma.ab if self.chroma.ab.ndim == 4 else self.chroma.ab[None]
         document = {
             "kind": _KIND,
@@ -107,13 +106,8 @@ class Sidecar:
             "chroma": [_encode_planes(ab, _STEPS) for ab in pages],
         }
         if self.options.hints and self.chroma.similarity is not None:
-            if self.chroma.similarity.size > _MOST_VALUES:
-                raise _make_error(self.options)
             document["similarity"] = _encode_planes(self.chroma.similarity, _FINE_STEPS)
-        encoded = json.dumps(document, indent=1, default=float).encode() + b"\n"
-        if len(encoded) > _LONGEST_FILE:
-            raise _make_error(self.options)
-        return encoded
+        return json.dumps(document, indent=1, default=float).encode() + b"\n"
 
     def apply(
         self,
@@ -176,12 +170,22 @@ class Sidecar:
         return replace(self.chroma, l_star=l_star if len(l_star) > 1 else l_star[0])
 
 
-def round_chroma(chroma: Chroma) -> Chroma:
-    """Chroma, and what is similar, as a sidecar can hold them."""
+def round_chroma(chroma: Chroma, options: Options) -> Chroma:
+    """Chroma, and what is similar if there are hints, as a sidecar can hold them.
+
+    Raises ``ImageError`` for colors that are too large for one, as of a network input
+    of many megapixels.
+    """
+    similarity = chroma.similarity if options.hints else None
+    if chroma.ab.size + (0 if similarity is None else similarity.size) > _MOST_VALUES:
+        raise ImageError(
+            "the colors of so many pixels and pages are too large for a sidecar; "
+            "choose a smaller --size, or write no sidecar"
+        )
     rounded = replace(chroma, ab=_round(chroma.ab, _STEPS))
-    if chroma.similarity is None:
+    if similarity is None:
         return rounded
-    return replace(rounded, similarity=_round(chroma.similarity, _FINE_STEPS))
+    return replace(rounded, similarity=_round(similarity, _FINE_STEPS))
 
 
 def read_sidecar(path: str | os.PathLike[str]) -> Sidecar:
@@ -304,10 +308,3 @@ def _decode_planes(text: Any, count: int, steps: int) -> np.ndarray:
         raise ValueError("its chroma is not gray with 16 bits")
     planes = np.split(pixels.astype(np.float32), count)
     return (np.stack(planes, axis=-1) - np.float32(_ZERO)) * np.float32(1 / steps)
-
-
-def _make_error(options: Options) -> ImageError:
-    return ImageError(
-        f"the colors at a size of {options.size} are too large for a sidecar; choose a smaller "
-        "--size, or write no sidecar"
-    )

@@ -69,11 +69,22 @@ def test_pages_that_are_allowed_can_read_errors(run_server, read_problem, load_d
 def test_names_and_origins_are_brought_into_the_form_that_clients_send():
     assert parse_server_name("Photos.Example.:8126") == "photos.example"
     assert parse_origin("https://Photos.example/") == "https://photos.example"
+    assert parse_server_name("2001:DB8::1") == "2001:db8::1"
     assert parse_origin("http://localhost:8000") == "http://localhost:8000"
+    assert parse_origin("https://Photos.example:443") == "https://photos.example"
+    assert parse_origin("http://[::1]:80/") == "http://[::1]"
     for name in ("", "a/b", "https://photos.example", "["):
         with pytest.raises(ConfigError, match="is no host name"):
             parse_server_name(name)
-    for origin in ("photos.example", "https://", "https://a/b", "https://u@a", "http://[", "*"):
+    for origin in (
+        "photos.example",
+        "https://",
+        "https://a/b",
+        "https://u@a",
+        "http://[",
+        "http://a:b",
+        "*",
+    ):
         with pytest.raises(ConfigError, match="is no origin"):
             parse_origin(origin)
 

@@ -50,6 +50,7 @@ def _is_pil(picture: Any) -> bool:
 
 def _from_pil(picture: Any) -> Image:
     """A PIL image as gray or RGB, 8 or 16 bits, upright and in sRGB, with its alpha.
+    Floats, and 16 bits in the order of another machine, are taken as they are.
 
     Raises ``ImageError`` for integers of 32 bits that 8 bits cannot hold, which PIL
     would cut.
@@ -63,7 +64,8 @@ def _from_pil(picture: Any) -> Image:
             "convert it to mode I;16, L or RGB first"
         )
     orientation, profile = _read_orientation(picture), picture.info.get("icc_profile")
-    if mode == "CMYK" or ((orientation != 1 or profile) and mode != "F"):
+    known = mode not in ("F", "I;16L", "I;16N") and 0 not in picture.size
+    if known and (mode == "CMYK" or orientation != 1 or profile):
         return _read_as_file(picture, orientation, profile)
     alpha = mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in picture.info
     gray = mode in ("1", "L", "LA", "La")
@@ -95,7 +97,9 @@ def _read_as_file(picture: Any, orientation: int, profile: bytes | None) -> Imag
     exif = sys.modules["PIL.Image"].Exif()
     exif[_ORIENTATION] = orientation
     keyed = "transparency" in picture.info  # by a color or an index of the palette
-    if picture.mode == "I":
+    if picture.mode == "La":
+        picture = picture.convert("LA")
+    elif picture.mode == "I":
         picture = picture.convert("L")
     elif keyed or picture.mode not in _TIFF_MODES:
         clear = keyed or picture.mode.endswith(("A", "a"))

@@ -175,10 +175,10 @@ def _arrange(page: Any, array: np.ndarray) -> np.ndarray:
 
 def _divide_by_alpha(array: np.ndarray, full: int) -> np.ndarray:
     """Undo the multiplication of the channels by the last one, the alpha."""
-    alpha = array[..., -1:].astype(np.float32)
-    share = np.divide(full, alpha, out=np.zeros_like(alpha), where=alpha > 0)
-    colors = (array[..., :-1] * share).clip(0, full)
-    colors = colors if array.dtype.kind == "f" else np.rint(colors)
+    colors, alpha = (part.astype(np.float32) for part in (array[..., :-1], array[..., -1:]))
+    colors = np.divide(colors, alpha, out=np.zeros_like(colors), where=alpha > 0)
+    if array.dtype.kind != "f":  # floats out of range are an error later
+        colors = np.rint(colors * full).clip(0, full)
     return np.concatenate([colors.astype(array.dtype), array[..., -1:]], axis=-1)
 
 

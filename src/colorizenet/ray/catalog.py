@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -103,12 +104,19 @@ class Catalog:
                 self._add_present(infos)
 
     def add(self, records: Iterable[Record]) -> None:
-        """Add what became of units, in place of what was known of them."""
+        """Add what became of units, in place of what was known of them.
+
+        What an earlier run wrote for a unit that fails now stays known.
+        """
         units: dict[str, int] = {}
         for record in records:
             number = units.get(record.unit, 0)
             units[record.unit] = number + 1
             if number == 0:
+                if record.status == "failed" and not record.files:
+                    known = self.find_records(record.unit)
+                    files = {name: stamp for each in known for name, stamp in each.files.items()}
+                    record = replace(record, files=files)
                 self._database.execute("DELETE FROM records WHERE unit = ?", [_encode(record.unit)])
             self._database.execute(
                 "INSERT INTO records VALUES (?, ?, ?)",

@@ -1,7 +1,8 @@
 """Give the results of a batch their names, after its records are written."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,6 +38,8 @@ class Publisher:
         self._results, self._shard = results, shard
         self.records: list[Record] = []
         """Those of the units that have come to their end."""
+        self._interrupted: dict[str, dict[str, list[int]]] = {}
+        """What an earlier attempt may have written for units, by unit."""
 
     def read_finished(self) -> dict[str, list[Record]]:
         """The records of the units that an earlier attempt has finished, by unit."""
@@ -48,6 +51,8 @@ class Publisher:
         for line in lines:
             record = Record.decode(line)
             units.setdefault(record.unit, []).append(record)
+            if record.reason == _INTERRUPTED:
+                self._interrupted[record.unit] = record.files
         return {
             name: records
             for name, records in units.items()
@@ -67,6 +72,8 @@ class Publisher:
         if not pending:
             return
         local = self._results.local
+        for unit in pending:
+            unit.records = [self._recall(record) for record in unit.records]
         before = list(pending) if local else list(map(_interrupt, pending))
         self._write_records(before)
         changed = before != list(pending)
@@ -76,12 +83,27 @@ class Publisher:
                     self._results.publish(path, name)
             except ImageError as error:
                 changed = True
-                unit.records = _fail(unit.records, str(error))
+                unit.records = _fail(unit.records, str(error), self._read_stamps(unit.files))
         for folder in {(local / name).parent for unit in pending for name in unit.files if local}:
             sync_folder(folder)
         if changed:
             self._write_records(pending)
         self.records += [record for unit in pending for record in unit.records]
+
+    def _recall(self, record: Record) -> Record:
+        """A record of a failure, with what an earlier attempt may have written."""
+        if record.status != "failed" or record.files or record.unit not in self._interrupted:
+            return record
+        return replace(record, files=self._interrupted[record.unit])
+
+    def _read_stamps(self, names: Iterable[str]) -> dict[str, list[int]]:
+        """The stamps of those files that exist, as far as they can be read."""
+        stamps: dict[str, list[int]] = {}
+        for name in names:
+            with suppress(Exception):  # the errors of the clients of stores have no common base
+                if stamp := self._results.read_stamp(name):
+                    stamps[name] = stamp
+        return stamps
 
     def _write_records(self, pending: Sequence[Colored]) -> None:
         records = [*self.records, *(record for unit in pending for record in unit.records)]
@@ -93,10 +115,13 @@ def _interrupt(unit: Colored) -> Colored:
     """What is recorded of a unit before its results are written."""
     if not unit.files:
         return unit
-    return Colored(_fail(unit.records, _INTERRUPTED), unit.files)
+    return Colored(_fail(unit.records, _INTERRUPTED, {}), unit.files)
 
 
-def _fail(records: Sequence[Record], reason: str) -> list[Record]:
+def _fail(records: Sequence[Record], reason: str, found: dict[str, list[int]]) -> list[Record]:
     """The record of a unit some of whose results may be missing. It still lists them,
-    so that none of them is taken for a file of somebody else."""
-    return [replace(each, status="failed", reason=reason, result=None) for each in records][:1]
+    with the stamps ``found``, so that none is taken for a file of somebody else."""
+    return [
+        replace(each, status="failed", reason=reason, result=None, files=each.files | found)
+        for each in records
+    ][:1]

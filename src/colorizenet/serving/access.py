@@ -80,6 +80,8 @@ def is_loopback(host: str) -> bool:
 
 def parse_server_name(text: str) -> str:
     """The host name in a text that may have a port. Raises ``ConfigError``."""
+    if _is_address(text):
+        return text.lower()
     name = _parse_host(f"//{text}")
     if not name:
         raise ConfigError(f"{quote(text)} is no host name; give one such as photos.example")
@@ -92,7 +94,9 @@ def parse_origin(text: str) -> str:
         parts = urlsplit(text)
         plain = parts.path in ("", "/") and not (parts.query or parts.fragment or parts.username)
         if parts.scheme and parts.hostname and plain:
-            return f"{parts.scheme}://{parts.netloc}".lower()
+            host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+            usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+            return f"{parts.scheme}://{host}" if usual else f"{parts.scheme}://{host}:{parts.port}"
     raise ConfigError(f"{quote(text)} is no origin; give one such as https://photos.example")
 
 

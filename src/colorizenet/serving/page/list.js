@@ -77,7 +77,7 @@ export class List {
     if (focused < 0) return;
     const { children } = this.#element;
     const near = children[Math.min(focused, children.length - 1)];
-    focus(near?.querySelector(".picture") ?? this.#element);
+    focus(near?.querySelector("button:enabled") ?? this.#element);
   }
 
   /** Make the cards that are missing, in order. */
@@ -120,7 +120,7 @@ export class List {
       const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
       this.#drop(card);
       // The focus stays where the person was.
-      if (focused) focus(next?.querySelector(".picture") ?? this.#element);
+      if (focused) focus(next?.querySelector("button:enabled") ?? this.#element);
     }
     this.#fill();
   }
