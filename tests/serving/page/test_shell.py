@@ -139,8 +139,12 @@ def test_bad_files_are_explained_and_do_not_stop_the_others(visit, samples, tmp_
     expect(page.locator("#summary")).to_have_text("Finished: 2 colorized, 4 failed")
     page.get_by_role("button", name="Show the 4 that failed").click()
     expect(page.locator(".card")).to_have_count(4)
-    page.get_by_role("button", name="Remove empty.jpg").click()
+    page.get_by_role("button", name="Remove empty.jpg").press("Enter")
     expect(page.locator(".card")).to_have_count(3)
+    expect(page.locator(".card button:focus")).to_have_count(1)
+    page.get_by_role("button", name="Try again: letter.jpg").press("Enter")
+    expect(page.locator(".card")).to_have_count(3)  # it has left the list, and is back
+    expect(page.locator(".card button:focus")).to_have_count(1)
     page.get_by_role("button", name="Show all").click()
     expect(page.locator(".card")).to_have_count(5)
 
