@@ -50,7 +50,7 @@ _MOST_VALUES = 1 << 25
 """Numbers in the planes of a picture at most, whose file is then short enough. 22
 planes of similarity have as many for a network input of 2,000 x 3,000 pixels."""
 _SMALL = 1 << 22
-"""Numbers up to which planes are compressed as much as possible, which takes a second
+"""Numbers up to which planes are compressed as much as possible, which takes seconds
 for so many."""
 
 T = TypeVar("T")

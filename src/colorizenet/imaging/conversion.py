@@ -10,14 +10,13 @@ import numpy as np
 from colorizenet.errors import ImageError
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import read_image
+from colorizenet.imaging.tiff import ORIENTATION
 
 __all__ = ["Source", "check_array", "convert_like", "open_picture", "split_pages"]
 
 Source = Image | np.ndarray | str | bytes | os.PathLike[str] | Any
 """An ``Image``, an array, a path, encoded bytes, or a PIL image."""
 
-_ORIENTATION = 0x0112
-"""Tag of EXIF."""
 _TIFF_MODES = ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I;16", "I;16B")
 """Modes that PIL writes as TIFF without a loss."""
 
@@ -85,7 +84,7 @@ def _from_pil(picture: Any) -> Image:
 def _read_orientation(picture: Any) -> int:
     """The orientation in the EXIF of a PIL image, 1 where it has none."""
     try:
-        found = picture.getexif().get(_ORIENTATION)
+        found = picture.getexif().get(ORIENTATION)
     except Exception:  # PIL has many errors for damaged EXIF
         return 1
     return found if found in range(2, 9) else 1
@@ -95,7 +94,7 @@ def _read_as_file(picture: Any, orientation: int, profile: bytes | None) -> Imag
     """Read a PIL image as a TIFF file, so that its orientation and its profile count,
     and inks become sRGB as in other files."""
     exif = sys.modules["PIL.Image"].Exif()
-    exif[_ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     keyed = "transparency" in picture.info  # by a color or an index of the palette
     if picture.mode == "La":
         picture = picture.convert("LA")

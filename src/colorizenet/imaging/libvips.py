@@ -18,7 +18,7 @@ from colorizenet.parallel import SharedLimit, limit_opencv_threads
 
 __all__ = [
     "configure_process",
-    "fix_concurrency",
+    "fix_encoding_threads",
     "from_array",
     "get_number",
     "is_out_of_memory",
@@ -84,20 +84,15 @@ def shorten_error(error: pyvips.Error) -> str:
 
 
 _cached_pictures = SharedLimit(pyvips.cache_get_max, pyvips.cache_set_max, 0)
-_encoding_threads = SharedLimit(pyvips.concurrency_get, pyvips.concurrency_set, 4)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
+_vips: Any = pyvips  # has functions that are made at run time
+fix_encoding_threads = SharedLimit(_vips.concurrency_get, _vips.concurrency_set, 4).limit
+"""A context in which libvips has the same number of threads on every machine."""
 
 
 @contextmanager
 def limit_threads() -> Iterator[None]:
     """Let N threads that decode keep N cores busy, and cache no picture."""
     with _cached_pictures.limit(), limit_opencv_threads():
-        yield
-
-
-@contextmanager
-def fix_concurrency() -> Iterator[None]:
-    """Encode AVIF with as many threads on every machine: its bytes depend on them."""
-    with _encoding_threads.limit():
         yield
 
 
@@ -108,5 +103,5 @@ def configure_process(threads: int) -> None:
     """
     keep_freed_memory()
     cv2.setNumThreads(1)
-    pyvips.concurrency_set(threads)  # pyright: ignore[reportAttributeAccessIssue] (made at run time)
+    _vips.concurrency_set(threads)
     pyvips.cache_set_max(0)

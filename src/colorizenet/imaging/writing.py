@@ -3,7 +3,7 @@
 import io
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -19,7 +19,7 @@ from colorizenet.imaging.embedding import Blocks, embed_blocks
 from colorizenet.imaging.formats import FORMATS, find_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.imagefile import ImageFile
-from colorizenet.imaging.libvips import fix_concurrency, from_array, shorten_error
+from colorizenet.imaging.libvips import fix_encoding_threads, from_array, shorten_error
 from colorizenet.imaging.metadata import (
     build_blocks,
     make_blank,
@@ -116,7 +116,7 @@ def encode_image(image: Image, format: str | None = None, *, quality: int | None
             return codecs.encode(pixels, chosen, quality or FORMATS[chosen].quality, metadata)
         prepared = prepare_image(from_array(pixels), image, chosen, blocks)
         save = getattr(prepared, f"{FORMATS[chosen].saver}_buffer")
-        with fix_concurrency() if chosen == "avif" else nullcontext():
+        with _fix_threads(chosen):
             encoded = save(**choose_options(prepared, image, chosen, quality))
     except pyvips.Error as error:
         raise _make_error(image.pixels.shape, chosen, shorten_error(error)) from error
@@ -165,7 +165,7 @@ def encode_strips(
                 prepared = prepare_image(image, picture, format, blocks)
                 target = pyvips.Target.new_to_descriptor(file.fileno())
                 save = getattr(prepared, f"{FORMATS[format].saver}_target")
-                with fix_concurrency() if format == "avif" else nullcontext():
+                with _fix_threads(format):
                     save(target, **choose(prepared))
     except pyvips.Error as error:
         raise _make_error(shape, format, shorten_error(error)) from error
@@ -258,6 +258,11 @@ def choose_options(
         size = pixels * image.bands * {"uchar": 1, "ushort": 2}.get(str(image.format), 4)
         options["bigtiff"] = size > _BIGTIFF_BYTES
     return options
+
+
+def _fix_threads(format: str) -> AbstractContextManager[None]:
+    """Encode AVIF with as many threads on every machine: its bytes depend on them."""
+    return fix_encoding_threads() if format == "avif" else nullcontext()
 
 
 def _describe(picture: ImageFile | Image) -> tuple[int, int, np.dtype, bool]:

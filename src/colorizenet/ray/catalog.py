@@ -113,7 +113,7 @@ class Catalog:
             number = units.get(record.unit, 0)
             units[record.unit] = number + 1
             if number == 0:
-                if record.status == "failed" and not record.files:
+                if record.forgets_files:
                     known = self.find_records(record.unit)
                     files = {name: stamp for each in known for name, stamp in each.files.items()}
                     record = replace(record, files=files)

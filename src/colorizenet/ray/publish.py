@@ -92,9 +92,8 @@ class Publisher:
 
     def _recall(self, record: Record) -> Record:
         """A record of a failure, with what an earlier attempt may have written."""
-        if record.status != "failed" or record.files or record.unit not in self._interrupted:
-            return record
-        return replace(record, files=self._interrupted[record.unit])
+        files = self._interrupted.get(record.unit, {})
+        return replace(record, files=files) if record.forgets_files else record
 
     def _read_stamps(self, names: Iterable[str]) -> dict[str, list[int]]:
         """The stamps of those files that exist, as far as they can be read."""

@@ -116,6 +116,11 @@ class Record:
     files: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """The stamp of each file that was written, as ``Folder.read_stamp`` has it."""
 
+    @property
+    def forgets_files(self) -> bool:
+        """Whether it is a failure that does not say what was written before."""
+        return self.status == "failed" and not self.files
+
     def encode(self) -> str:
         """The record as a line of JSON."""
         return json.dumps(dataclasses.asdict(self))

@@ -76,8 +76,7 @@ export class List {
     this.#fill();
     if (focused < 0) return;
     const { children } = this.#element;
-    const near = children[Math.min(focused, children.length - 1)];
-    focus(near?.querySelector("button:enabled") ?? this.#element);
+    this.#focus(children[Math.min(focused, children.length - 1)]);
   }
 
   /** Make the cards that are missing, in order. */
@@ -120,9 +119,14 @@ export class List {
       const next = card.element.nextElementSibling ?? card.element.previousElementSibling;
       this.#drop(card);
       // The focus stays where the person was.
-      if (focused) focus(next?.querySelector("button:enabled") ?? this.#element);
+      if (focused) this.#focus(next);
     }
     this.#fill();
+  }
+
+  /** @param {Element | null | undefined} card the element of one; without, the list */
+  #focus(card) {
+    /** @type {HTMLElement} */ (card?.querySelector("button:enabled") ?? this.#element).focus();
   }
 
   /** @param {Card} card */
@@ -132,9 +136,4 @@ export class List {
     card.element.remove();
     this.#cards.delete(card.job.id);
   }
-}
-
-/** @param {Element} element */
-function focus(element) {
-  /** @type {HTMLElement} */ (element).focus();
 }

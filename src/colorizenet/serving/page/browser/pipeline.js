@@ -9,8 +9,8 @@ import { EdgeUpsampler } from "./upsample.js";
 /**
  * @typedef {import("../types").Settings} Settings
  * @typedef {import("./upsample.js").Chroma} Chroma
- * @typedef {{ format: string, header: import("./files.js").Header, width: number,
- *   height: number, canvas: OffscreenCanvas, context: OffscreenCanvasRenderingContext2D }} Photo
+ * @typedef {{ format: string, header: import("./files.js").Header, alpha: boolean,
+ *   width: number, height: number, canvas: OffscreenCanvas, context: OffscreenCanvasRenderingContext2D }} Photo
  * @typedef {{ key: string, values: Record<string, string> }} Note A text of the page's strings.
  */
 
@@ -52,8 +52,8 @@ export async function decodePhoto(file, maxPixels) {
     context.setTransform(...turn(orientation, bitmap.width, bitmap.height));
     context.drawImage(bitmap, 0, 0);
     context.resetTransform();
-    header.alpha ??= isTransparent(context, width, height);
-    return { format, header, width, height, canvas, context };
+    const alpha = header.alpha ?? isTransparent(context, width, height);
+    return { format, header, alpha, width, height, canvas, context };
   } finally {
     bitmap.close();
   }
@@ -173,7 +173,7 @@ export async function mergeColors({ width, height, context }, upsample, pause) {
  * @param {string[]} formats those that the browser writes
  * @returns {{ format: string, notes: Note[] }}
  */
-export function chooseFormat({ format: own, header, width, height }, wanted, formats) {
+export function chooseFormat({ format: own, header, alpha, width, height }, wanted, formats) {
   /** @type {Note[]} */
   const notes = [];
   let format = wanted ?? own;
@@ -187,7 +187,7 @@ export function chooseFormat({ format: own, header, width, height }, wanted, for
     replace("browser.note.format", formats.includes(substitute) ? substitute : "png");
   }
   if (format === "webp" && Math.max(width, height) > 16_383) replace("browser.note.long", "png");
-  if (format === "jpeg" && header.alpha) replace("browser.note.alpha", "png");
+  if (format === "jpeg" && alpha) replace("browser.note.alpha", "png");
   if (header.deep) notes.push({ key: "browser.note.deep", values: {} });
   if (header.frames > 1) notes.push({ key: "browser.note.frames", values: {} });
   if (header.unread) notes.push({ key: "browser.note.unread", values: { format: own } });

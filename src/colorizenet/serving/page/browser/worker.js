@@ -161,7 +161,7 @@ async function open({ photo: number, file, side }, { signal }) {
   const reduced = await network.reduce(makeSource(photo), () => pause(signal));
   const scale = Math.min(1, side / Math.max(width, height));
   const [across, down] = [width, height].map((length) => Math.max(1, Math.round(length * scale)));
-  const [, context] = makeCanvas(across, down, photo.header.alpha ?? true);
+  const [, context] = makeCanvas(across, down, photo.alpha);
   context.imageSmoothingQuality = "high";
   context.drawImage(photo.canvas, 0, 0, across, down);
   signal.throwIfAborted();
@@ -169,7 +169,7 @@ async function open({ photo: number, file, side }, { signal }) {
     width,
     height,
     small: context.getImageData(0, 0, across, down),
-    alpha: photo.header.alpha ?? true,
+    alpha: photo.alpha,
     reduced,
     chroma: new Map(),
   });
