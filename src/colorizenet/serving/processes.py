@@ -15,6 +15,7 @@ import threading
 from collections.abc import AsyncIterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,9 @@ _START_SECONDS = 120.0
 _GRACE_SECONDS = 1.0
 """How long a process may work for a client that has disconnected. To finish a small
 photo is cheaper than to start another process."""
-_START_LOCK = threading.Lock()  # of ``Process.start``, which changes global state
+_STATE_LOCK = threading.Lock()
+"""Of what starts processes and asks how they ended. ``Process.start`` changes global
+state, and also asks all other processes; of two threads that ask, only one is told."""
 
 _log = logging.getLogger("colorizenet.serving.processes")
 
@@ -56,7 +59,10 @@ class WorkerProcess:
     @property
     def has_ended(self) -> bool:
         """Whether the process cannot be used any more; false before it is started."""
-        return self.dead or (self._process is not None and not self._process.is_alive())
+        if self.dead or self._process is None:
+            return self.dead
+        with _STATE_LOCK:
+            return not self._process.is_alive()
 
     def start(self) -> None:
         """Start the process, unless that has been done, and wait until it has loaded
@@ -74,7 +80,7 @@ class WorkerProcess:
             name="colorize",
             daemon=True,
         )
-        with _START_LOCK:
+        with _STATE_LOCK:
             process.start()
             self._process = process
             other.close()
@@ -118,8 +124,9 @@ class WorkerProcess:
 
     def _explain_death(self) -> RequestError:
         expected, self.dead = self.dead, True
-        self._process.join(5)
-        code = self._process.exitcode
+        wait([self._process.sentinel], 5)
+        with _STATE_LOCK:
+            code = self._process.exitcode
         reason = f"status {code}"
         if code is not None and code < 0:
             with suppress(ValueError):
@@ -147,7 +154,9 @@ class WorkerProcess:
         self.kill()
         with self._lock:
             if self._process is not None:
-                self._process.join(5)
+                wait([self._process.sentinel], 5)
+                with _STATE_LOCK:
+                    self._process.join(0)
                 self._connection.close()
 
 
