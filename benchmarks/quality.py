@@ -19,6 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from colorizenet.errors import DataError
 from colorizenet.evaluation import metrics
 from colorizenet.evaluation.truth import PICTURE_SIZE, read_truth
 from colorizenet.photosets import list_photos
@@ -53,7 +54,14 @@ def main() -> None:
         gray_folder.mkdir()
         truths = {}
         for i, photo in enumerate(list_photos(options.pictures)[: options.limit]):
-            truths[f"{i:06d}.png"] = truth = read_truth(photo, options.picture_size)
+            try:
+                truth = read_truth(photo, options.picture_size)
+            except DataError as error:
+                print(error, file=sys.stderr)
+                continue
+            if truth.is_gray:  # as `colorizenet evaluate` leaves them out
+                continue
+            truths[f"{i:06d}.png"] = truth
             cv2.imwrite(str(gray_folder / f"{i:06d}.png"), truth.gray)
         command = [
             sys.executable,
@@ -95,7 +103,7 @@ def main() -> None:
         options.json.write_text(json.dumps(rounded))
     if options.contact_sheet:
         some = triples[:: max(1, len(triples) // 24)][:24]
-        columns = [np.vstack(some[i::3]) for i in range(3)]
+        columns = [np.vstack(some[i::3]) for i in range(min(3, len(some)))]
         shortest = min(len(column) for column in columns)
         sheet = np.hstack([column[:shortest] for column in columns])
         cv2.imwrite(str(options.contact_sheet), sheet[..., ::-1])

@@ -201,6 +201,9 @@ def test_options_change_the_result(tmp_path, gray):
         (["coulorize"], "Did you mean"),
         (["info", "missing.onnx"], "model missing.onnx cannot be read"),
         (["export", "missing", "--out", "x.onnx"], "missing"),
+        (["export", "missing", "--out", "photo.png"], "ends in .onnx"),
+        (["colorize", ""], "empty name"),
+        (["colorize", "photo.jpg", "--out", ""], "--out is empty"),
         (["train", "missing"], "missing"),
     ],
 )

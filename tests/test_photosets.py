@@ -673,3 +673,27 @@ def test_a_damaged_tar_is_rejected_and_not_read_in_part(tmp_path, write_photogra
     with pytest.raises(DataError, match=r"one\.tar is not an uncompressed tar") as error:
         list_photos(shard)
     one_line(error)
+
+
+def test_hidden_files_are_no_photos(tmp_path, write_photograph, pack):
+    """macOS writes ``._photo.jpg`` beside each photo, into tars as well."""
+    write_photograph(tmp_path / "a" / "photo.png")
+    shutil.copytree(tmp_path / "a", tmp_path / "a" / ".trash")
+    (tmp_path / "a" / "._photo.png").write_bytes(b"Mac OS X")
+    pack(
+        tmp_path / "b.tar",
+        tmp_path / "a",
+        [tmp_path / "a" / "photo.png", tmp_path / "a" / "._photo.png"],
+    )
+    assert names(list_photos(tmp_path / "a")) == {"photo.png"}
+    assert names(list_photos(tmp_path / "b.tar")) == {"b.tar/photo.png"}
+
+
+def test_a_folder_that_only_begins_like_a_split_is_none(tmp_path, write_photograph):
+    for number, folder in enumerate(("Train journeys", "Berlin")):
+        for i in range(20):
+            write_photograph(tmp_path / folder / f"{i}.png", 20 * number + i)
+    splits = split_photos(tmp_path)
+    assert sum(len(splits[name]) for name in SPLITS) == 40
+    (tmp_path / "Train journeys").rename(tmp_path / "train 2017")
+    assert len(split_photos(tmp_path)["train"]) == 20

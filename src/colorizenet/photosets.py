@@ -184,11 +184,20 @@ def _list_path(path: Path) -> list[Photo]:
         return _list_shard(path)
     found: list[Photo] = []
     for file in sorted(path.rglob("*")):
+        name = file.relative_to(path).as_posix()
+        if _is_hidden(name):
+            continue
         if file.suffix.lower() == ".tar":
             found += _list_shard(file)
         elif file.suffix.lower() in SUFFIXES:
-            found.append(Photo(file.relative_to(path).as_posix(), file))
+            found.append(Photo(name, file))
     return found
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a file or one of its folders is hidden, as macOS's ``._photo.jpg`` is."""
+    parts = name.split("/")
+    return any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
 def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
@@ -199,10 +208,13 @@ def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             found = []
             while member := tar.next():
-                if member.isfile() and Path(member.name).suffix.lower() in SUFFIXES:
-                    found.append(
-                        Photo(f"{shard.name}/{member.name}", shard, member.offset_data, member.size)
-                    )
+                if (
+                    member.isfile()
+                    and Path(member.name).suffix.lower() in SUFFIXES
+                    and not _is_hidden(member.name)
+                ):
+                    name = f"{shard.name}/{member.name}"
+                    found.append(Photo(name, shard, member.offset_data, member.size))
                 # tarfile keeps a kilobyte of each member. The attribute is in no type
                 # stub.
                 tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]
@@ -226,7 +238,7 @@ def _read_split(photo: Photo, folder: Path | None) -> Split | None:
     first = photo.path.relative_to(folder).parts[0] if folder else photo.path.name
     if first == photo.path.name and photo.path.suffix.lower() != ".tar":
         return None  # a photo may be named test.jpg
-    named = re.match(r"(train|data_256|val|test)(?![a-z])", first.lower())
+    named = re.match(r"(train|data_256|val|test)(?! *[a-z])", first.lower())
     splits: dict[str, Split] = {"train": "train", "data_256": "train", "val": "val", "test": "test"}
     return splits[named[1]] if named else None
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -91,6 +92,13 @@ def test_a_wrong_command_line_gives_one_line_and_status_2(run, folder, arguments
     status, out, err = run(str(folder), *(word.format(folder) for word in arguments))
     assert (status, out, err.count("\n")) == (2, "", 1)
     assert message in err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="/proc is a folder of Linux")
+def test_a_folder_that_cannot_be_written_to_is_refused_before_the_work(run, folder):
+    status, out, err = run(str(folder), "--report-json", "/proc/report.json")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "/proc cannot be written to" in err
 
 
 def test_the_strength_that_matches_a_colorfulness_is_printed(

@@ -62,6 +62,25 @@ def test_the_network_runs_once_per_photograph(folder, model_path, report, tmp_pa
     assert steps == [(done, 2 * PICTURES) for done in range(1, 2 * PICTURES + 1)]
 
 
+def test_a_model_that_cannot_be_so_colorful_is_left_out(folder, model_path, report):
+    """The others are measured, whose networks have run by then."""
+
+    class Gray(Colorizer):
+        def apply(self, picture, chroma, options=Options()):
+            return np.repeat(np.asarray(picture)[..., None], 3, axis=-1)
+
+    target = 0.5 * report.mean["colorfulness"]
+    models = {"gray one": Gray(model_path, threads=1), "tiny": Colorizer(model_path, threads=1)}
+    matched = evaluate(models, folder, picture_size=64, match_colorfulness=target)
+    assert "gray one" not in matched.about and "tiny" in matched.about
+    [message] = matched.failed
+    assert message.startswith("gray one cannot reach a colorfulness of")
+    with pytest.raises(DataError, match="gray one cannot reach"):
+        evaluate(
+            {"gray one": models["gray one"]}, folder, picture_size=64, match_colorfulness=target
+        )
+
+
 def test_a_strength_is_found_for_the_other_options_too(folder, model_path, report):
     colorizer = CountingColorizer(model_path, threads=1)
     photos = list_photos(folder)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -310,6 +311,30 @@ def test_plateau_schedule_continues_in_a_resumed_run(tiny, tmp_path, monkeypatch
     assert parts[-1] < whole[0]
 
 
+def test_a_resumed_run_has_the_optimizer_settings_that_it_is_given(tiny, tmp_path, monkeypatch):
+    config = dataclasses.replace(tiny, optim=OptimConfig(lr=1e-2, warmup=0), pictures=40)
+    fit(config, tmp_path)
+    optim = OptimConfig(lr=1e-3, warmup=0, weight_decay=0.5, betas=(0.8, 0.9))
+    rates = record_learning_rates(monkeypatch)
+    fit(dataclasses.replace(config, optim=optim, pictures=80), tmp_path, resume=True)
+    assert rates[0] == pytest.approx(1e-3 / 2)  # half way down the cosine
+    for group in checkpoint(tmp_path)["optimizer_states"][0]["param_groups"]:
+        assert group["weight_decay"] == 0.5 and tuple(group["betas"]) == (0.8, 0.9)
+
+
+def test_a_plateau_that_was_reached_stays_reached_with_another_peak(tiny, tmp_path, monkeypatch):
+    make_loss_constant(monkeypatch)
+    optim = OptimConfig(
+        lr=1e-2, warmup=0, schedule="plateau", plateau_patience=0, plateau_factor=0.5
+    )
+    config = dataclasses.replace(tiny, optim=optim, pictures=48)
+    fit(config, tmp_path)  # the validations at 32 and 48 halve the rate
+    rates = record_learning_rates(monkeypatch)
+    optim = dataclasses.replace(optim, lr=1e-3)
+    fit(dataclasses.replace(config, optim=optim, pictures=56), tmp_path, resume=True)
+    assert rates == pytest.approx([1e-3 / 4] * 2)
+
+
 def test_run_ends_when_its_patience_does(tiny, tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
     make_loss_constant(monkeypatch)
@@ -455,6 +480,24 @@ def test_ctrl_c_ends_a_run_after_the_current_step(tiny, finished, tmp_path, monk
     assert_same_runs(finished, tmp_path)
 
 
+def test_a_run_that_is_terminated_says_so_and_can_be_resumed(tiny, finished, tmp_path, monkeypatch):
+    update, steps = Task.update, []
+
+    def terminated(*given):
+        steps.append(0)
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return update(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Task, "update", terminated)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tiny, tmp_path)
+    assert 16 <= checkpoint(tmp_path)["pictures_seen"] <= 24
+    fit(tiny, tmp_path, resume=True)
+    assert_same_runs(finished, tmp_path)
+
+
 def test_second_ctrl_c_does_not_wait_for_the_step(tiny, finished, tmp_path, monkeypatch):
     update, steps = Task.update, []
 
@@ -519,7 +562,7 @@ def test_checkpoint_is_replaced_as_a_whole_or_not_at_all(tiny, tmp_path):
     # As if the disk were full in the middle of the file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
+        with pytest.raises(ConfigError, match="File too large"):
             fit(dataclasses.replace(tiny, pictures=16), tmp_path, resume=True)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
@@ -599,6 +642,7 @@ def test_existing_run_is_not_overwritten(tiny, finished):
         {"loss": LossConfig(pixel="l2")},
         {"inputs": ("lightness", "hints")},
         {"init_from": "runs/other"},
+        {"optim": OptimConfig(schedule="plateau")},
         {
             "network": EncoderUNetConfig(
                 encoder="test_efficientnet", pretrained="none", widths=(8, 8, 8, 8)
@@ -612,6 +656,28 @@ def test_network_and_loss_cannot_change_within_a_run(tiny, finished, settings):
         fit(dataclasses.replace(tiny, **settings), finished, resume=True)
     assert str(error.value).isprintable()
     assert (finished / "config.json").read_text() == before
+
+
+def test_the_provenance_of_a_resumed_run_names_all_of_its_data(
+    tiny, with_data, photographs, tmp_path, write_photograph
+):
+    fit(dataclasses.replace(tiny, pictures=16), tmp_path / "run")
+    before = json.loads((tmp_path / "run" / "provenance.json").read_text())["data"]
+    for split in ("train", "val"):
+        shutil.copytree(photographs / split, tmp_path / "more" / split)
+    write_photograph(tmp_path / "more" / "train" / "another.png")
+    config = dataclasses.replace(with_data(root=str(tmp_path / "more")), pictures=20)
+    fit(config, tmp_path / "run", resume=True)
+    after = json.loads((tmp_path / "run" / "provenance.json").read_text())["data"]
+    assert after[: len(before)] == before and len(after) > len(before)
+
+
+def test_a_checkpoint_of_another_program_is_refused_in_one_line(tiny, finished, tmp_path):
+    shutil.copy(finished / "config.json", tmp_path)
+    for content in ({"weights": torch.zeros(2)}, [torch.zeros(2)]):
+        torch.save(content, tmp_path / "last.ckpt")
+        with pytest.raises(ConfigError, match=r"last\.ckpt.*cannot be read as a checkpoint"):
+            fit(tiny, tmp_path, resume=True)
 
 
 def test_damaged_checkpoint_is_refused_in_one_line(tiny, finished, tmp_path):

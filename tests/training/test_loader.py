@@ -292,8 +292,17 @@ def test_the_limit_includes_corrupt_photos_from_before_a_resume(mixed):
     data.load_state_dict(
         {"pictures_seen": 0, "skipped": {}, "corrupt": ["train/x.png", "train/y.png"]}
     )
-    with pytest.raises(DataError, match=r"4 of 30 photos cannot be decoded"):
+    with pytest.raises(DataError, match=r"4 of 38 photos cannot be decoded"):
         take_batches(data, 8)
+
+
+def test_photos_that_were_repaired_no_longer_count_after_a_resume(mixed):
+    data = make_data(mixed, max_corrupt=0.1)
+    repaired = data.train[0].name
+    assert repaired not in CORRUPT
+    skipped = dict.fromkeys((repaired, *CORRUPT), "it cannot be decoded")
+    data.load_state_dict({"pictures_seen": 0, "skipped": skipped, "corrupt": sorted(skipped)})
+    assert data.skipped.corrupt == data.skipped.reasons.keys() == CORRUPT
 
 
 def test_validation_skips_corrupt_photos_and_keeps_gray_ones(mixed):
@@ -310,17 +319,17 @@ def test_validation_skips_corrupt_photos_and_keeps_gray_ones(mixed):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_too_many_corrupt_photos_stop_the_run(mixed, workers):
-    assert len(load(mixed, 20, max_corrupt=0.07)) == 80  # 2 of 30
-    data = make_data(mixed, max_corrupt=0.06, workers=workers)
+    assert len(load(mixed, 20, max_corrupt=0.06)) == 80  # 2 of 38
+    data = make_data(mixed, max_corrupt=0.05, workers=workers)
     with pytest.raises(
-        DataError, match=r"^2 of 30 photos cannot be decoded, which is over 6%.*train/"
+        DataError, match=r"^2 of 38 photos cannot be decoded, which is over 5%.*train/"
     ) as error:
         take_batches(data, 20)
     assert "data.max-corrupt" in one_line(error)
 
 
 def test_the_limit_on_corrupt_photos_may_be_zero(mixed):
-    with pytest.raises(DataError, match=r"^1 of 30 photos"):
+    with pytest.raises(DataError, match=r"^1 of 38 photos"):
         load(mixed, 20, max_corrupt=0.0)
 
 

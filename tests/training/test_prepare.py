@@ -558,6 +558,14 @@ def test_a_target_with_foreign_files_is_rejected(folder, started, tmp_path):
         assert (target / name).read_bytes() == b"mine"
 
 
+def test_a_shard_that_a_finished_folder_has_lost_is_an_error(folder, tmp_path):
+    prepare(folder, tmp_path / "target", SMALL)
+    (tmp_path / "target" / "train-000.tar").unlink()
+    with pytest.raises(DataError) as error:
+        prepare(folder, tmp_path / "target", SMALL)
+    assert "has lost train-000.tar" in one_line(error)
+
+
 def test_a_missing_finished_shard_is_an_error(folder, started):
     (started / "val-000.tar").unlink()
     with pytest.raises(DataError) as error:

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import tempfile
 import typing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -124,6 +125,14 @@ def check_target(path: Path) -> None:
         raise ConfigError(f"{quote(path.parent)} does not exist; create it, or name another file")
     if path.is_dir():
         raise ConfigError(f"{quote(path)} is a folder; name a file in it")
+    try:
+        with tempfile.TemporaryFile(dir=path.resolve().parent):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f"{quote(path.parent)} cannot be written to ({quote(error.strerror or error)}); "
+            "name a file in another folder"
+        ) from error
 
 
 def require_training() -> None:

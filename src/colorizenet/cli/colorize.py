@@ -184,6 +184,8 @@ def colorize(
         )
     if quiet and verbose:
         raise ConfigError("--quiet and --verbose exclude each other; leave one out")
+    if out == "":
+        raise ConfigError("--out is empty; name a folder, or leave it out")
     style = console.Style(json=as_json, quiet=quiet, verbose=verbose)
     wanted = output.format or (detect_ending(out) if out else None)
     if output.quality is not None and wanted and not FORMATS[wanted].quality:

@@ -3,7 +3,7 @@
 import dataclasses
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -198,8 +198,9 @@ def evaluate(
     for message in report.failed + report.skipped:
         console.print_message(message)
     for name in () if match_colorfulness is None else colorizers:
-        strength = report.about[name]["strength"]
-        console.print_message(f"{name} has --strength {strength:.4g}")
+        if name in report.about:  # the others cannot be that colorful
+            strength = report.about[name]["strength"]
+            console.print_message(f"{name} has --strength {strength:.4g}")
     print(f"{len(report.pictures)} photographs, protocol {report.protocol}")
     if counts:
         from colorizenet.evaluation.hints import build_hint_table
@@ -213,12 +214,25 @@ def evaluate(
         lines = (*_format_table(*report.build_table()), *report.describe_comparisons())
     for line in lines:
         print(line)
-    if report_json:
-        report.to_json(report_json)
-    if report_html:
-        report.to_html(report_html)
-    if report.failed:
+    unwritten = _write_reports([(report_json, report.to_json), (report_html, report.to_html)])
+    if report.failed or unwritten:
         sys.exit(1)
+
+
+def _write_reports(reports: Sequence[tuple[Path | None, Callable[[Path], None]]]) -> int:
+    """Write the reports that have a path. Returns the number of those that failed."""
+    failed = 0
+    for path, write in reports:
+        try:
+            if path:
+                write(path)
+        except OSError as error:
+            failed += 1
+            reason = quote(error.strerror or error)
+            console.print_message(
+                f"{quote(path)} cannot be written ({reason}); free space, or name another file"
+            )
+    return failed
 
 
 def _build_metrics(

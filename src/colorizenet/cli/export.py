@@ -51,6 +51,8 @@ def export(
         JSON file of measured metrics, {"NAME": NUMBER}, for the card.
     """
     require_training()
+    if out.suffix.lower() != ".onnx":
+        raise ConfigError(f"--out is {quote(out)}; name a file that ends in .onnx")
     check_target(out)
     if alpha is not None and average_with is None:
         raise ConfigError("--alpha is the share of --average-with; name that run, or leave it out")

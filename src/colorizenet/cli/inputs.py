@@ -22,6 +22,8 @@ def is_url(text: str) -> bool:
 def parse_input(_type: Any, tokens: Sequence[Token]) -> Path | str:
     """A path, or the text of a URL, in which a path would lose slashes."""
     value = tokens[0].value
+    if not value:  # an unset variable of a shell; as a path it would be the current folder
+        raise ConfigError("an input has an empty name; name a photo, a folder, or . for this one")
     return value if is_url(value) else Path(value)
 
 

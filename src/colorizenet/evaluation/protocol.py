@@ -81,7 +81,8 @@ def evaluate(
     takes train, val or test of it. ``options`` are those of ``Colorizer``.
     ``predictions`` maps names to folders of colorized pictures with the photographs'
     file stems. ``match_colorfulness`` replaces ``options.strength`` by the strength,
-    for each model, at which its pictures have this mean colorfulness. ``hints``: give
+    for each model, at which its pictures have this mean colorfulness; a model that
+    cannot reach it is left out, and ``Report.failed`` says so. ``hints``: give
     every model these numbers of hints of the true colors, at random places that follow
     from ``seed``; a row for each number. ``variants``: let every model draw so many
     colorings with ``seed`` and ``options.diversity``; a row for each of them, the best
@@ -126,6 +127,7 @@ def evaluate(
         settings["command"] = command
     steps = len(photos) * (1 if match_colorfulness is None else 1 + len(models))
     rows = build_reference_rows()
+    unmatched: list[str] = []
     with ChromaCache() as answers:
         if hints:
             rows += build_hint_rows(models, options, counts=hints, seed=seed, answers=answers)
@@ -137,20 +139,26 @@ def evaluate(
                 rows.append(ModelRow(name, model, options))
                 continue
             before = number * len(photos)
-            strength = find_strength(
-                name,
-                model,
-                photos,
-                match_colorfulness,
-                options=options,
-                picture_size=side,
-                jobs=jobs,
-                answers=answers,
-                on_progress=lambda done, _, before=before: on_progress(before + done, steps),
-            )
+            try:
+                strength = find_strength(
+                    name,
+                    model,
+                    photos,
+                    match_colorfulness,
+                    options=options,
+                    picture_size=side,
+                    jobs=jobs,
+                    answers=answers,
+                    on_progress=lambda done, _, before=before: on_progress(before + done, steps),
+                )
+            except DataError as error:
+                unmatched.append(str(error))
+                continue
             matched = replace(options, strength=strength)
             rows.append(ModelRow(name, model, matched, answers=answers))
-        return evaluate_rows(
+        if unmatched and len(unmatched) == len(models):
+            raise DataError(unmatched[0])
+        report = evaluate_rows(
             [*rows, *baselines],
             photos,
             picture_size=side,
@@ -160,6 +168,7 @@ def evaluate(
             set_metrics=set_metrics,
             on_progress=lambda done, count: on_progress(steps - count + done, steps),
         )
+    return replace(report, failed=unmatched + report.failed)
 
 
 @dataclass(frozen=True)

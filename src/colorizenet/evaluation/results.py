@@ -56,7 +56,8 @@ class Results:
     pictures: list[str]
     """Names of the photographs that were measured, in their order."""
     failed: list[str]
-    """Photographs that could not be decoded or measured: a message each."""
+    """Photographs that could not be decoded or measured, and models that no strength
+    makes colorful enough: a message each."""
     skipped: list[str]
     """Photographs without color, which are in no row: a message each."""
     about: dict[str, dict[str, Any]]

@@ -87,9 +87,11 @@ class ImageFile:
         start = read_at(source, 0, 64)
         found = detect_format(start)
         if found is None:
-            problem = "is not in a supported picture format" if start else "is empty"
+            if not start:
+                raise ImageError(f"{name} is empty; expected a picture; get a complete copy")
             raise ImageError(
-                f"{name} {problem}; expected one of {', '.join(FORMATS)}; convert it first"
+                f"{name} is not in a supported picture format; "
+                f"expected one of {', '.join(FORMATS)}; convert it first"
             )
         self.format = found
         # libvips reads from the same descriptor, so metadata is read before it opens

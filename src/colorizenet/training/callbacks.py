@@ -27,7 +27,7 @@ from lightning.pytorch.callbacks import (
 from torch import Tensor
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from colorizenet.errors import quote
+from colorizenet.errors import ConfigError, quote
 from colorizenet.files import write_atomically
 from colorizenet.training.loggers import log_image
 
@@ -108,7 +108,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     ) -> None:
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getvalue())
+        try:
+            write_atomically(Path(path), buffer.getvalue())
+        except OSError as error:
+            raise ConfigError(
+                f"{quote(path)} cannot be written ({quote(error.strerror or error)}); free space, "
+                "and go on with --resume"
+            ) from error
 
 
 class LastCheckpoint(Checkpoint):

@@ -33,13 +33,15 @@ _MEASURED = 8
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without unpickling objects, which could run code."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        _ = checkpoint["state_dict"].items(), checkpoint["pictures_seen"]
+        return checkpoint
     except Exception as error:
-        # Foreign border: a missing file, a truncated archive and a refused pickle have
-        # errors without a common base.
+        # Foreign border: a missing file, a truncated archive, a refused pickle and
+        # another program's file have errors without a common base.
         raise ConfigError(
             f"{quote(path)} cannot be read as a checkpoint ({quote(error)}); "
-            "give the folder of a run"
+            "give the folder of a run of `colorizenet train`"
         ) from error
 
 

@@ -33,6 +33,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.files import write_atomically
@@ -63,7 +64,19 @@ __all__ = [
     "fit",
 ]
 
-_FIXED = ("inputs", "network.", "task.", "loss.", "optim.freeze", "ema", "init_from")
+_FIXED = (
+    "inputs",
+    "network.",
+    "task.",
+    "loss.",
+    "optim.freeze",
+    "optim.schedule",
+    "ema",
+    "init_from",
+    # Scores before and after would not compare.
+    "data.val_size",
+    "data.val_pictures",
+)
 """Settings that a run keeps when it is resumed: names, or prefixes of names."""
 
 
@@ -107,7 +120,8 @@ def fit(
 
     Raises ConfigError for contradictory settings and DataError for unusable data. The
     first Ctrl-C saves ``last.ckpt`` after the current step and raises
-    KeyboardInterrupt; a second one raises it at once.
+    KeyboardInterrupt; a second one raises it at once. SIGTERM does what the first
+    Ctrl-C does.
     """
     last = folder / "last.ckpt"
     if resume:
@@ -128,7 +142,7 @@ def fit(
     if config.init_from and not resume:
         started_from = load_initial_weights(config.init_from, task, data)
     chosen_logger = make_logger(logger, folder, settings=to_dict(config))
-    _describe(config, folder, recipe, data, started_from)
+    _describe(config, folder, recipe, data, started_from, resume=resume)
 
     world = devices * nodes
     with _quiet_lightning(), _deferred_interrupt() as interrupted:
@@ -217,14 +231,21 @@ def _describe(
     recipe: str,
     data: Photographs,
     started_from: dict[str, Any] | None,
+    *,
+    resume: bool,
 ) -> None:
     """Write ``config.json`` and ``provenance.json``."""
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / "provenance.json"
     provenance = {"recipe": recipe} | _collect_provenance(data)
+    if resume:
+        # The weights come from the data and the initial weights of the run so far, too.
+        before = read_json_file(file)
+        known = before["data"]
+        provenance["data"] = known + [each for each in provenance["data"] if each not in known]
+        started_from = before.get("init_from")
     if config.init_from:
-        # When a run is resumed, the record of its initial weights stays as it was.
-        provenance["init_from"] = started_from or read_json_file(file)["init_from"]
+        provenance["init_from"] = started_from
     write_atomically(folder / "config.json", to_json(config).encode())
     write_atomically(file, json.dumps(provenance, indent=2).encode())
 
@@ -291,7 +312,8 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event that is acted on between steps.
 
     A second Ctrl-C raises KeyboardInterrupt at once. Lightning turns KeyboardInterrupt
-    into SystemExit, which is turned back.
+    and SIGTERM into SystemExit, which is turned back: nobody should take a run that was
+    ended for a finished one.
     """
     interrupted = threading.Event()
 
@@ -312,6 +334,8 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
             raise ended.__context__ from None
+        if isinstance(ended, SIGTERMException):
+            raise KeyboardInterrupt from None
         raise
     finally:
         if replace:

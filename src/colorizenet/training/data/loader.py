@@ -278,6 +278,14 @@ class Skipped:
         return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
 
 
+def _can_be_read(photo: Photo) -> bool:
+    try:
+        read_photo(photo)
+    except DataError:
+        return False
+    return True
+
+
 class Photographs(lightning.LightningDataModule):
     """Batches of one run. The state: pictures so far and the skipped photos."""
 
@@ -294,7 +302,7 @@ class Photographs(lightning.LightningDataModule):
             else find_photos(config.root, "val", downloads=downloads)
         )
         self.start = 0
-        self.skipped = Skipped(len(self.train), config.max_corrupt)
+        self.skipped = Skipped(len(self.train) + len(self._choose_val()), config.max_corrupt)
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size if self.trainer else 1
@@ -313,13 +321,15 @@ class Photographs(lightning.LightningDataModule):
             **self._loading(),
         )
 
-    def val_dataloader(self) -> DataLoader:
+    def _choose_val(self) -> list[Photo]:
+        """The photos of a validation, spread over all of them."""
+        count = min(len(self.val), self.config.val_pictures)
         stride = max(1, len(self.val) / self.config.val_pictures)
-        chosen = [
-            self.val[int(i * stride)] for i in range(min(len(self.val), self.config.val_pictures))
-        ]
+        return [self.val[int(i * stride)] for i in range(count)]
+
+    def val_dataloader(self) -> DataLoader:
         return _Loader(
-            _ValidationSet(chosen, self.config.val_size),
+            _ValidationSet(self._choose_val(), self.config.val_size),
             self.skipped,
             batch_size=self.batch_size,
             **self._loading(),
@@ -337,6 +347,10 @@ class Photographs(lightning.LightningDataModule):
         self.start = int(state_dict["pictures_seen"])
         self.skipped.reasons = dict(state_dict["skipped"])
         self.skipped.corrupt = set(state_dict["corrupt"])
+        for photo in (*self.train, *self.val):
+            if photo.name in self.skipped.corrupt and _can_be_read(photo):  # repaired since
+                self.skipped.corrupt.discard(photo.name)
+                self.skipped.reasons.pop(photo.name, None)
 
     def fingerprint(self) -> list[dict[str, str]]:
         """Name and SHA-256 of each shard, or of the file list of a folder."""

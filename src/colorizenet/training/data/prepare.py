@@ -124,7 +124,11 @@ def prepare(
                     )
                 _write_manifest(source, target, work)
             shutil.rmtree(work, ignore_errors=True)
-            result = PrepareResult.count(read_rows(target / "manifest.tsv"))
+            manifest = target / "manifest.tsv"
+            _check_shards(
+                target, {row.shard for row in read_rows(manifest) if row.outcome == "kept"}
+            )
+            result = PrepareResult.count(read_rows(manifest))
             result.already_finished = finished
             return result
     except OSError as error:  # errors of reading photos are handled elsewhere
@@ -212,13 +216,18 @@ def _restore_hashes(split: str, target: Path, work: Path, hashes: HashIndex) -> 
             if row.outcome == "kept":
                 shards.add(row.shard)
                 hashes.add(int(row.hash, 16))
-    for name in sorted(shards):
+    _check_shards(target, shards)
+    return examined
+
+
+def _check_shards(target: Path, names: Iterable[str]) -> None:
+    """Raise DataError where a shard that was finished is missing."""
+    for name in sorted(names):
         if not (target / f"{name}.tar").exists():
             raise DataError(
                 f"{quote(target)} has lost {name}.tar, which was finished; "
                 "remove the folder and start again"
             )
-    return examined
 
 
 def _pack(

@@ -152,6 +152,8 @@ class Task(lightning.LightningModule, ABC):
     def on_train_start(self) -> None:
         """Apply the learning rates of this run's length; end a finished run at once."""
         self.train()  # Lightning starts with the modes of a new module, whatever is frozen
+        if self.pictures_seen:
+            self._apply_settings()
         self.step_schedulers()
         self._stop_if_finished()
 
@@ -215,6 +217,25 @@ class Task(lightning.LightningModule, ABC):
         """AdamW with the schedule of ``optim``."""
         optimizer = build_optimizer(self.network, self.optim)
         return [optimizer], build_schedulers(optimizer, self.optim, pictures=self.pictures)
+
+    def _apply_settings(self) -> None:
+        """Give restored optimizers and schedulers the settings of this run.
+
+        A checkpoint holds those of the run before. A learning rate that a plateau has
+        reduced stays reduced as much.
+        """
+        optimizers, schedulers = self.configure_optimizers()
+        for optimizer, new in zip(self.list_optimizers(), optimizers, strict=True):
+            for group, settings in zip(optimizer.param_groups, new.param_groups, strict=True):
+                lr, peak, new_peak = group["lr"], group["initial_lr"], settings["initial_lr"]
+                if peak != new_peak:
+                    lr = new_peak * (lr / peak if peak else 1.0)
+                group.update(settings | {"params": group["params"], "lr": lr})
+        for scheduler, new in zip(self.list_schedulers(), schedulers, strict=True):
+            if isinstance(scheduler, ReduceLROnPlateau):
+                scheduler.patience, scheduler.factor = new.patience, new.factor
+            else:
+                scheduler.base_lrs = new.base_lrs
 
     def list_optimizers(self) -> list[torch.optim.Optimizer]:
         """The optimizers in the order of ``configure_optimizers``."""
