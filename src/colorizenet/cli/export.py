@@ -51,9 +51,9 @@ def export(
         JSON file of measured metrics, {"NAME": NUMBER}, for the card.
     """
     require_training()
+    check_target(out)
     if out.suffix.lower() != ".onnx":
         raise ConfigError(f"--out is {quote(out)}; name a file that ends in .onnx")
-    check_target(out)
     if alpha is not None and average_with is None:
         raise ConfigError("--alpha is the share of --average-with; name that run, or leave it out")
     from colorizenet.training.export import export_run
