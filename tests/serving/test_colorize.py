@@ -164,7 +164,7 @@ def test_a_decompression_bomb_is_rejected_by_its_header(api, read_problem):
     started = time.monotonic()
     response = api.post("/v1/colorize", content=b"\x89PNG\r\n\x1a\n" + chunks)
     assert "30000 x 30000 pixels and the limit is 1,000,000" in read_problem(response, 413)
-    assert time.monotonic() - started < 5  # to decode it would take longer
+    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize(

@@ -480,17 +480,26 @@ def test_ctrl_c_ends_a_run_after_the_current_step(tiny, finished, tmp_path, monk
     assert_same_runs(finished, tmp_path)
 
 
-def test_a_run_that_is_terminated_says_so_and_can_be_resumed(tiny, finished, tmp_path, monkeypatch):
+def signal_in_fifth_step(patched, *signals) -> list:
+    """Let a run get signals in its fifth step. Returns a list that gets a zero for each
+    step, and a one after the signals."""
     update, steps = Task.update, []
 
-    def terminated(*given):
+    def signaled(*given):
         steps.append(0)
         if len(steps) == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
+            for number in signals:
+                os.kill(os.getpid(), number)
+            steps.append(1)
         return update(*given)
 
+    patched.setattr(Task, "update", signaled)
+    return steps
+
+
+def test_a_run_that_is_terminated_says_so_and_can_be_resumed(tiny, finished, tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
-        patched.setattr(Task, "update", terminated)
+        signal_in_fifth_step(patched, signal.SIGTERM)
         with pytest.raises(KeyboardInterrupt):
             fit(tiny, tmp_path)
     assert 16 <= checkpoint(tmp_path)["pictures_seen"] <= 24
@@ -499,18 +508,8 @@ def test_a_run_that_is_terminated_says_so_and_can_be_resumed(tiny, finished, tmp
 
 
 def test_second_ctrl_c_does_not_wait_for_the_step(tiny, finished, tmp_path, monkeypatch):
-    update, steps = Task.update, []
-
-    def interrupted(*given):
-        steps.append(0)
-        if len(steps) == 5:
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
-            steps.append("not reached")
-        return update(*given)
-
     with monkeypatch.context() as patched:
-        patched.setattr(Task, "update", interrupted)
+        steps = signal_in_fifth_step(patched, signal.SIGINT, signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             fit(tiny, tmp_path)
     assert steps == [0] * 5

@@ -124,9 +124,7 @@ class WorkerProcess:
 
     def _explain_death(self) -> RequestError:
         expected, self.dead = self.dead, True
-        wait([self._process.sentinel], 5)
-        with _STATE_LOCK:
-            code = self._process.exitcode
+        code = self._wait_for_end()
         reason = f"status {code}"
         if code is not None and code < 0:
             with suppress(ValueError):
@@ -154,10 +152,15 @@ class WorkerProcess:
         self.kill()
         with self._lock:
             if self._process is not None:
-                wait([self._process.sentinel], 5)
-                with _STATE_LOCK:
-                    self._process.join(0)
+                self._wait_for_end()
                 self._connection.close()
+
+    def _wait_for_end(self) -> int | None:
+        """Wait for at most 5 seconds. Returns the exit code of the process."""
+        wait([self._process.sentinel], 5)
+        with _STATE_LOCK:
+            self._process.join(0)
+            return self._process.exitcode
 
 
 class ProcessPool:

@@ -14,6 +14,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -278,14 +279,6 @@ class Skipped:
         return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
 
 
-def _can_be_read(photo: Photo) -> bool:
-    try:
-        read_photo(photo)
-    except DataError:
-        return False
-    return True
-
-
 class Photographs(lightning.LightningDataModule):
     """Batches of one run. The state: pictures so far and the skipped photos."""
 
@@ -348,9 +341,11 @@ class Photographs(lightning.LightningDataModule):
         self.skipped.reasons = dict(state_dict["skipped"])
         self.skipped.corrupt = set(state_dict["corrupt"])
         for photo in (*self.train, *self.val):
-            if photo.name in self.skipped.corrupt and _can_be_read(photo):  # repaired since
-                self.skipped.corrupt.discard(photo.name)
-                self.skipped.reasons.pop(photo.name, None)
+            if photo.name in self.skipped.corrupt:
+                with suppress(DataError):  # it may have been repaired since
+                    read_photo(photo)
+                    self.skipped.corrupt.discard(photo.name)
+                    self.skipped.reasons.pop(photo.name, None)
 
     def fingerprint(self) -> list[dict[str, str]]:
         """Name and SHA-256 of each shard, or of the file list of a folder."""
