@@ -8,6 +8,9 @@ as of `colorizenet evaluate`. Pictures are reduced to `--size` and colored at th
 as in validation. Each `--setting` adds a row with other settings of the sampler, such
 as `steps=8`, `sampler=euler`, `guidance=2` or `temperatures=1:0.9:0.7`.
 
+Drawings come in pairs of opposite noise and are balanced, as colorizenet draws them, so
+`--draws` is an even number. No choice is made among them.
+
 The rows are the answer of the frozen network, the drawings, the drawings of each
 setting, and a control: drawings whose condition is that of another photo, though the
 answer and the lightness are right. The worse it is, the more drawings heed the photo.
@@ -35,6 +38,7 @@ from colorizenet.training.fit import build_task
 from colorizenet.training.metrics import build_set_metrics
 from colorizenet.training.tasks.diffusion import Diffusion
 from colorizenet.training.tasks.validation import make_gray, merge_chroma
+from colorizenet.variants import balance_draws
 
 FRECHET = "frechet_efficientnet_lite0"
 BATCH = 16
@@ -74,9 +78,11 @@ def draw_pictures(
             levels = [level.roll(1, 0) for level in described.levels]
             described = described._replace(levels=levels)
         generator = torch.Generator().manual_seed(start)
-        drawn = task.draw(described, draws, generator)
-        for pictures, ab in zip(colored, [described.answer, *drawn], strict=True):
-            chroma = color.denormalize_ab(ab).movedim(1, -1).contiguous().numpy()
+        answer, *drawn = (
+            color.denormalize_ab(ab).movedim(1, -1).contiguous().numpy()
+            for ab in (described.answer, *task.draw(described, draws, generator))
+        )
+        for pictures, chroma in zip(colored, [answer, *balance_draws(answer, drawn)], strict=True):
             pictures += [merge_chroma(*pair) for pair in zip(part, chroma, strict=True)]
     return colored
 

@@ -6,8 +6,8 @@ import pytest
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ConfigError
 from colorizenet.imaging.image import Image
-from colorizenet.options import MAX_VARIANTS, Options
-from colorizenet.variants import choose_model, choose_variants, draw_seeds
+from colorizenet.options import MAX_VARIANTS, RENDERERS, Options
+from colorizenet.variants import balance_draws, choose_model, choose_variants, draw_seeds
 
 
 @pytest.fixture
@@ -81,15 +81,10 @@ def test_a_model_without_noise_and_wrong_counts_are_errors_of_one_line(gray, dra
 
 
 def test_the_farthest_colors_are_chosen_first():
-    colors = (1, 0), (9, 0), (9, 0.5), (0, -8), (0.5, -8), (0, 2), (90, 0)
+    colors = (1, 0), (9, 0), (9, 0.5), (0, -8), (0.5, -8), (0, 2)
     answer, *drawn = make_planes((0, 0), *colors)
     chosen = choose_variants(answer, drawn, 3)
     assert [colors[number] for number in chosen] == [(9, 0.5), (0.5, -8), (0, 2)]
-
-
-def test_a_draw_that_is_unlike_all_others_is_dropped():
-    answer, *drawn = make_planes((0, 0), (5, 0), (4, 1), (90, 90), (-5, 0))
-    assert 2 not in choose_variants(answer, drawn, 2)
 
 
 def test_colors_are_compared_where_they_are():
@@ -107,6 +102,35 @@ def test_seeds_of_draws_differ_and_more_variants_have_the_draws_of_fewer():
     assert len(set(seeds)) == len(seeds)
     assert draw_seeds(3, 8)[:4] == draw_seeds(3, 4)
     assert all(0 <= seed < 2**63 for seed in draw_seeds(2**63 - 1, 2))
+
+
+def test_the_noises_of_a_pair_of_draws_are_opposite():
+    one, opposite, other, _ = (
+        RENDERERS["noise"](Options(seed=seed, diversity=0.5), (20, 30)) for seed in draw_seeds(3, 4)
+    )
+    assert np.array_equal(one, -opposite)
+    assert one.std() == pytest.approx(0.5, rel=0.05)
+    assert abs(np.corrcoef(one.ravel(), other.ravel())[0, 1]) < 0.1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_noise_of_no_seed_draws_a_stronger_tint_than_that_of_another(seed):
+    noise = RENDERERS["noise"](Options(seed=seed, diversity=1.5), (20, 30))
+    assert np.linalg.norm(noise.mean((1, 2))) == pytest.approx(1.5 * np.sqrt(2 / 600), rel=1e-3)
+    assert noise.std() == pytest.approx(1.5, rel=0.05)
+
+
+def test_what_opposite_draws_share_is_reduced():
+    """Both draws of the first pair change a* by 5 more than their noise does, those of
+    the second pair by nothing."""
+    answer, *drawn = make_planes((1, 2), (10, 2), (2, 2), (1, 7), (1, -3))
+    balanced = balance_draws(answer, drawn)
+    assert np.allclose(balanced, make_planes((7.25, 2), (-0.75, 2), (1, 7), (1, -3)))
+
+
+def test_the_mean_of_a_pair_is_the_answer_where_changes_are_opposite(drawing, gray):
+    answer, *drawn = drawing.predict(gray, count=3, seed=5)
+    assert np.allclose(np.mean([each.ab for each in drawn], axis=0), answer.ab, atol=1e-3)
 
 
 @pytest.mark.parametrize("count", [1, 2, 15])

@@ -146,8 +146,9 @@ class Colorizer:
             for start in range(0, len(draws), step)
             for chroma in self._predict_all(reduced, draws[start : start + step])
         ]
-        chosen = variants.choose_variants(answer.ab, [chroma.ab for chroma in drawn], count - 1)
-        return [answer, *(drawn[number] for number in chosen)]
+        balanced = variants.balance_draws(answer.ab, [chroma.ab for chroma in drawn])
+        chosen = variants.choose_variants(answer.ab, balanced, count - 1)
+        return [answer, *(replace(answer, ab=balanced[number]) for number in chosen)]
 
     @overload
     def apply(self, picture: np.ndarray, chroma: Chroma, options: Options = ...) -> np.ndarray: ...

@@ -1,9 +1,9 @@
 """Several colorings of one photo: which noise draws them, and which of them are chosen.
 
-A model with the input ``noise`` draws one coloring for each noise. Of twice as many
-draws as are wanted, a quarter, which is least like the others, is dropped. Of the rest,
-those that differ most from the answer and from each other are chosen. So a user can
-choose between colorings that differ, and none of them is an outlier.
+A model with the input ``noise`` draws one coloring for each noise. Draws come in pairs
+of opposite noise, for which most colors change in opposite directions, and what both
+change in the same direction is reduced. Of twice as many draws as are wanted, those
+that differ most from the answer and from each other are chosen.
 """
 
 from collections.abc import Collection, Sequence
@@ -17,6 +17,7 @@ from colorizenet.options import MAX_VARIANTS, Options
 
 __all__ = [
     "DRAWN_PIXELS",
+    "balance_draws",
     "check_variants",
     "choose_model",
     "choose_variants",
@@ -28,8 +29,8 @@ DRAWN_PIXELS = 1_000_000
 """Pixels of noise, of all draws together, that a network gets at once."""
 _DRAWS = 2
 """Number of draws for each coloring that is wanted."""
-_DROPPED = 0.25
-"""Share of the draws that is dropped."""
+_SHARED = 0.45
+"""What is left of the change that two draws of opposite noise share."""
 _COARSE = 8
 """Cells along the short side of the picture in which colors are compared."""
 
@@ -64,10 +65,27 @@ def count_draws(variants: int) -> int:
 
 
 def draw_seeds(seed: int, count: int) -> list[int]:
-    """The seeds of ``count`` draws: those of fewer draws come first, and different
-    ``seed`` have no draws in common."""
-    numbers = [np.random.SeedSequence((seed, number)) for number in range(count)]
-    return [int(each.generate_state(1, np.uint64)[0] >> np.uint64(1)) for each in numbers]
+    """The seeds of ``count`` draws, in pairs ``2 k`` and ``2 k + 1``, whose noises are
+    opposite: those of fewer draws come first, and different ``seed`` have no draws in
+    common."""
+    numbers = [np.random.SeedSequence((seed, number)) for number in range((count + 1) // 2)]
+    pairs = [int(each.generate_state(1, np.uint64)[0] >> np.uint64(2)) for each in numbers]
+    return [2 * pair + sign for pair in pairs for sign in (0, 1)][:count]
+
+
+def balance_draws(answer: np.ndarray, drawn: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Reduce what draws of opposite noise have in common, pair by pair.
+
+    ``answer`` and each of ``drawn``, whose length is even: a* and b* of one shape.
+
+    Draws are not centered on the answer: most are more colorful, whatever their noise.
+    Antithetic draws (Hammersley and Morton 1956) tell this from what the noise decides.
+    """
+    balanced = []
+    for one, other in zip(drawn[::2], drawn[1::2], strict=True):
+        shared = (1 - _SHARED) * ((one + other) / 2 - answer)
+        balanced += [one - shared, other - shared]
+    return balanced
 
 
 def choose_variants(answer: np.ndarray, drawn: Sequence[np.ndarray], count: int) -> list[int]:
@@ -75,28 +93,17 @@ def choose_variants(answer: np.ndarray, drawn: Sequence[np.ndarray], count: int)
 
     ``answer`` and each of ``drawn``: a* and b*, ``(h, w, 2)`` or ``(pages, h, w, 2)``.
 
-    A draw is less plausible the larger its mean distance to the nearer half of the
-    other draws is, an estimate of density by neighbors (Loftsgaarden and Quesenberry
-    1965). The next choice is always the farthest from all colorings chosen so far
-    (Gonzalez 1985), and the answer is the first of them.
+    The next choice is always the farthest from all colorings chosen so far (Gonzalez
+    1985), and the answer is the first of them.
     """
     coarse = np.stack([_reduce(ab) for ab in (answer, *drawn)])
     distances = np.sqrt(np.square(coarse[:, None] - coarse[None]).mean(axis=2))
-    between = np.sort(distances[1:, 1:], axis=1)[:, 1 : 2 + len(drawn) // 2]
-    if between.shape[1]:
-        order = np.argsort(between.mean(axis=1), kind="stable")
-    else:
-        order = np.arange(len(drawn))
-    plausible = sorted(order[: max(count, len(drawn) - int(_DROPPED * len(drawn)))].tolist())
     chosen: list[int] = []
     nearest = distances[0, 1:].copy()
     for _ in range(count):
-        best = max(
-            (number for number in plausible if number not in chosen),
-            key=lambda number: nearest[number],
-        )
-        chosen.append(best)
-        nearest = np.minimum(nearest, distances[1 + best, 1:])
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, distances[1 + chosen[-1], 1:])
+        nearest[chosen] = -1
     return chosen
 
 

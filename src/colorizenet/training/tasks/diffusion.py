@@ -40,7 +40,7 @@ class DiffusionConfig:
     bands: tuple[float, ...] = (0.43, 0.22, 0.23, 0.20, 0.17, 0.19)
     """Relative spread of the noise in each octave of frequency, coarsest first: the
     mean of the picture, then details of 1/2, 1/4, ... of its short side."""
-    temperatures: tuple[float, ...] = (1.05, 0.9, 0.7, 0.55, 0.4, 0.4)
+    temperatures: tuple[float, ...] = (1.25, 1.05, 0.82, 0.6, 0.4, 0.2)
     """Factor of the noise in each of these octaves when colorings are drawn. Low ones
     for details make them differ in the colors of large parts, without patches."""
     draws: int = 8
@@ -59,7 +59,7 @@ class DiffusionConfig:
     step but the last, and is more accurate."""
     steps: int = 2
     """Steps of the sampler, in validation and in the exported model."""
-    guidance: float = 3.0
+    guidance: float = 2.25
     """Scale of classifier-free guidance: how much draws heed the photo. 1 is none
     and takes half the time."""
     val_draws: int = 4
@@ -165,15 +165,22 @@ class Diffusion(Task):
     def draw(
         self, described: Described, count: int, generator: torch.Generator
     ) -> list[Float[Tensor, "b 2 h w"]]:
-        """Draw ``count`` colorings of each picture, at the size of the answer."""
+        """Draw ``count`` colorings of each picture, at the size of the answer.
+
+        They come in pairs of opposite noise, as ``colorizenet.variants`` draws them.
+        """
         network, config = self.network, self.config
         velocity = network.make_velocity(described.levels, guidance=config.guidance)
         sampler, times = SAMPLERS[config.sampler], space_times(config.steps)
         center = sampler(velocity, torch.zeros_like(described.spread), times)
-        drawn = []
-        for _ in range(count):
-            white = torch.randn(described.spread.shape, generator=generator)
-            noise = network.make_noise(white.to(described.spread), config.temperatures)
+        drawn: list[Tensor] = []
+        noise = torch.zeros_like(described.spread)
+        for number in range(count):
+            if number % 2:
+                noise = -noise
+            else:
+                white = torch.randn(described.spread.shape, generator=generator)
+                noise = network.make_noise(white.to(described.spread), config.temperatures)
             change = sampler(velocity, noise, times) - center
             drawn.append(network.add_change(described, change))
         return drawn
