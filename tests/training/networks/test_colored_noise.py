@@ -30,8 +30,9 @@ def test_the_bands_of_white_noise_have_the_share_of_their_coefficients():
     torch.testing.assert_close(measured, expected, rtol=0.05, atol=0)
 
 
-def test_the_first_band_is_the_mean_of_the_picture():
-    noise = color_noise(white(3, 2, 16, 16), (1.0, 0.0))
+@pytest.mark.parametrize("width", [16, 24, 80])
+def test_the_first_band_is_the_mean_of_the_picture(width):
+    noise = color_noise(white(3, 2, 16, width), (1.0, 0.0))
     torch.testing.assert_close(noise, noise.mean((2, 3), keepdim=True).expand_as(noise))
 
 
