@@ -22,8 +22,9 @@ def color_noise(
     bands.
 
     Band 0 is the mean of the picture, band k the frequencies from 2^(k-1) up to 2^k
-    half waves along the short side; band 1 has the lower ones of a long side, too. So a band has structures of the same size relative
-    to the picture at each resolution. Frequencies beyond the last band have its spread.
+    half waves along the short side; lower ones of a longer side are in band 1. So a
+    band has structures of the same size relative to the picture at each resolution.
+    Frequencies beyond the last band have its spread.
     The filter is linear: noise of 0 stays 0.
     """
     height, width = white.shape[-2:]
@@ -64,7 +65,7 @@ def _find_bands(
     rows = torch.arange(height, dtype=like.dtype, device=like.device) * (short / height)
     columns = torch.arange(width, dtype=like.dtype, device=like.device) * (short / width)
     frequency = torch.maximum(rows[:, None], columns[None])
-    # Of a long picture, the lowest frequencies are not its mean: half of it would be tinted.
+    # With the spread of the mean, they would tint one half of a long picture.
     frequency = torch.where(frequency > 0, frequency.clamp(min=1), 0.5)
     # A frequency of exactly 2^k must not fall into the lower band by rounding.
     return torch.floor(torch.log2(frequency) + 1 + 1e-4)
