@@ -101,9 +101,10 @@ def choose_variants(answer: np.ndarray, drawn: Sequence[np.ndarray], count: int)
     chosen: list[int] = []
     nearest = distances[0, 1:].copy()
     for _ in range(count):
-        chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, distances[1 + chosen[-1], 1:])
-        nearest[chosen] = -1
+        best = int(nearest.argmax())
+        chosen.append(best)
+        nearest = np.minimum(nearest, distances[1 + best, 1:])
+        nearest[best] = -1  # below any distance, so it is not chosen again
     return chosen
 
 

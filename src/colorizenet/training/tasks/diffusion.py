@@ -173,14 +173,13 @@ class Diffusion(Task):
         velocity = network.make_velocity(described.levels, guidance=config.guidance)
         sampler, times = SAMPLERS[config.sampler], space_times(config.steps)
         center = sampler(velocity, torch.zeros_like(described.spread), times)
-        drawn: list[Tensor] = []
-        noise = torch.zeros_like(described.spread)
-        for number in range(count):
-            if number % 2:
-                noise = -noise
-            else:
-                white = torch.randn(described.spread.shape, generator=generator)
-                noise = network.make_noise(white.to(described.spread), config.temperatures)
+        noises: list[Tensor] = []
+        while len(noises) < count:
+            white = torch.randn(described.spread.shape, generator=generator)
+            noise = network.make_noise(white.to(described.spread), config.temperatures)
+            noises += [noise, -noise]
+        drawn = []
+        for noise in noises[:count]:
             change = sampler(velocity, noise, times) - center
             drawn.append(network.add_change(described, change))
         return drawn
