@@ -498,8 +498,10 @@ def test_completion_is_installed_for_a_shell(tmp_path, shell):
     assert "--contact-sheet" in script.read_text() or "contact-sheet" in script.read_text()
 
 
-def interrupt(command: list[object], ready: Path, cwd: Path) -> tuple[int, str]:
-    """Start a command, send SIGINT once a file exists; return its status and stderr."""
+def interrupt(
+    command: list[object], ready: Path, cwd: Path, number: signal.Signals
+) -> tuple[int, str]:
+    """Start a command, signal it once a file exists; return its status and stderr."""
     process = subprocess.Popen(
         [sys.executable, "-m", "colorizenet", *map(str, command)],
         stdout=subprocess.DEVNULL,
@@ -511,18 +513,19 @@ def interrupt(command: list[object], ready: Path, cwd: Path) -> tuple[int, str]:
         deadline = time.monotonic() + 60
         while not ready.exists() and time.monotonic() < deadline and process.poll() is None:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     return process.returncode, stderr
 
 
-def test_ctrl_c_says_in_one_line_what_is_finished_and_how_to_go_on(tmp_path, gray):
+@pytest.mark.parametrize("interruption", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_says_in_one_line_what_is_finished_and_how_to_go_on(tmp_path, gray, interruption):
     folder = tmp_path / "in"
     folder.mkdir()
     for number in range(60):
         write_image(folder / f"{number:02}.png", Image(np.roll(gray, number)))
     command = ["colorize", folder, "--out", "out", "--jobs", 2]
-    status, stderr = interrupt(command, tmp_path / "out" / "00.png", tmp_path)
+    status, stderr = interrupt(command, tmp_path / "out" / "00.png", tmp_path, interruption)
     assert status == 130 and "Traceback" not in stderr
     [line] = stderr.splitlines()
     finished = len(results_in(tmp_path / "out"))

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import resource
 import subprocess
 import sys
 
@@ -34,6 +35,25 @@ def write(journal, source, target, content=b"result"):
 
     with open_atomically(target, record) as file:
         file.write(content)
+
+
+def test_an_error_of_writing_names_the_file_that_was_wanted(tmp_path):
+    (tmp_path / "folder").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for name, written, number in (
+        ("missing/a.jpg", b"", errno.ENOENT),
+        ("folder", b"", errno.EISDIR),  # at the rename
+        ("a.jpg", bytes(2_000_000), errno.EFBIG),
+    ):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+        try:
+            with pytest.raises(OSError) as caught, open_atomically(tmp_path / name) as file:
+                file.write(written)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert (caught.value.errno, caught.value.filename) == (number, str(tmp_path / name))
+        assert str(caught.value).endswith(f"'{tmp_path / name}'")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_recorded_result_is_finished_until_the_source_or_the_key_changes(files):

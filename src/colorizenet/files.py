@@ -48,6 +48,8 @@ def open_atomically(
     The file is open for reading and writing. ``before_rename`` is called with the path
     of the temporary file once it is complete and on the disk. Without ``durable`` the
     caller makes the rename durable, for many files at once, with ``sync_folder``.
+
+    An ``OSError`` names ``path``, not the temporary file, which is gone by then.
     """
     temporary = path.with_name(TEMPORARY_PATTERN.replace("*", RUN + secrets.token_hex(8)))
     try:
@@ -59,6 +61,11 @@ def open_atomically(
         temporary.replace(path)
         if durable:
             sync_folder(path.parent)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # None: the write itself failed
+            error.filename = str(path)
+            del error.filename2  # that of a failed rename
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

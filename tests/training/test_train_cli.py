@@ -370,7 +370,10 @@ def test_metrics_that_are_no_numbers_are_refused(run, finished, tmp_path, conten
     fails(run("export", str(finished), *given), str(metrics), "numbers")
 
 
-def test_ctrl_c_prints_one_line_with_the_command_to_go_on(tiny, tiny_arguments, run, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_prints_one_line_with_the_command_to_go_on(
+    tiny, tiny_arguments, run, tmp_path, number
+):
     folder = tmp_path / "my run"
     settings = tiny_arguments(data=dataclasses.replace(tiny.data, workers=1), pictures=4_000_000)
     program = [sys.executable, "-m", "colorizenet", "train", "encoder_unet"]
@@ -384,7 +387,7 @@ def test_ctrl_c_prints_one_line_with_the_command_to_go_on(tiny, tiny_arguments, 
             while not (folder / "last.ckpt").exists():
                 assert process.poll() is None
                 time.sleep(0.05)
-            os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the workers too
+            os.killpg(process.pid, number)  # as a terminal does: to the workers too
             _, stderr = process.communicate(timeout=60)
         finally:
             process.kill()

@@ -42,6 +42,10 @@ __all__ = [
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        # Clusters and service managers end a program with it. It is a Ctrl-C for all
+        # commands but serve, which has handlers of its own.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if arguments[:1] == ["train"]:
             train.mount_recipes()
@@ -73,7 +77,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except MemoryError:
         _fail("more memory is needed than there is; use a smaller photo, or --jobs 1", 1)
     except KeyboardInterrupt as interruption:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C adds no traceback
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C adds no traceback
         _fail(f"interrupted; {interruption or 'nothing was left half-written'}", 130)
     sys.exit(0)
 

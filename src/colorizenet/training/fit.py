@@ -311,7 +311,8 @@ def _quiet_lightning() -> Iterator[None]:
 def _deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event that is acted on between steps.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. Lightning turns KeyboardInterrupt
+    A second Ctrl-C raises KeyboardInterrupt at once. So does SIGTERM where it is a
+    Ctrl-C, as in the command line. Lightning turns KeyboardInterrupt
     and SIGTERM into SystemExit, which is turned back: nobody should take a run that was
     ended for a finished one.
     """
@@ -322,14 +323,15 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
             signal.default_int_handler(number, frame)
         interrupted.set()
 
-    handler = signal.getsignal(signal.SIGINT)
-    replace = (
-        handler is signal.default_int_handler
+    replaced = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is signal.default_int_handler
         and threading.current_thread() is threading.main_thread()
-    )
+    ]
     try:
-        if replace:
-            signal.signal(signal.SIGINT, handle)
+        for number in replaced:
+            signal.signal(number, handle)
         yield interrupted
     except SystemExit as ended:
         if isinstance(ended.__context__, KeyboardInterrupt):
@@ -338,8 +340,8 @@ def _deferred_interrupt() -> Iterator[threading.Event]:
             raise KeyboardInterrupt from None
         raise
     finally:
-        if replace:
-            signal.signal(signal.SIGINT, handler)
+        for number in replaced:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _collect_provenance(data: Photographs) -> dict[str, Any]:
