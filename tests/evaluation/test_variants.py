@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -40,6 +41,18 @@ def test_the_best_is_best_and_the_first_is_the_answer(folder, drawing):
     plain = evaluate(drawing, folder, picture_size=64)
     assert np.array_equal(variants[0], plain.values["drawing"]["ciede2000"])
     assert report.subject == "drawing, variant 1"
+
+
+def test_each_photo_has_noise_of_its_own(folder, drawing, tmp_path):
+    photo = next(folder.rglob("*.png"))
+    for name in ("one", "two"):
+        shutil.copy(photo, tmp_path / (name + photo.suffix))
+    report = evaluate(drawing, tmp_path, variants=3, picture_size=64)
+    answer, drawn = (report.values[f"drawing, variant {number}"]["ciede2000"] for number in (1, 2))
+    assert answer[0] == answer[1]
+    assert drawn[0] != drawn[1]
+    again = evaluate(drawing, tmp_path, variants=3, picture_size=64)
+    assert np.array_equal(again.values["drawing, variant 2"]["ciede2000"], drawn)
 
 
 def test_diversity_grows_with_the_temperature(folder, drawing):

@@ -5,7 +5,6 @@ across. A photograph has the same places for every model, and those of few hints
 among those of many.
 """
 
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -29,9 +28,7 @@ _METRICS = ("psnr", "ciede2000")
 
 def draw_hints(truth: Truth, count: int, seed: int) -> tuple[Hint, ...]:
     """Hints of the true colors at random places of a photograph."""
-    places = np.random.default_rng(
-        (seed, zlib.crc32(truth.name.encode(errors="surrogateescape")))
-    ).random((MAX_HINTS, 2))
+    places = np.random.default_rng(truth.derive_seed(seed)).random((MAX_HINTS, 2))
     return tuple(_make_hint(truth, float(x), float(y)) for x, y in places[:count])
 
 

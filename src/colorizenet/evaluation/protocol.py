@@ -85,9 +85,9 @@ def evaluate(
     cannot reach it is left out, and ``Report.failed`` says so. ``hints``: give
     every model these numbers of hints of the true colors, at random places that follow
     from ``seed``; a row for each number. ``variants``: let every model draw so many
-    colorings with ``seed`` and ``options.diversity``; a row for each of them, the best
-    and the mean. ``picture_size`` is the side of the squares that are compared;
-    ``full`` compares whole photographs.
+    colorings with ``options.diversity``, of noise that follows from ``seed`` and the
+    photograph's name; a row for each of them, the best and the mean. ``picture_size``
+    is the side of the squares that are compared; ``full`` compares whole photographs.
     ``command`` repeats the evaluation and is stated in the report. For the rest see
     ``evaluate_rows``.
 

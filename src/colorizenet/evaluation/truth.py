@@ -1,5 +1,6 @@
 """The photograph that every row is compared with, prepared as docs/protocol.md says."""
 
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -66,6 +67,12 @@ class Truth:
     def is_gray(self) -> bool:
         """Whether the photograph has no colors to compare with."""
         return self.colorfulness < GRAY_COLORFULNESS
+
+    def derive_seed(self, seed: int) -> np.random.SeedSequence:
+        """The seed of this photograph: another one for each name."""
+        return np.random.SeedSequence(
+            (seed, zlib.crc32(self.name.encode(errors="surrogateescape")))
+        )
 
     def with_chroma(self, ab: np.ndarray) -> RGB8:
         """Merge the photograph's own L* with other a* and b* of the same size."""
