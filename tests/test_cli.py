@@ -556,6 +556,25 @@ def test_ctrl_c_before_the_first_photo_is_one_line_too(tmp_path):
     assert read_line(stderr).startswith("colorizenet: interrupted; ")
 
 
+def test_results_of_earlier_runs_are_no_photos(tmp_path, gray):
+    def run(source: str, out: str) -> tuple[set[str], bytes]:
+        done = colorizenet("colorize", source, "--out", out, cwd=tmp_path)
+        assert done.returncode == 0
+        folder = tmp_path / out
+        return {path.relative_to(folder).as_posix() for path in folder.rglob("*.png")}, done.stderr
+
+    (tmp_path / "in").mkdir()
+    write_image(tmp_path / "in" / "a.png", Image(gray))
+    assert run(".", "one")[0] == {"in/a.png"}
+    results, stderr = run(".", "two")
+    assert results == {"in/a.png"}
+    assert b"1 result of an earlier run is left out: one/in/a.png\n" in stderr
+    write_image(tmp_path / "one" / "b.png", Image(gray))  # not by a run
+    assert run(".", "three")[0] == {"in/a.png", "one/b.png"}
+    # Whoever names the folder wants its results colorized.
+    assert run("one", "four")[0] == {"b.png", "in/a.png"}
+
+
 def test_stdin_is_written_in_the_format_of_the_extension(tmp_path, gray):
     done = colorizenet(
         "colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(gray), "png")

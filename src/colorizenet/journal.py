@@ -31,6 +31,7 @@ __all__ = [
     "FOLDER",
     "Journal",
     "append_record",
+    "find_results",
     "is_torn",
     "lock_results",
     "read_fingerprint",
@@ -160,6 +161,17 @@ def read_records(folder: Path) -> Iterator[dict[str, Any]]:
                 record = json.loads(line)
                 hash(record["result"])
                 yield record
+
+
+def find_results(folder: Path) -> set[Path]:
+    """The results that the journal of a folder names, and that nobody changed since."""
+    stamps = {record["result"]: record.get("stamp") for record in read_records(folder)}
+    found = set()
+    for name, stamp in stamps.items():
+        with suppress(OSError, TypeError, ValueError):
+            if read_fingerprint(folder / name) == stamp:
+                found.add(folder / name)
+    return found
 
 
 def append_record(folder: Path, record: dict[str, Any]) -> None:

@@ -181,14 +181,14 @@ def _expand_braces(pattern: str) -> list[str]:
 
 def _list_path(path: Path) -> list[Photo]:
     if path.is_file():
-        return _list_shard(path)
+        return _list_shard(path, path.name)
     found: list[Photo] = []
     for file in sorted(path.rglob("*")):
         name = file.relative_to(path).as_posix()
         if _is_hidden(name):
             continue
         if file.suffix.lower() == ".tar":
-            found += _list_shard(file)
+            found += _list_shard(file, name)
         elif file.suffix.lower() in SUFFIXES:
             found.append(Photo(name, file))
     return found
@@ -200,9 +200,12 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") and part not in (".", "..") for part in parts)
 
 
-def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
-    """The photos of a shard. One that was downloaded from ``address`` must be complete,
-    with the zeros that end a tar: not every server says how long a file is."""
+def _list_shard(shard: Path, prefix: str, *, address: str = "") -> list[Photo]:
+    """The photos of a shard, whose names start with ``prefix``.
+
+    A shard that was downloaded from ``address`` must be complete, with the zeros that
+    end a tar: not every server says how long a file is.
+    """
     try:
         # "r:" is an uncompressed tar, whose members can be read at their offsets.
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
@@ -213,7 +216,7 @@ def _list_shard(shard: Path, *, address: str = "") -> list[Photo]:
                     and Path(member.name).suffix.lower() in SUFFIXES
                     and not _is_hidden(member.name)
                 ):
-                    name = f"{shard.name}/{member.name}"
+                    name = f"{prefix}/{member.name}"
                     found.append(Photo(name, shard, member.offset_data, member.size))
                 # tarfile keeps a kilobyte of each member. The attribute is in no type
                 # stub.
@@ -281,7 +284,7 @@ def _download_shard(address: str, downloads: Path) -> Path:
         if not path.exists():
             partial = path.with_suffix(".part")
             _download(address, partial)
-            _list_shard(partial, address=address)  # rejects error pages
+            _list_shard(partial, name, address=address)  # rejects error pages
             if stated:
                 _check_sha256(partial, stated[1], address)
             partial.replace(path)

@@ -13,6 +13,7 @@ from colorizenet.files import open_for_reading
 from colorizenet.imaging.formats import FORMATS, Format, detect_format
 from colorizenet.imaging.reading import MAX_PIXELS, open_image
 from colorizenet.imaging.writing import choose_format
+from colorizenet.journal import find_results
 
 __all__ = [
     "SIDECAR_SUFFIX",
@@ -93,7 +94,7 @@ class LeftOut:
     """Something in a folder of photos that gets no job."""
 
     path: Path
-    why: Literal["other format", "linked folder", "cannot be searched"]
+    why: Literal["other format", "earlier result", "linked folder", "cannot be searched"]
     reason: str = ""
     """The reason of the system for a folder that cannot be searched."""
 
@@ -119,8 +120,9 @@ def plan_jobs(
     a-1.jpg, a-2.jpg, ... and the contact sheet a-variants.jpg. A target is PNG or TIFF
     where ``format`` cannot hold the result. ``sidecar`` is that of each job.
 
-    Files of other formats, linked folders, and folders that cannot be searched are
-    added to ``left_out``. Without that list, the last are a ``ConfigError``.
+    Files of other formats, results of earlier runs in folders below the one that is
+    named, linked folders, and folders that cannot be searched are added to
+    ``left_out``. Without that list, the last are a ``ConfigError``.
     """
     skipped: list[LeftOut] = []
     folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 (names may be too long for stat)
@@ -183,7 +185,8 @@ def plan_jobs(
 
 
 def walk_photos(folder: Path, out: Path, left_out: list[LeftOut]) -> Iterator[list[Path]]:
-    """The photos of a folder and of each folder in it, except hidden files and ``out``.
+    """The photos of a folder and of each folder in it, except hidden files, ``out``, and
+    results that an earlier run wrote into one of the folders in it.
 
     What gets no job is added to ``left_out``.
     """
@@ -193,8 +196,11 @@ def walk_photos(folder: Path, out: Path, left_out: list[LeftOut]) -> Iterator[li
         reason = error.strerror or "unknown error"
         left_out.append(LeftOut(Path(error.filename), "cannot be searched", reason))
 
+    results: set[Path] = set()
     for where, folders, files in os.walk(folder, onerror=note):
         here = Path(where)
+        if here != folder:  # whoever names a folder of results wants them colorized
+            results |= find_results(here)
         folders[:] = sorted(
             name for name in folders if not name.startswith(".") and not _is_same(here / name, out)
         )
@@ -205,7 +211,9 @@ def walk_photos(folder: Path, out: Path, left_out: list[LeftOut]) -> Iterator[li
         for name in sorted(files):
             if name.startswith("."):
                 continue
-            if Path(name).suffix.lower() in endings:
+            if here / name in results:
+                left_out.append(LeftOut(here / name, "earlier result"))
+            elif Path(name).suffix.lower() in endings:
                 found.append(here / name)
             elif not (mimetypes.guess_type(name)[0] or "").startswith("text/"):
                 left_out.append(LeftOut(here / name, "other format"))

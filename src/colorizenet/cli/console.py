@@ -37,6 +37,7 @@ _SKIPPED = {
 
 _LEFT_OUT = (
     ("other format", "file of another format is", "files of other formats are"),
+    ("earlier result", "result of an earlier run is", "results of earlier runs are"),
     ("linked folder", "linked folder is", "linked folders are"),
 )
 """What is printed of things in a folder that are not colorized, by ``LeftOut.why``."""
