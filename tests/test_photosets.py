@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -110,16 +111,20 @@ def test_a_folder_of_any_depth_and_shards_of_it_hold_the_same_photos(
     folder = tmp_path / "folder"
     files = [
         write_photograph(folder / name, i)
-        for i, name in enumerate(("a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"))
+        for i, name in enumerate(
+            ("a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif", "b/g.avif", "b/h.jp2")
+        )
     ]
     pack(tmp_path / "shards" / "one.tar", folder, files[:2])
     pack(tmp_path / "shards" / "deep" / "two.TAR", folder, files[2:])
 
     loose = {photo.name: read_photo(photo) for photo in list_photos(folder)}
     packed = {
-        photo.name.split("/", 1)[1]: read_photo(photo) for photo in list_photos(tmp_path / "shards")
+        re.split("[.]tar/", photo.name, flags=re.IGNORECASE)[1]: read_photo(photo)
+        for photo in list_photos(tmp_path / "shards")
     }
-    assert loose.keys() == packed.keys() == {"a.jpg", "b/c.PNG", "b/d/e.webp", "b/f.tif"}
+    assert loose.keys() == packed.keys()
+    assert loose.keys() == {path.relative_to(folder).as_posix() for path in files}
     assert all(np.array_equal(loose[name], packed[name]) for name in loose)
 
 
@@ -134,7 +139,14 @@ def test_other_files_are_ignored(tmp_path, write_photograph, pack):
     files = [write_photograph(tmp_path / "a.jpg"), tmp_path / "notes.txt", tmp_path / "labels.json"]
     shard = pack(tmp_path / "shards" / "one.tar", tmp_path, files)
     assert names(list_photos(shard)) == {"one.tar/a.jpg"}
-    assert names(list_photos(tmp_path)) == {"a.jpg", "one.tar/a.jpg"}
+    assert names(list_photos(tmp_path)) == {"a.jpg", "shards/one.tar/a.jpg"}
+
+
+def test_shards_of_one_name_in_two_folders_are_told_apart(tmp_path, write_photograph, pack):
+    photograph = write_photograph(tmp_path / "a.jpg")
+    for folder in ("x", "y"):
+        pack(tmp_path / "shards" / folder / "one.tar", tmp_path, [photograph])
+    assert names(list_photos(tmp_path / "shards")) == {"x/one.tar/a.jpg", "y/one.tar/a.jpg"}
 
 
 def test_nothing_but_photos_is_read_from_a_shard(tmp_path, write_photograph):

@@ -27,11 +27,12 @@ from filelock import FileLock
 
 from colorizenet.errors import DataError, ImageError, quote
 from colorizenet.files import compute_sha256
+from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.reading import read_rgb8
 
 __all__ = ["Photo", "Split", "find_photos", "list_photos", "read_photo", "split_photos"]
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"})
+SUFFIXES = frozenset(suffix for format in FORMATS.values() for suffix in format.suffixes)
 
 Split = Literal["train", "val", "test"]
 
@@ -130,7 +131,7 @@ def list_photos(source: str | Path, *, downloads: Path = Path("downloads")) -> l
     photos = [photo for path in _locate(str(source), downloads) for photo in _list_path(path)]
     if not photos:
         raise DataError(
-            f"{quote(source)} has no photos; expected {', '.join(sorted(SUFFIXES))} or .tar shards"
+            f"{quote(source)} has no photos; expected {', '.join(FORMATS)} or .tar shards"
         )
     return photos
 
