@@ -579,6 +579,19 @@ def test_photos_named_after_splits_do_not_define_splits(tmp_path):
     assert sum(map(len, splits.values())) == 42
 
 
+def test_photos_outside_of_all_splits_are_counted(tmp_path, caplog):
+    for name in ("train/a.jpg", "val/b.jpg", "more/c.jpg", "d.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    splits = split_photos(tmp_path)
+    assert {split: len(photos) for split, photos in splits.items()} == dict(
+        zip(SPLITS, (1, 1, 0), strict=True)
+    )
+    [message] = caplog.messages
+    assert message.startswith(f"2 of 4 photos of {tmp_path} are in no folder or shard named train,")
+    assert "(the first: d.jpg)" in message
+
+
 def test_the_hash_split_is_disjoint_complete_and_about_80_10_10(tmp_path):
     for i in range(1000):
         (tmp_path / f"{i}.jpg").touch()

@@ -49,6 +49,17 @@ def test_several_folders_keep_their_own_names(tmp_path, save_photo):
     ]
 
 
+def test_a_photo_that_is_named_twice_gets_one_job(tmp_path, save_photo, monkeypatch):
+    photo = save_photo(tmp_path / "in" / "a.jpg")
+    (tmp_path / "in" / "link.jpg").symlink_to(photo)
+    monkeypatch.chdir(tmp_path)
+    jobs = plan_jobs([Path("in"), photo, Path("in/../in/a.jpg")], tmp_path / "out")
+    assert [job.target.relative_to(tmp_path / "out").as_posix() for job in jobs] == [
+        "a.jpg",
+        "link.jpg",
+    ]
+
+
 def test_no_two_targets_are_the_same_file(tmp_path, save_photo):
     folder = tmp_path / "in"
     for name in ("a.jpg", "a.jpeg", "a.png", "A.JPG", "a.jpg.png"):

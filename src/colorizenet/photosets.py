@@ -13,9 +13,11 @@ Other schemes and pipes are rejected, and of a shard nothing but its photos is r
 """
 
 import hashlib
+import logging
 import re
 import tarfile
 import urllib.parse
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +32,17 @@ from colorizenet.files import compute_sha256
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.imaging.reading import read_rgb8
 
-__all__ = ["Photo", "Split", "find_photos", "list_photos", "read_photo", "split_photos"]
+__all__ = [
+    "Photo",
+    "Split",
+    "find_photos",
+    "find_splits",
+    "list_photos",
+    "read_photo",
+    "split_photos",
+]
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(suffix for format in FORMATS.values() for suffix in format.suffixes)
 
@@ -88,17 +100,27 @@ def read_photo(photo: Photo) -> np.ndarray:
 def find_photos(
     source: str | Path, split: Split, *, downloads: Path = Path("downloads")
 ) -> list[Photo]:
-    """The photos of one split. Their order depends on their names alone.
+    """The photos of one split, as ``find_splits`` does it."""
+    [photos] = find_splits(source, (split,), downloads=downloads)
+    return photos
+
+
+def find_splits(
+    source: str | Path, wanted: Sequence[Split], *, downloads: Path = Path("downloads")
+) -> list[list[Photo]]:
+    """The photos of each split that is wanted. Their order depends on their names
+    alone.
 
     Raises DataError for a split without photos.
     """
     splits = split_photos(source, downloads=downloads)
-    if not splits[split]:
-        raise DataError(
-            f"{quote(source)} has {sum(map(len, splits.values()))} photos and none in the {split} "
-            "split; add photos, or name another folder with data.val"
-        )
-    return splits[split]
+    for split in wanted:
+        if not splits[split]:
+            raise DataError(
+                f"{quote(source)} has {sum(map(len, splits.values()))} photos and none in the "
+                f"{split} split; add photos, or name another folder with data.val"
+            )
+    return [splits[split] for split in wanted]
 
 
 def split_photos(
@@ -108,7 +130,7 @@ def split_photos(
 
     A folder or shard whose name starts with the name of a split belongs to it. If there
     is none, a hash of each photo's name decides; it does not change when photos are
-    added.
+    added. If there is one, photos elsewhere are in no split, and the log says so.
     """
     photos = list_photos(source, downloads=downloads)
     local = _find_local(source)
@@ -116,6 +138,15 @@ def split_photos(
     chosen: list[Split | None] = [_read_split(photo, folder) for photo in photos]
     if not any(chosen):
         chosen = [_hash_split(photo.name) for photo in photos]
+    if outside := [photo for photo, split in zip(photos, chosen, strict=True) if not split]:
+        _log.warning(
+            "%d of %d photos of %s are in no folder or shard named train, val or test and are "
+            "left out (the first: %s); move them into one, if they are wanted",
+            len(outside),
+            len(photos),
+            quote(source),
+            quote(outside[0].name),
+        )
     splits: dict[Split, list[Photo]] = {"train": [], "val": [], "test": []}
     for photo, split in zip(photos, chosen, strict=True):
         if split:

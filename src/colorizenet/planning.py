@@ -114,11 +114,12 @@ def plan_jobs(
     under it.
 
     Several folders keep their own names. A folder is searched to any depth for the file
-    name extensions of ``FORMATS``; what lies under ``out`` is never an input. No two
-    targets are the same file, and none is an input. ``suffix`` is added to each name,
-    before its extension. With more than one of ``variants``, a.jpg has the targets
-    a-1.jpg, a-2.jpg, ... and the contact sheet a-variants.jpg. A target is PNG or TIFF
-    where ``format`` cannot hold the result. ``sidecar`` is that of each job.
+    name extensions of ``FORMATS``; what lies under ``out`` is never an input. A photo
+    that is named twice gets one job. No two targets are the same file, and none is an
+    input. ``suffix`` is added to each name, before its extension. With more than one of
+    ``variants``, a.jpg has the targets a-1.jpg, a-2.jpg, ... and the contact sheet
+    a-variants.jpg. A target is PNG or TIFF where ``format`` cannot hold the result.
+    ``sidecar`` is that of each job.
 
     Files of other formats, results of earlier runs in folders below the one that is
     named, linked folders, and folders that cannot be searched are added to
@@ -150,6 +151,10 @@ def plan_jobs(
             )
     if left_out is not None:
         left_out += skipped
+    unique: dict[str, tuple[Path, Path]] = {}
+    for source, wanted in pairs:
+        unique.setdefault(os.path.abspath(source), (source, wanted))  # noqa: PTH100 (a link stays a link)
+    pairs = list(unique.values())
     if suffix:
         pairs = [
             (source, wanted.with_name(f"{wanted.stem}{suffix}{wanted.suffix}"))
@@ -185,8 +190,8 @@ def plan_jobs(
 
 
 def walk_photos(folder: Path, out: Path, left_out: list[LeftOut]) -> Iterator[list[Path]]:
-    """The photos of a folder and of each folder in it, except hidden files, ``out``, and
-    results that an earlier run wrote into one of the folders in it.
+    """The photos of a folder and of each folder in it, except hidden files, ``out``,
+    and results that an earlier run wrote into one of the folders in it.
 
     What gets no job is added to ``left_out``.
     """

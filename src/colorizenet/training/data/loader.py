@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from colorizenet.errors import ConfigError, DataError, check_minimum, quote
 from colorizenet.files import compute_sha256
-from colorizenet.photosets import Photo, find_photos, list_photos, read_photo
+from colorizenet.photosets import Photo, Split, find_splits, list_photos, read_photo
 from colorizenet.training.data.screen import Screen
 
 __all__ = ["DataConfig", "Photographs"]
@@ -292,12 +292,9 @@ class Photographs(lightning.LightningDataModule):
             raise ConfigError("data.root is missing; name a folder of photos or of tar shards")
         self.config, self.batch_size, self.seed = config, batch_size, seed
         downloads = Path(config.downloads)
-        self.train = find_photos(config.root, "train", downloads=downloads)
-        self.val = (
-            list_photos(config.val, downloads=downloads)
-            if config.val
-            else find_photos(config.root, "val", downloads=downloads)
-        )
+        wanted: tuple[Split, ...] = ("train",) if config.val else ("train", "val")
+        self.train, *val = find_splits(config.root, wanted, downloads=downloads)
+        self.val = val[0] if val else list_photos(config.val, downloads=downloads)
         self.start = 0
         self.skipped = Skipped(len(self.train) + len(self._choose_val()), config.max_corrupt)
 
