@@ -229,11 +229,17 @@ def test_hints_come_from_flags_files_and_folders(tmp_path, gray):
     file = tmp_path / "notes" / "deep" / "b.hints.json"
     write_hints(file, hints)
 
-    def colorize(*arguments: object) -> None:
+    def colorize(*arguments: object) -> str:
         done = colorizenet("colorize", *arguments, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
+        return done.stderr.decode()
 
-    colorize("in", "--hints", "notes", "-o", "folder")
+    stderr = colorize("in", "--hints", "notes", "-o", "folder")
+    assert "of no photo" not in stderr
+    write_hints(tmp_path / "notes" / "b.hints.json", hints)
+    assert "--hints of no photo: notes/b.hints.json\n" in colorize(
+        "in", "--hints", "notes", "-o", "other"
+    )
     colorize("in/deep/b.png", "--hints", file, "-o", "file")
     colorize("in/deep/b.png", "--hint", "0.5,0.5,#c81e1e,0.2", "-o", "flag")
     colorize("in/deep/b.png", "-o", "without")
@@ -580,6 +586,17 @@ def test_stdin_is_written_in_the_format_of_the_extension(tmp_path, gray):
         "colorize", "-", "--out", tmp_path / "x.webp", stdin=encode_image(Image(gray), "png")
     )
     assert done.returncode == 0 and read_image(tmp_path / "x.webp").format == "webp"
+
+
+def test_a_file_without_extension_needs_a_format(tmp_path, gray):
+    stream = encode_image(Image(gray), "png")
+    refused = colorizenet("colorize", "-", "--out", "x", stdin=stream, cwd=tmp_path)
+    assert refused.returncode == 2 and list(tmp_path.iterdir()) == []
+    assert "--out x ends in no extension of a picture format" in read_line(refused.stderr)
+    done = colorizenet(
+        "colorize", "-", "--out", "x", "--format", "webp", stdin=stream, cwd=tmp_path
+    )
+    assert done.returncode == 0 and read_image(tmp_path / "x").format == "webp"
 
 
 def test_what_a_photo_on_stdin_loses_is_named(gray):

@@ -652,6 +652,12 @@ def test_a_missing_folder_is_named(tmp_path, name):
     one_line(error)
 
 
+def test_a_photo_is_no_shard(tmp_path, write_photograph):
+    with pytest.raises(DataError, match=r"a\.jpg is one photo; name the folder") as error:
+        list_photos(write_photograph(tmp_path / "a.jpg"))
+    one_line(error)
+
+
 def test_a_folder_without_photos_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
     with pytest.raises(DataError, match="has no photos") as error:

@@ -118,7 +118,7 @@ def find_splits(
         if not splits[split]:
             raise DataError(
                 f"{quote(source)} has {sum(map(len, splits.values()))} photos and none in the "
-                f"{split} split; add photos, or name another folder with data.val"
+                f"{split} split; add photos to it, or name other photos"
             )
     return [splits[split] for split in wanted]
 
@@ -213,6 +213,10 @@ def _expand_braces(pattern: str) -> list[str]:
 
 def _list_path(path: Path) -> list[Photo]:
     if path.is_file():
+        if path.suffix.lower() in SUFFIXES:
+            raise DataError(
+                f"{quote(path)} is one photo; name the folder of the photos, or a .tar shard"
+            )
         return _list_shard(path, path.name)
     found: list[Photo] = []
     for file in sorted(path.rglob("*")):

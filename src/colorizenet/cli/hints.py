@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from colorizenet.cli import console
 from colorizenet.errors import ConfigError, quote
 
 if TYPE_CHECKING:
@@ -71,4 +72,7 @@ def _find_hints(
             f"--hints {quote(folder)} has no file for any photo; "
             f"the first would be {quote(files[planned[0].source])}"
         )
+    if unused := sorted({*folder.rglob(f"*{HINTS_SUFFIX}")} - {*files.values()}):
+        more = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
+        console.print_message(f"--hints of no photo: {quote(unused[0])}{more}")
     return found

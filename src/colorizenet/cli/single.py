@@ -117,6 +117,11 @@ def colorize_stream(path: Path, out: str | None, worker: "Worker", style: consol
     if file:
         _check_file(file, worker)
     format = _choose_format(file, worker) if file else worker.output.format
+    if file and not format:
+        raise ConfigError(
+            f"--out {quote(file)} ends in no extension of a picture format; "
+            "end it in .jpg or .png, or add --format"
+        )
     worker = dataclasses.replace(worker, threads=0)
     colorizer = worker.colorizer
     source = _read_stdin() if path == Path(DASH) else path

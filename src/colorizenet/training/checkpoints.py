@@ -92,6 +92,11 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
     is_model = source in shipped_models() or path.suffix == ".onnx"
     if is_model:
         weights, description = _read_model(source, task)
+    elif not path.exists():
+        raise ConfigError(
+            f"init_from is {quote(source)}, and there is no such run; give a folder of a run, a "
+            f"checkpoint, an .onnx file, or one of {', '.join(shipped_models())}"
+        )
     else:
         is_file = path.suffix == ".ckpt"
         folder, file = (path.parent, path) if is_file else (path, path / "best.ckpt")
