@@ -111,9 +111,10 @@ def pix2pix_encoder() -> RunConfig:
 
 
 def frechet() -> RunConfig:
-    """Fine-tuning of an encoder_queries run by a Fréchet distance: give --init-from.
+    """Fine-tuning by a Fréchet distance, encoder and BatchNorm frozen.
 
-    Encoder and BatchNorm are frozen. Repeat network settings that the run changed.
+    It starts from default, or --init-from. Repeat network settings in which another
+    model or run differs from encoder_queries.
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0, val_size=160),
@@ -121,6 +122,7 @@ def frechet() -> RunConfig:
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         task=FrechetConfig(),
         optim=OptimConfig(lr=3e-4, warmup=1_000, freeze="encoder"),
+        init_from="default",
         pictures=12_000,
         batch_size=16,
         validate_every=3_000,
@@ -129,9 +131,10 @@ def frechet() -> RunConfig:
 
 
 def projected_gan() -> RunConfig:
-    """Projected GAN fine-tuning of an encoder_queries run: give --init-from.
+    """Projected GAN fine-tuning, encoder and BatchNorm frozen.
 
-    Encoder and BatchNorm are frozen. Repeat network settings that the run changed.
+    It starts from default, or --init-from. Repeat network settings in which another
+    model or run differs from encoder_queries.
     """
     return RunConfig(
         data=DataConfig(min_crop=1.0, val_size=160),
@@ -139,6 +142,7 @@ def projected_gan() -> RunConfig:
         loss=LossConfig(pixel="ciede2000", colorfulness=0.03),
         task=ProjectedGANConfig(),
         optim=OptimConfig(lr=3e-4, betas=(0.5, 0.99), warmup=1_000, freeze="encoder"),
+        init_from="default",
         pictures=12_000,
         batch_size=16,
         validate_every=3_000,
