@@ -80,11 +80,11 @@ def test_a_model_without_noise_and_wrong_counts_are_errors_of_one_line(gray, dra
         Options(diversity=3)
 
 
-def test_the_farthest_colors_are_chosen_first():
+def test_the_farthest_colors_are_chosen_and_the_nearest_of_them_come_first():
     colors = (1, 0), (9, 0), (9, 0.5), (0, -8), (0.5, -8), (0, 2)
     answer, *drawn = make_planes((0, 0), *colors)
     chosen = choose_variants(answer, drawn, 3)
-    assert [colors[number] for number in chosen] == [(9, 0.5), (0.5, -8), (0, 2)]
+    assert [colors[number] for number in chosen] == [(0, 2), (0.5, -8), (9, 0.5)]
 
 
 def test_colors_are_compared_where_they_are():

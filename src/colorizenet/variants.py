@@ -89,12 +89,13 @@ def balance_draws(answer: np.ndarray, drawn: Sequence[np.ndarray]) -> list[np.nd
 
 
 def choose_variants(answer: np.ndarray, drawn: Sequence[np.ndarray], count: int) -> list[int]:
-    """The numbers of the ``count`` draws to keep, in the order of their choice.
+    """The numbers of the ``count`` draws to keep, those most like the answer first.
 
     ``answer`` and each of ``drawn``: a* and b*, ``(h, w, 2)`` or ``(pages, h, w, 2)``.
 
     The next choice is always the farthest from all colorings chosen so far (Gonzalez
-    1985), and the answer is the first of them.
+    1985), and the answer is the first of them. The farthest are the least plausible, so
+    they come last.
     """
     coarse = np.stack([_reduce(ab) for ab in (answer, *drawn)])
     distances = np.sqrt(np.square(coarse[:, None] - coarse[None]).mean(axis=2))
@@ -105,7 +106,7 @@ def choose_variants(answer: np.ndarray, drawn: Sequence[np.ndarray], count: int)
         chosen.append(best)
         nearest = np.minimum(nearest, distances[1 + best, 1:])
         nearest[best] = -1  # below any distance, so it is not chosen again
-    return chosen
+    return sorted(chosen, key=lambda number: distances[0, 1 + number])
 
 
 def _reduce(ab: np.ndarray) -> np.ndarray:
