@@ -50,7 +50,9 @@ def main() -> None:
     options = parser.parse_args()
     batches = [int(each) for each in options.batches.split(",")]
 
-    photo = np.ascontiguousarray(resize(read_image(options.photo).pixels[..., :3], *SHAPE))
+    pixels = read_image(options.photo).pixels
+    pixels = pixels if pixels.ndim == 2 else pixels[..., :3]  # without alpha
+    photo = np.ascontiguousarray(resize(pixels, *SHAPE))
     reference = Colorizer(options.model)(photo).astype(int)
     columns = "".join(f"{f'batch {each}':>12s}" for each in batches)
     print(f"{'device':12s}{'load':>9s}{'first':>9s}{'photo':>9s}{columns}{'difference':>12s}")

@@ -32,7 +32,7 @@ ENVIRONMENT = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTEC
 SAMPLE = Path(__file__).parents[1] / "samples" / "black-canyon-1871.jpg"
 
 REENCODE = """
-import sys
+import os, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import pyvips
@@ -46,7 +46,7 @@ def one(path):
     color = gray.bandjoin([gray, gray]).copy(interpretation="srgb")
     color.jpegsave(str(out / path.name), Q=92, subsample_mode="on", optimize_coding=True)
 
-with ThreadPoolExecutor() as pool:
+with ThreadPoolExecutor(os.cpu_count()) as pool:
     list(pool.map(one, sorted(Path(sys.argv[1]).iterdir())))
 """
 

@@ -11,7 +11,12 @@ def render_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def replace_between(page: str, begin: str, end: str, text: str) -> str:
-    """The page with ``text`` in place of what stands between two markers."""
+    """The page with ``text`` in place of what stands between two markers.
+
+    Raises ValueError where a marker is missing, as the rest of the page would be lost.
+    """
+    if begin not in page or end not in page.partition(begin)[2]:
+        raise ValueError(f"the page has no {begin} before {end}; add both")
     before, _, rest = page.partition(begin)
     _, _, after = rest.partition(end)
     return before + begin + "\n" + text + "\n" + end + after

@@ -39,7 +39,7 @@ def list_model(name: str, path: Path) -> None:
     listed = json.loads(index.read_text()) if index.exists() else {}
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     listed[name] = {"file": path.name, "sha256": sha256}
-    index.write_text(json.dumps(listed, indent=2) + "\n")
+    write_atomically(index, (json.dumps(listed, indent=2) + "\n").encode())
 
 
 def main() -> None:

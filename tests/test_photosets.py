@@ -551,7 +551,15 @@ def test_processes_share_one_download_and_continue_when_one_is_killed(tmp_path, 
 # Splits
 
 
-@pytest.mark.parametrize("folders", [("train", "val", "test"), ("data_256", "val_256", "test_256")])
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("train", "val", "test"),
+        ("data_256", "val_256", "test_256"),
+        ("training", "Validation", "testing"),
+        ("train2017", "valid", "test-2"),
+    ],
+)
 def test_folders_named_after_splits_are_the_splits(tmp_path, write_photograph, folders):
     for folder in folders:
         write_photograph(tmp_path / folder / "class" / "a.jpg")

@@ -18,6 +18,8 @@ PORT=6379
 
 source "$ENVIRONMENT/bin/activate"
 export RAY_USAGE_STATS_ENABLED=0
+# Since SLURM 22.05, srun does not take the number of cores from sbatch.
+export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
 head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
 address=$(srun --nodes=1 --ntasks=1 --nodelist="$head" hostname --ip-address | awk '{print $1}')

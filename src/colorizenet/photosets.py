@@ -128,9 +128,11 @@ def split_photos(
 ) -> dict[Split, list[Photo]]:
     """The photos of each split.
 
-    A folder or shard whose name starts with the name of a split belongs to it. If there
-    is none, a hash of each photo's name decides; it does not change when photos are
-    added. If there is one, photos elsewhere are in no split, and the log says so.
+    A folder or shard belongs to a split if its name is that of the split (also
+    training, valid, validation, testing), or begins with it and goes on with anything
+    but a letter. If there is none, a hash of each photo's name decides; it does not
+    change when photos are added. If there is one, photos elsewhere are in no split, and
+    the log says so.
     """
     photos = list_photos(source, downloads=downloads)
     local = _find_local(source)
@@ -277,9 +279,16 @@ def _read_split(photo: Photo, folder: Path | None) -> Split | None:
     first = photo.path.relative_to(folder).parts[0] if folder else photo.path.name
     if first == photo.path.name and photo.path.suffix.lower() != ".tar":
         return None  # a photo may be named test.jpg
-    named = re.match(r"(train|data_256|val|test)(?! *[a-z])", first.lower())
-    splits: dict[str, Split] = {"train": "train", "data_256": "train", "val": "val", "test": "test"}
-    return splits[named[1]] if named else None
+    patterns: dict[Split, str] = {
+        "train": "train(ing)?|data_256",
+        "val": "val(id(ation)?)?",
+        "test": "test(ing)?",
+    }
+    for split, pattern in patterns.items():
+        # No more letters: "Train journeys" is no split.
+        if re.match(rf"({pattern})(?! *[a-z])", first.lower()):
+            return split
+    return None
 
 
 def _hash_split(name: str) -> Split:

@@ -42,7 +42,7 @@ class AugmentConfig:
     """Random changes of the training photos. 0 disables a change."""
 
     zoom: float = 0.0
-    """Crop up to this share of each side, at a random position."""
+    """Cut off up to this share of each side: 0.25 keeps at least three quarters."""
     rotate: float = 0.0
     """Share of pictures that are turned by up to 5 degrees, as crooked photos and scans
     are, and enlarged so that no corner is empty."""
