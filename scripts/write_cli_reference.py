@@ -53,9 +53,14 @@ def _render_recipes() -> str:
         having = {recipe: each[name] for recipe, each in recipes.items() if name in each}
         defaults = Counter(setting.default for setting in having.values())
         [(usual, _)] = defaults.most_common(1)
-        text = next(iter(having.values())).text
-        if len(having) < len(recipes):
-            text += f" Only in {', '.join(f'`{recipe}`' for recipe in having)}."
+        meanings: dict[str, list[str]] = {}
+        for recipe, setting in having.items():
+            meanings.setdefault(setting.text, []).append(f"`{recipe}`")
+        [text, *_] = meanings
+        if len(meanings) > 1:
+            text = " ".join(f"In {', '.join(them)}: {it}" for it, them in meanings.items())
+        elif len(having) < len(recipes):
+            text += f" Only in {', '.join(meanings[text])}."
         more = " \\*" if len(defaults) > 1 else ""
         rows.append(f"| `--{name}` | {text} | {_quote(usual)}{more} |")
         if len(defaults) > 1:
