@@ -387,7 +387,10 @@ def test_ctrl_c_prints_one_line_with_the_command_to_go_on(
             while not (folder / "last.ckpt").exists():
                 assert process.poll() is None
                 time.sleep(0.05)
-            os.killpg(process.pid, number)  # as a terminal does: to the workers too
+            if number == signal.SIGINT:
+                os.killpg(process.pid, number)  # as a terminal does: to the workers too
+            else:
+                process.send_signal(number)
             _, stderr = process.communicate(timeout=60)
         finally:
             process.kill()

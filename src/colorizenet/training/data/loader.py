@@ -218,12 +218,8 @@ def _collate(items: list[_Item]) -> tuple[torch.Tensor | None, list[list[_Skip]]
 
 
 def _ignore_interrupts(_worker: int) -> None:
-    """Leave Ctrl-C to the main process, which stops the workers.
-
-    The first SIGTERM is left to it, too: service managers send it to all processes.
-    """
+    """Leave Ctrl-C to the main process, which stops the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 class _Loader(DataLoader):
