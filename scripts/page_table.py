@@ -15,8 +15,8 @@ def replace_between(page: str, begin: str, end: str, text: str) -> str:
 
     Raises ValueError where a marker is missing, as the rest of the page would be lost.
     """
-    if begin not in page or end not in page.partition(begin)[2]:
+    before, begun, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
         raise ValueError(f"the page has no {begin} before {end}; add both")
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
     return before + begin + "\n" + text + "\n" + end + after

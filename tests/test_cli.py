@@ -240,6 +240,7 @@ def test_hints_come_from_flags_files_and_folders(tmp_path, gray):
     assert "--hints of no photo: notes/b.hints.json\n" in colorize(
         "in", "--hints", "notes", "-o", "other"
     )
+    assert colorize("in", "--hints", "notes", "-o", "quiet", "--quiet") == ""
     colorize("in/deep/b.png", "--hints", file, "-o", "file")
     colorize("in/deep/b.png", "--hint", "0.5,0.5,#c81e1e,0.2", "-o", "flag")
     colorize("in/deep/b.png", "-o", "without")

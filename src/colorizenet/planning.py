@@ -152,8 +152,8 @@ def plan_jobs(
     if left_out is not None:
         left_out += skipped
     unique: dict[str, tuple[Path, Path]] = {}
-    for source, wanted in pairs:
-        unique.setdefault(os.path.abspath(source), (source, wanted))  # noqa: PTH100 (a link stays a link)
+    for pair in pairs:
+        unique.setdefault(os.path.abspath(pair[0]), pair)  # noqa: PTH100 (a link stays a link)
     pairs = list(unique.values())
     if suffix:
         pairs = [

@@ -269,7 +269,7 @@ def colorize(
         raise ConfigError(f"no photo in {quote(sources[0])}; expected {', '.join(FORMATS)}")
     if contact_sheet:
         _check_contact_sheet(contact_sheet, planned)
-    worker = add_planned_hints(worker, hint, hints, planned, folder)
+    worker = add_planned_hints(worker, hint, hints, planned, folder, quiet=quiet)
     cores = os.cpu_count() or 1
     # Many photos: one thread for each, and one photo more than cores, because one may
     # wait for the disk. One photo: all cores work on it.

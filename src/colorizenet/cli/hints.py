@@ -32,9 +32,11 @@ def add_planned_hints(
     path: Path | None,
     planned: "Sequence[Job]",
     out: Path | None,
+    *,
+    quiet: bool,
 ) -> "Worker":
     """A worker with the hints of planned photos, whose results go into the folder
-    ``out``."""
+    ``out``. Files of no photo are named, unless ``quiet``."""
     if texts and len(planned) > 1:
         raise ConfigError(
             f"--hint is for one photo and there are {len(planned)}; give a folder of hint files "
@@ -42,12 +44,12 @@ def add_planned_hints(
         )
     if path is None or (len(planned) == 1 and not path.is_dir()):
         return add_hints(worker, texts, path)
-    hints = _find_hints(path, planned, out)
+    hints = _find_hints(path, planned, out, quiet=quiet)
     return dataclasses.replace(add_hints(worker, texts, None), hints=hints)
 
 
 def _find_hints(
-    folder: Path, planned: "Sequence[Job]", out: Path | None
+    folder: Path, planned: "Sequence[Job]", out: Path | None, *, quiet: bool
 ) -> "dict[Path, tuple[Hint, ...]]":
     """The hints of photos, from files in the subfolders of their results.
 
@@ -72,7 +74,8 @@ def _find_hints(
             f"--hints {quote(folder)} has no file for any photo; "
             f"the first would be {quote(files[planned[0].source])}"
         )
-    if unused := sorted({*folder.rglob(f"*{HINTS_SUFFIX}")} - {*files.values()}):
+    unused = [] if quiet else sorted({*folder.rglob(f"*{HINTS_SUFFIX}")} - {*files.values()})
+    if unused:
         more = f" and {len(unused) - 1} more" if len(unused) > 1 else ""
         console.print_message(f"--hints of no photo: {quote(unused[0])}{more}")
     return found

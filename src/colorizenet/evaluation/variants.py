@@ -64,12 +64,14 @@ class VariantRow(ModelRow):
         found = [self._answers.get(key) for key in keys]
         variants = [chroma for chroma in found if chroma is not None]
         if len(variants) < self.count:
-            variants = self._colorizer.predict(truth.gray, self._draw(truth), count=self.count)
+            variants = self._colorizer.predict(
+                truth.gray, self._make_options(truth), count=self.count
+            )
             for key, chroma in zip(keys, variants, strict=True):
                 self._answers.put(key, chroma)
         return variants
 
-    def _draw(self, truth: Truth) -> Options:
+    def _make_options(self, truth: Truth) -> Options:
         """The options with a seed of the photograph: figures over many photographs are
         then not those of a few noises."""
         [seed] = truth.derive_seed(self._options.seed).generate_state(1, np.uint64)

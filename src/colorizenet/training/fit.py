@@ -311,9 +311,9 @@ def _quiet_lightning() -> Iterator[None]:
 def _deferred_interrupt() -> Iterator[threading.Event]:
     """Turn the first Ctrl-C into an event that is acted on between steps.
 
-    A second Ctrl-C raises KeyboardInterrupt at once. So does SIGTERM where it is a
-    Ctrl-C, as in the command line. Lightning turns KeyboardInterrupt
-    and SIGTERM into SystemExit, which is turned back: nobody should take a run that was
+    A second one raises KeyboardInterrupt at once. SIGTERM counts as one where it raises
+    KeyboardInterrupt, as in the command line. Lightning turns KeyboardInterrupt and
+    SIGTERM into SystemExit, which is turned back: nobody should take a run that was
     ended for a finished one.
     """
     interrupted = threading.Event()
