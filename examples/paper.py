@@ -11,7 +11,8 @@ The folder ``paper`` gets
     figure.tex     the figure with its caption
 
 The photos of the figure are a random sample of those in the report; another ``--seed``
-takes others. Without ``--photos`` there is no figure.
+takes others. They are colorized with the strength, size and tta of the report. Without
+``--photos`` there is no figure.
 """
 
 import argparse
@@ -24,11 +25,17 @@ from typing import Any
 
 import numpy as np
 
-from colorizenet import Colorizer, Image, write_image
+from colorizenet import Colorizer, Image, Options, write_image
 from colorizenet.errors import ColorizeNetError, ConfigError, quote
 from colorizenet.evaluation.protocol import evaluate_rows
 from colorizenet.evaluation.results import format_title, format_value
-from colorizenet.evaluation.rows import BASELINE, MODEL, ModelRow, build_reference_rows
+from colorizenet.evaluation.rows import (
+    BASELINE,
+    MODEL,
+    ModelRow,
+    build_reference_rows,
+    describe_options,
+)
 from colorizenet.files import write_atomically
 from colorizenet.photosets import find_photos, list_photos
 
@@ -54,11 +61,11 @@ def main(arguments: list[str] | None = None) -> None:
         files = {"table.tex": render_latex(report), "table.csv": render_csv(report)}
         files["pictures.csv"] = render_values(report)
         if given.photos:
-            names, picture = draw_figure(
+            names, lines = draw_figure(
                 report, given.photos, given.model, rows=given.rows, seed=given.seed
             )
-            write_image(given.folder / "figure.png", Image(picture))
-            files["figure.tex"] = render_figure(names, given.rows, given.seed)
+            write_image(given.folder / "figure.png", Image(np.vstack(lines)[:-GAP, :-GAP]))
+            files["figure.tex"] = render_figure(names, len(lines), given.seed)
         for name, text in files.items():
             write_atomically(given.folder / name, text.encode())
     except ColorizeNetError as error:
@@ -167,10 +174,10 @@ def format_csv(lines: Iterator[Sequence[object]]) -> str:
 
 def draw_figure(
     report: dict[str, Any], photos: str, models: list[str], *, rows: int, seed: int
-) -> tuple[list[str], np.ndarray]:
-    """The columns of the figure and its pixels, ``(H, W, 3)`` uint8.
+) -> tuple[list[str], list[np.ndarray]]:
+    """The columns of the figure, and the pixels of each photo's row of pictures.
 
-    Raises ``DataError`` if none of the photos of the report is there.
+    Raises ``ConfigError`` if none of the photos of the report is there.
     """
     split, side = report["settings"]["split"], report["settings"]["picture_size"]
     named = {
@@ -183,14 +190,27 @@ def draw_figure(
     order = np.random.default_rng(seed).permutation(len(measured))[:rows]
     chosen = [named[measured[index]] for index in sorted(order)]
     columns = [row for row in build_reference_rows() if row.name == "gray"]
-    columns += [ModelRow(Path(model).stem, Colorizer(model)) for model in models]
+    for model in models:
+        name = Path(model).stem
+        columns.append(ModelRow(name, Colorizer(model), read_options(report, name)))
     found = evaluate_rows(columns, chosen, picture_size=side or 256, jobs=1)
     names = [*(row.name for row in columns), "photograph"]
     lines = []
     for name in found.pictures:
         pictures = found.render(name)
         lines.append(np.hstack([add_gap(pictures[column]) for column in names]))
-    return names, np.vstack(lines)[:-GAP, :-GAP]
+    return names, lines
+
+
+def read_options(report: dict[str, Any], model: str) -> Options:
+    """The options that a model was evaluated with.
+
+    They are those of the model's row, where the strength can be one of its own, or else
+    those of the whole evaluation.
+    """
+    about = report["settings"] | report["rows"].get(model, {})
+    names = describe_options(Options())
+    return Options(**{name: about[name] for name in names if name in about})
 
 
 def add_gap(picture: np.ndarray) -> np.ndarray:
@@ -198,15 +218,15 @@ def add_gap(picture: np.ndarray) -> np.ndarray:
     return np.pad(picture, ((0, GAP), (0, GAP), (0, 0)), constant_values=255)
 
 
-def render_figure(names: list[str], rows: int, seed: int) -> str:
-    """The figure as LaTeX."""
+def render_figure(names: list[str], count: int, seed: int) -> str:
+    """The figure of ``count`` photos as LaTeX."""
     columns = ", ".join(escape(name) for name in names)
     return "\n".join(
         [
             r"\begin{figure}",
             r"\includegraphics[width=\linewidth]{figure.png}",
             rf"\caption{{From left to right: {columns}. "
-            rf"The {rows} photos are a random sample (seed {seed}) of the test photos.}}",
+            rf"The {count} photos are a random sample (seed {seed}) of the test photos.}}",
             r"\end{figure}",
             "",
         ]

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-from colorizenet import cli, read_image
+from colorizenet import Options, cli, read_image
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -97,6 +97,7 @@ def test_commands_of_the_second_part_work_in_their_order(home, monkeypatch):
     assert (figure[:256, :256] == figure[:256, :256, :1]).all()
     caption = Path("paper/figure.tex").read_text()
     assert "From left to right: gray, baseline, gan, diffusion, photograph" in caption
+    assert "The 4 photos are a random sample" in caption
 
 
 def check_table(report: dict, models: list[str]) -> None:
@@ -117,6 +118,14 @@ def check_table(report: dict, models: list[str]) -> None:
     with Path("paper/pictures.csv").open(newline="") as file:
         values = list(csv.DictReader(file))
     assert {line["photo"] for line in values} == {each["name"] for each in report["per_picture"]}
+
+
+def test_the_figure_has_the_options_of_the_report():
+    paper = import_example("paper")
+    settings = {"split": None, "strength": 1.2, "size": 128, "tta": True}
+    report = {"settings": settings, "rows": {"matched": {"strength": 0.5, "size": 128}}}
+    assert paper.read_options(report, "matched") == Options(strength=0.5, size=128, tta=True)
+    assert paper.read_options(report, "default") == Options(strength=1.2, size=128, tta=True)
 
 
 def test_special_characters_are_escaped_in_latex():
