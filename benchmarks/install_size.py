@@ -1,4 +1,5 @@
-"""Measure the download that colorizing a photo needs: the wheels of the extra `cpu`.
+"""Measure the download that colorizing a photo needs: the wheels of this package and
+of its extra `cpu`.
 
 python benchmarks/install_size.py
 """
@@ -17,10 +18,10 @@ def main() -> None:
             sys.executable,
             "-m",
             "pip",
-            "download",
+            "wheel",  # download leaves out the package that a folder holds
             "--quiet",
             "--no-cache-dir",
-            "--dest",
+            "--wheel-dir",
             folder,
             f"{ROOT}[cpu]",
         ]
