@@ -34,19 +34,12 @@ import numpy as np
 import pyvips
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from browser import (
-    SAMPLE,
-    Handler,
-    Meter,
-    build_site,
-    list_browser_processes,
-    list_children,
-    make_jpeg,
-)
+from browser import SAMPLE, Handler, build_site, list_browser_processes, make_jpeg
 from colorizenet import Colorizer, Hint, Options
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.resampling import resize
 from colorizenet.imaging.writing import encode_image
+from processes import Meter, list_family
 
 COMMAND = [sys.executable, "-m", "colorizenet"]
 SHAPE = (3000, 4000)
@@ -100,11 +93,6 @@ def run_site(folder: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
-
-
-def list_family(process: int) -> list[int]:
-    """List a process and those that descend from it."""
-    return [process, *list_children(process)]
 
 
 def measure_hints(page: Page, encoded: bytes, count: int) -> list[float]:

@@ -7,22 +7,26 @@ The files are the samples at 1 megapixel. Server and clients share the cores of 
 machine. `colorize` is `colorizenet colorize` of a folder of the files, without its
 startup. Then 8 clients run for the given time; then 64, of which the surplus must be
 refused; then one request once more.
+
+Memory is that of all processes of the server, where shared pages count once (PSS).
 """
 
 import argparse
 import http.client
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
 import numpy as np
+
+from processes import list_family, read_memory
 
 SAMPLES = Path(__file__).parents[1] / "samples"
 COLORIZENET = [sys.executable, "-m", "colorizenet"]
@@ -90,31 +94,29 @@ class Clients:
         finally:
             connection.close()
 
-    def run(self, seconds: float, each_second: list[float] | None = None) -> None:
+    def run(self, seconds: float, each_second: Callable[[], None] = lambda: None) -> None:
         for thread in self.threads:
             thread.start()
         for _ in range(round(seconds)):
             time.sleep(1)
-            if each_second is not None:
-                each_second.append(read_memory(self.port))
+            each_second()
         self.stop.set()
         for thread in self.threads:
             thread.join(60)
         assert not any(thread.is_alive() for thread in self.threads), "a client hangs"
 
 
-def read_memory(port: int) -> float:
-    """Memory of the server and its processes in MB, from its metrics."""
+def request_health(port: int) -> None:
+    """Send a request that is answered without work."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request("GET", "/metrics")
-    found = re.findall(
-        rb"^(?:process_resident|colorizenet_workers)_memory_bytes (\S+)",
-        connection.getresponse().read(),
-        re.MULTILINE,
-    )
+    connection.request("GET", "/healthz")
+    connection.getresponse().read()
     connection.close()
-    assert found
-    return sum(map(float, found)) / 1e6
+
+
+def format_p95(seconds: list[float]) -> str:
+    """The 95th percentile; there is none where no request ended in this way."""
+    return f"p95 {np.quantile(seconds, 0.95):.2f} s" if seconds else "no p95"
 
 
 def main() -> None:
@@ -137,7 +139,7 @@ def main() -> None:
     ) as process:
         assert process.stderr
         port = int(process.stderr.readline().rpartition(":")[2])
-        read_memory(port)
+        request_health(port)
         print(
             f"the API answers {time.perf_counter() - started:.2f} s after its start, "
             "imports included"
@@ -153,16 +155,20 @@ def main() -> None:
             print(f"one client: {unloaded:.3f} s per picture", flush=True)
 
             memory: list[float] = []
+
+            def measure_memory() -> None:
+                memory.append(sum(map(read_memory, list_family(process.pid))) / 1e6)
+
             eight = Clients(port, bodies, 8)
             begun = time.perf_counter()
-            eight.run(options.seconds, memory)
+            eight.run(options.seconds, measure_memory)
             lasted = time.perf_counter() - begun
             served = [took for status, _, took in eight.answers if status == 200]
             print(
                 f"8 clients, {lasted:.0f} s: {len(served) / lasted:.2f} pictures/s, "
                 f"{len(served) / lasted / rate:.2f} of colorize; "
                 f"{len(eight.answers) - len(served)} errors; "
-                f"p95 {np.quantile(served, 0.95):.2f} s"
+                f"{format_p95(served)}"
             )
             tenth, last = memory[min(9, len(memory) - 1)], memory[-1]
             print(
@@ -177,9 +183,9 @@ def main() -> None:
             refused = [took for status, _, took in many.answers if status == 503]
             allowed = 3 * unloaded * options.queue
             print(
-                f"64 clients, 15 s: {len(served)} served, p95 {np.quantile(served, 0.95):.2f} s "
+                f"64 clients, 15 s: {len(served)} served, {format_p95(served)} "
                 f"(allowed {allowed:.1f} s); "
-                f"{len(refused)} refused with 503, p95 {np.quantile(refused, 0.95):.2f} s; "
+                f"{len(refused)} refused with 503, {format_p95(refused)}; "
                 f"{len(many.answers) - len(served) - len(refused)} others"
             )
             begun = time.perf_counter()
