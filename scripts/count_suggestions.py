@@ -25,6 +25,7 @@ from colorizenet import color
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import DataError
 from colorizenet.evaluation.truth import read_truth
+from colorizenet.files import open_atomically
 from colorizenet.photosets import list_photos
 from colorizenet.suggestions import MAX_SUGGESTIONS, TABLE
 
@@ -128,7 +129,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=TABLE)
     options = parser.parse_args()
     if not options.pairs.exists():
-        np.save(options.pairs, collect_pairs(options.photos, options.pictures, options.model))
+        pairs = collect_pairs(options.photos, options.pictures, options.model)
+        with open_atomically(options.pairs) as file:  # a name would get another extension
+            np.save(file, pairs)
     pairs = np.load(options.pairs)
     colors, shares = count_table(pairs)
     provenance = {
@@ -139,9 +142,10 @@ def main() -> None:
         "places": len(pairs),
         "places_in_each": PLACES,
     }
-    np.savez_compressed(
-        options.out, colors=colors, shares=shares, provenance=np.array(json.dumps(provenance))
-    )
+    with open_atomically(options.out) as file:
+        np.savez_compressed(
+            file, colors=colors, shares=shares, provenance=np.array(json.dumps(provenance))
+        )
     print(f"{options.out}: {options.out.stat().st_size:,} bytes from {len(pairs):,} places")
 
 
