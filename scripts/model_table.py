@@ -32,6 +32,8 @@ COLUMNS = {
     "ssim": "SSIM ↑",
     "bleeding": "bleeding ↓",
 }
+SETS = {"val-coco.tar": "COCO val2017"}
+"""What sets of photos hold; others are called by the names of their files."""
 
 
 def measure(photos: str) -> dict[str, Any]:
@@ -84,11 +86,12 @@ def update_page(readme: str, measured: dict[str, Any]) -> str:
 
 def render_models(measured: dict[str, Any]) -> str:
     """The text of docs/models.md: a section for each model inside the package."""
+    described = SETS.get(measured["set"], f"`{measured['set']}`")
     return (
         "<!-- Written by `make model-table`. -->\n\n# Models\n\n"
         "These models are inside the package, and `--model NAME` chooses one.\n"
         "`small` is `default` at half the file size, and `diverse` draws [variants](variants.md).\n"
-        f"Measured on {measured['pictures']} photos of COCO val2017 by version "
+        f"Measured on {measured['pictures']} photos of {described} by version "
         f"{measured['protocol']} of [the protocol](protocol.md), with 95 % intervals:\n\n"
         f"{render_rows(measured)}"
     ) + "".join(map(_render_model, shipped_models()))
