@@ -30,6 +30,8 @@ from colorizenet.photosets import list_photos
 from colorizenet.training.metrics import Moments, build_set_metrics, frechet_distance
 
 METRIC = "frechet_efficientnet_lite0"
+FACTORS = (4, 8, 16, 32, 64)
+"""Factors N of the rows 1/N."""
 
 
 def blur(ab: np.ndarray, factor: int = 16) -> np.ndarray:
@@ -43,7 +45,7 @@ def render_rows(truth: Truth, models: Mapping[str, Colorizer]) -> Iterator[tuple
     """The name of each row, and its picture."""
     yield "truth", truth.rgb
     yield "muted", truth.with_chroma(0.66 * truth.ab)
-    for factor in (4, 8, 16, 32, 64):
+    for factor in FACTORS:
         yield f"1/{factor}", truth.with_chroma(blur(truth.ab, factor))
     yield "gray", truth.with_chroma(np.zeros_like(truth.ab))
     for name, model in models.items():
@@ -64,6 +66,11 @@ def main() -> None:
     parser.add_argument("--limit", type=int)
     parser.add_argument("--picture-size", type=int, default=PICTURE_SIZE)
     options = parser.parse_args()
+    if options.picture_size < FACTORS[-1]:
+        parser.error(
+            f"--picture-size {options.picture_size} is too small for the row 1/{FACTORS[-1]}; "
+            f"give {FACTORS[-1]} or more"
+        )
 
     models = {name: Colorizer(name) for name in options.model or ["default"]}
     metric = build_set_metrics([METRIC])[METRIC]
