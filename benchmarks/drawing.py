@@ -1,4 +1,4 @@
-"""What the settings of a diffusion sampler change, and whether drawings heed the photo.
+"""What the settings of a diffusion sampler change, and whether draws heed the photo.
 
     python benchmarks/drawing.py RUN PICTURES [--limit 200] [--size 160] [--draws 4]
                                  [--setting NAME=VALUE,...]...
@@ -8,15 +8,15 @@ as of `colorizenet evaluate`. Pictures are reduced to `--size` and colored at th
 as in validation. Each `--setting` adds a row with other settings of the sampler, such
 as `steps=8`, `sampler=euler`, `guidance=2` or `temperatures=1:0.9:0.7`.
 
-Drawings come in pairs of opposite noise and are balanced, as colorizenet draws them, so
+Draws come in pairs of opposite noise and are balanced, as colorizenet draws them, so
 `--draws` is an even number. No choice is made among them.
 
-The rows are the answer of the frozen network, the drawings, the drawings of each
-setting, and a control: drawings whose condition is that of another photo, though the
-answer and the lightness are right. The worse it is, the more drawings heed the photo.
+The rows are the answer of the frozen network, the draws, the draws of each setting, and
+a control: draws whose condition is that of another photo, though the answer and the
+lightness are right. The worse it is, the more draws heed the photo.
 
-`one` is the mean of a metric over all drawings, `best` the lowest CIEDE2000 of a photo
-among the answer and its drawings, `Fréchet` the distance of the first drawings in the
+`one` is the mean of a metric over all draws, `best` the lowest CIEDE2000 of a photo
+among the answer and its draws, `Fréchet` the distance of the first draws in the
 features of EfficientNet-Lite0, which is lower for more pictures.
 """
 
@@ -36,6 +36,7 @@ from colorizenet.training.config import read_json
 from colorizenet.training.data.loader import crop_center
 from colorizenet.training.fit import build_task
 from colorizenet.training.metrics import build_set_metrics
+from colorizenet.training.networks.residual_diffusion import Described
 from colorizenet.training.tasks.diffusion import Diffusion
 from colorizenet.training.tasks.validation import make_gray, merge_chroma
 from colorizenet.variants import balance_draws
@@ -64,18 +65,27 @@ def parse_setting(text: str) -> dict[str, Any]:
     return found
 
 
+def describe_pictures(task: Diffusion, grays: list[np.ndarray]) -> Described:
+    """What the frozen network says of gray pictures."""
+    lightness = np.stack([color.normalize_l(color.lightness(gray)) for gray in grays])
+    return task.network.describe(torch.from_numpy(lightness)[:, None])
+
+
 @torch.no_grad()
 def draw_pictures(
     task: Diffusion, grays: list[np.ndarray], draws: int, *, shuffled: bool = False
 ) -> list[list[np.ndarray]]:
-    """Colored pictures: those of the answer, then those of each drawing."""
+    """Colored pictures: those of the answer, then those of each draw.
+
+    With ``shuffled``, the condition of each photo is that of the photo before it.
+    """
+    before = [grays[-1], *grays[:-1]]
     colored: list[list[np.ndarray]] = [[] for _ in range(draws + 1)]
     for start in range(0, len(grays), BATCH):
         part = grays[start : start + BATCH]
-        lightness = np.stack([color.normalize_l(color.lightness(gray)) for gray in part])
-        described = task.network.describe(torch.from_numpy(lightness)[:, None])
+        described = describe_pictures(task, part)
         if shuffled:
-            levels = [level.roll(1, 0) for level in described.levels]
+            levels = describe_pictures(task, before[start : start + BATCH]).levels
             described = described._replace(levels=levels)
         generator = torch.Generator().manual_seed(start)
         answer, *drawn = (
@@ -98,9 +108,13 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=4)
     parser.add_argument("--setting", action="append", default=[])
     options = parser.parse_args()
+    if options.draws < 2 or options.draws % 2:
+        parser.error(f"--draws {options.draws} is not an even number of 2 or more")
 
     task = load_task(options.run)
     photos = list_photos(options.pictures)[: options.limit]
+    if len(photos) < 2:
+        parser.error("the control needs another photo; give two or more")
     truths = [crop_center(read_photo(photo), options.size) for photo in photos]
     grays = [make_gray(truth) for truth in truths]
     frechet = build_set_metrics([FRECHET])[FRECHET]
@@ -131,7 +145,7 @@ def main() -> None:
     print(f"{'':35s}{titles}")
     answer, *drawn = draw_pictures(task, grays, options.draws)
     report("answer", [answer])
-    report("drawings", drawn)
+    report("draws", drawn)
     config = task.config
     for text in options.setting:
         task.config = dataclasses.replace(config, **parse_setting(text))
