@@ -10,8 +10,8 @@ in one ImageError within 5 s of processor time and 1 GiB of memory, and no decod
 have reported an error about a file that gives a result.
 
 Case number N is the same in every run with the same seed, so a run can be continued
-with --first. Files that break a law are written to FOLDER. The exit status is 1 if
-there was one.
+with --first. Files that violate one of these invariants are written to FOLDER. The exit
+status is 1 if there was one.
 """
 
 import argparse

@@ -45,7 +45,7 @@ class Outcome:
 
     kind: Literal["colored", "refused", "finding"]
     reason: str = ""
-    """Why it was refused, or which law it breaks."""
+    """Why it was refused, or which invariant it violates."""
     seconds: float = 0.0
     """Processor time."""
     memory: int = 0
@@ -56,9 +56,9 @@ class Supervisor:
     """Runs a process that colorizes files, without a network, and replaces it if it
     dies.
 
-    The laws are: a file ends in a result or in one ``ImageError``, within ``seconds``
-    of processor time and ``memory`` bytes; a result is whole, and no decoder reported
-    an error on the way to it.
+    The invariants are: a file ends in a result or in one ``ImageError``, within
+    ``seconds`` of processor time and ``memory`` bytes; a result is whole, and no
+    decoder reported an error on the way to it.
     """
 
     def __init__(self, folder: Path, *, seconds: float = 5.0, memory: int = 1 << 30) -> None:
