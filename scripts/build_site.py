@@ -37,7 +37,6 @@ RUNTIME_FILES = (
     "ort-wasm-simd-threaded.mjs",
     "ort-wasm-simd-threaded.wasm",
 )
-LEFT_OUT = {"__pycache__", "types.d.ts"}
 
 
 def build_site(out: Path, *, page: Path = PAGE, runtime: Path = RUNTIME) -> None:
@@ -63,10 +62,7 @@ def build_site(out: Path, *, page: Path = PAGE, runtime: Path = RUNTIME) -> None
 
 
 def _copy_page(page: Path, built: Path) -> None:
-    def ignore(_: str, names: list[str]) -> set[str]:
-        return {name for name in names if name in LEFT_OUT or name.endswith(".py")}
-
-    shutil.copytree(page, built, ignore=ignore)
+    shutil.copytree(page, built, ignore=shutil.ignore_patterns("types.d.ts"))
     shutil.copytree(SAMPLES, built / "samples")
     (built / "browser" / "service-worker.js").unlink()
     (built / "engine.js").write_text(
