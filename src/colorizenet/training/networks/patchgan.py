@@ -33,14 +33,6 @@ class PatchGANConfig:
                 "give at least two widths, for example 64 128 256 512"
             )
 
-    @property
-    def receptive_field(self) -> int:
-        """Side of a patch: of the square of pixels that one score depends on."""
-        side = 1
-        for stride in (1, 1, *(2 for _ in self.widths[1:])):  # last convolution first
-            side = (side - 1) * stride + 4
-        return side
-
 
 class PatchGAN(nn.Module):
     """Lightness and ab in network units -> a map of logits, positive for real.
