@@ -39,7 +39,7 @@ ADDRESS = "http://127.0.0.1:8000"
 """Where the pages have their server."""
 
 NOT_RUN = (
-    (".*", r"pip (install|download)|uvx |pipx |py -m pip |uv ", "need a package index"),
+    (".*", r"pip (install|wheel)|uvx |pipx |py -m pip |uv ", "need a package index"),
     (".*", r"make ", "installs everything; .ci/run runs the targets"),
     (".*", r"docker |syft ", "needs Docker"),
     (".*", r"torchrun ", "needs several GPUs; tests/training/test_distributed.py runs it"),
