@@ -202,7 +202,7 @@ def hints() -> RunConfig:
 
 
 def tiny() -> RunConfig:
-    """Smoke test: ends within a minute on two cores, and learns no useful colors."""
+    """Smoke test: takes a few minutes on two cores, and learns no useful colors."""
     return RunConfig(
         data=DataConfig(size=64, val_size=128, val_pictures=64),
         network=UNetConfig(widths=(16, 32, 64)),
