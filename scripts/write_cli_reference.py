@@ -30,6 +30,11 @@ class Setting:
 def render_reference() -> str:
     """The text of docs/cli.md."""
     commands = cli.app.generate_docs(output_format="markdown")
+    # GitHub keeps all hyphens of a flag in the anchor of its heading, and MkDocs merges
+    # them, so that no anchor of the heading works on both.
+    commands = commands.replace("(#colorizenet-install-completion)", "(#install-completion)")
+    heading = "## colorizenet --install-completion"
+    commands = commands.replace(heading, f'<a id="install-completion"></a>\n\n{heading}')
     cli.train.mount_recipes()
     return (
         "<!-- Written by `make docs`; a test fails when it is out of date. -->\n\n"
