@@ -126,7 +126,8 @@ def plan_jobs(
     ``left_out``. Without that list, the last are a ``ConfigError``.
     """
     skipped: list[LeftOut] = []
-    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112 (names may be too long for stat)
+    # Not Path.is_dir, because names may be too long for stat.
+    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112
     pairs: list[tuple[Path, Path]] = []
     for path in inputs:
         if path in folders:

@@ -202,7 +202,9 @@ def read_manifest(path: str | os.PathLike[str]) -> Manifest | None:
         try:
             reader = c2pa.Reader.try_create(kind, file)
         except c2pa.C2paError as error:
-            if isinstance(error, c2pa.C2paError.NotSupported):  # pyright: ignore[reportAttributeAccessIssue] (set at run time)
+            # An attribute that c2pa sets at run time.
+            unsupported = c2pa.C2paError.NotSupported  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(error, unsupported):
                 return None
             raise ConfigError(
                 f"the C2PA manifest of {quote(path)} cannot be read: {quote(error)}"

@@ -37,7 +37,8 @@ def expand_patterns(paths: Sequence[Path]) -> list[Path]:
         if os.path.lexists(path) or not glob.has_magic(str(path)):
             expanded.append(path)
             continue
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (patterns may be absolute)
+        # Not Path.glob, because patterns may be absolute.
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
         if not found:
             raise ConfigError(f"no file matches {quote(path)}; check the pattern")
         expanded += map(Path, found)

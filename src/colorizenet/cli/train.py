@@ -48,7 +48,10 @@ def _make_command(name: str, recipe: "Callable[[], RunConfig]") -> App:
 
     def train(
         *,
-        settings: Annotated[Settings | None, Parameter(name="*")] = None,  # type: ignore[valid-type]
+        settings: Annotated[
+            Settings | None,  # type: ignore[valid-type]
+            Parameter(name="*"),
+        ] = None,
         config: Path | None = None,
         out: Path | None = None,
         resume: Path | None = None,

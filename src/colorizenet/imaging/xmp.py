@@ -37,7 +37,8 @@ _EXIF = "http://ns.adobe.com/exif/1.0/"
 _PHOTOSHOP = "http://ns.adobe.com/photoshop/1.0/"
 _STATEMENT = f'xmlns:Iptc4xmpExt="{IPTC_EXTENSION}" Iptc4xmpExt:DigitalSourceType="{TRAINED}"'
 _SOURCE_TYPE = re.compile(
-    rb"DigitalSourceType(?:\s*+=\s*+[\"']|>\s*+|\s[^>]{0,200}?resource\s*+=\s*+[\"'])([^\"'<>]{1,200})"
+    rb"DigitalSourceType(?:\s*+=\s*+[\"']|>\s*+|\s[^>]{0,200}?resource\s*+=\s*+[\"'])"
+    rb"([^\"'<>]{1,200})"
 )
 _INSTRUCTION = re.compile(rb"\s*+<\?[^?]*+\?>\s*+")
 

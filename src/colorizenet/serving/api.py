@@ -149,7 +149,10 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
         responses={200: PHOTO_RESPONSE, **PROBLEMS},
         openapi_extra={"requestBody": describe_body(FormOptions)},
     )
-    async def colorize(request: Request, settings: Annotated[Settings, Query()]) -> Response:  # type: ignore[valid-type]
+    async def colorize(
+        request: Request,
+        settings: Annotated[Settings, Query()],  # type: ignore[valid-type]
+    ) -> Response:
         """
         Send the file as the body, or as the one file of a form:
 

@@ -128,7 +128,8 @@ def export_network(
     ModelFileError, and leaves what ``out`` was before, where the file would differ from
     the module.
     """
-    network = network.eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    network.eval()
+    network = network.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     model = _trace(network, card)
     _compare(network, model, card, "fp32")
     if dtype == "int8":
