@@ -121,6 +121,10 @@ def test_a_result_of_somebody_else_is_kept(photos, tmp_path, capsys):
     assert (out / "a.jpg").read_bytes() == b"somebody's work"
     sidecar = read_sidecar(out / "a.jpg.colors.json")
     assert sidecar.result_sha256 is None
+    printed = capsys.readouterr()
+    assert str(out / "a.jpg") not in printed.out.splitlines()
+    assert str(out / "a.jpg.colors.json") in printed.out.splitlines()
+    assert f"{out / 'a.jpg'} was not written by colorizenet, and was not replaced" in printed.err
     assert read_sidecar(out / "clear.png.colors.json").result_sha256 is not None
 
 

@@ -216,20 +216,14 @@ class Worker:
         if job.sidecar:
             answers = [round_chroma(chroma, options) for chroma in answers]
         source = compute_sha256(job.source) if job.sidecar or self.signing else ""
-        write = partial(self._write, job, fingerprint)
+        kept: list[Path] = []
+        write = partial(self._write, job, fingerprint, kept)
         for number, (target, chroma) in enumerate(zip(job.targets, answers, strict=True)):
-            written = False
             if job.sidecar != "only":
-                written = write(
-                    target, self._make_writer(job, picture, chroma, format, options, source)
-                )
-                if not written:
-                    warnings.append(
-                        f"{quote(target)} was not written by colorizenet, and was not replaced"
-                    )
+                write(target, self._make_writer(job, picture, chroma, format, options, source))
             if job.sidecar:
                 sidecar = self._make_sidecar(job, chroma, format, options, source)
-                if written and not self.signing:
+                if job.sidecar == "also" and target not in kept and not self.signing:
                     sidecar = replace(sidecar, result_sha256=compute_sha256(target))
                 encoded = sidecar.encode()
                 write(job.sidecars[number], lambda file, it=encoded: file.write(it))
@@ -239,8 +233,10 @@ class Worker:
             )
             encoded = encode_image(sheet, "jpeg")
             write(job.contact_sheet, lambda file: file.write(encoded))
-        height, width = file.shape
-        return Done(job, width=width, height=height * file.pages, warnings=tuple(warnings))
+        foreign = "was not written by colorizenet, and was not replaced"
+        warnings += [f"{quote(path)} {foreign}" for path in kept]
+        height, width = file.shape[0] * file.pages, file.shape[1]
+        return Done(job, width=width, height=height, warnings=tuple(warnings), kept=tuple(kept))
 
     def _make_writer(
         self,
@@ -307,16 +303,18 @@ class Worker:
         self,
         job: Job,
         fingerprint: list[int] | None,
+        kept: list[Path],
         target: Path,
         write: Callable[[BinaryIO], Any],
-    ) -> bool:
+    ) -> None:
         """Let ``write`` write a file of a job, whole or not at all.
 
-        Returns False, and writes nothing, where a file of somebody else has its name.
+        Where a file of somebody else has its name, it is added to ``kept`` instead.
         """
         journal = self._opened_journal
         if not self.overwrite and (journal.is_foreign(target) if journal else target.exists()):
-            return False
+            kept.append(target)
+            return
 
         def record(temporary: Path) -> None:
             if journal is not None:
@@ -331,7 +329,6 @@ class Worker:
             raise ImageError(
                 f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
             ) from error
-        return True
 
 
 def _is_of_library(error: Exception) -> bool:

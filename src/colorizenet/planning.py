@@ -87,6 +87,8 @@ class Done:
     """Time from opening the source to the last result."""
     warnings: tuple[str, ...] = ()
     """What was lost or assumed, each in one line."""
+    kept: tuple[Path, ...] = ()
+    """Files of the job that somebody else had written, which were not replaced."""
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class Outcome(Protocol):
     def seconds(self) -> float: ...
     @property
     def warnings(self) -> Sequence[str]: ...
+    @property
+    def kept(self) -> Sequence[object]: ...
 
 
 Result = TypeVar("Result", bound=Outcome)
@@ -177,7 +179,8 @@ def report(
                 print(_encode(result), flush=True)
             elif not (style.quiet or result.error or result.skipped):
                 for path in result.job.files:
-                    print(quote(path), flush=True)
+                    if path not in result.kept:
+                        print(quote(path), flush=True)
 
 
 def print_summary(results: Iterable[Outcome], seconds: float) -> None:

@@ -233,6 +233,7 @@ class _Done:
     height: int
     seconds: float
     warnings: tuple[str, ...]
+    kept: tuple[str, ...] = ()
 
     @classmethod
     def of_record(cls, record: "Record", results: "Folder") -> "_Done":
