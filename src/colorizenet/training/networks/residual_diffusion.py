@@ -14,6 +14,7 @@ from colorizenet.errors import ConfigError
 from colorizenet.training.networks.base import Network
 from colorizenet.training.networks.colored_noise import color_noise
 from colorizenet.training.networks.denoiser import Denoiser, DenoiserConfig, Levels
+from colorizenet.training.networks.guided_filter import upsample_along
 from colorizenet.training.networks.samplers import Sampler, Velocity, guide, space_times
 
 __all__ = ["Described", "ExportedSampler", "ResidualDiffusion"]
@@ -24,6 +25,10 @@ _TYPICAL_SPREAD = 8.0
 """Predicted spread at first, in a*b* units."""
 _SPREAD_RANGE = 5.0
 """The predicted spread is at most this factor larger or smaller."""
+_SMOOTHING_RADIUS = 4
+"""Radius of the windows in which changes are smoothed, in pixels of the state."""
+_EDGE = 0.03
+"""Standard deviation of lightness (0..1) in a window from which its edges are kept."""
 
 
 class Described(NamedTuple):
@@ -33,6 +38,8 @@ class Described(NamedTuple):
     """Chroma of the frozen network at its own size, in network units."""
     small_answer: Float[Tensor, "b 2 h2 w2"]
     """The same at the size of the state."""
+    lightness: Float[Tensor, "b 1 h w"]
+    """Lightness (0..1) at the size of ``answer``."""
     spread: Float[Tensor, "b 2 h2 w2"]
     """Predicted standard deviation of the truth around the answer, in network units."""
     levels: Levels
@@ -86,7 +93,8 @@ class ResidualDiffusion(nn.Module):
         levels = self.denoiser.prepare(_join(features, self.reductions), planes)
         exponent = math.log(_SPREAD_RANGE) * torch.tanh(self.spread(levels[0]).float())
         spread = _TYPICAL_SPREAD / color.AB_SCALE * torch.exp(exponent)
-        return Described(answer, small_answer, spread, levels)
+        large = F.avg_pool2d(condition[:, :1], self.answer_reduction)
+        return Described(answer, small_answer, large, spread, levels)
 
     def denoise(
         self, state: Float[Tensor, "b 2 h w"], t: Float[Tensor, " b2"], levels: Levels
@@ -124,12 +132,15 @@ class ResidualDiffusion(nn.Module):
 
         A draw is the answer plus what its noise changes: the end of the flow less
         that of the flow from noise of 0. The mean of the data, which the latter is
-        close to, is paler than an answer that was trained to be colorful.
+        close to, is paler than an answer that was trained to be colorful. The change
+        is smoothed within the edges of lightness, which it blurs and crosses otherwise.
         """
-        residual = described.spread * change
-        factor = _REDUCTION // self.answer_reduction
-        if factor > 1:
-            residual = F.interpolate(residual, scale_factor=float(factor), mode="bilinear")
+        residual = upsample_along(
+            described.spread * change,
+            described.lightness,
+            radius=_SMOOTHING_RADIUS,
+            least_variance=_EDGE**2,
+        )
         return described.answer + residual
 
 

@@ -40,7 +40,7 @@ class DiffusionConfig:
     bands: tuple[float, ...] = (0.43, 0.22, 0.23, 0.20, 0.17, 0.19)
     """Relative spread of the noise in each octave of frequency, coarsest first: the
     mean of the picture, then details of 1/2, 1/4, ... of its short side."""
-    temperatures: tuple[float, ...] = (1.25, 1.05, 0.82, 0.6, 0.4, 0.2)
+    temperatures: tuple[float, ...] = (1.3, 1.1, 0.85, 0.62, 0.4, 0.2)
     """Factor of the noise in each of these octaves when colorings are drawn. Low ones
     for details make them differ in the colors of large parts, without patches."""
     draws: int = 8
@@ -59,7 +59,7 @@ class DiffusionConfig:
     step but the last, and is more accurate."""
     steps: int = 2
     """Steps of the sampler, in validation and in the exported model."""
-    guidance: float = 2.25
+    guidance: float = 2.4
     """Scale of classifier-free guidance: how much draws heed the photo. 1 is none
     and takes half the time."""
     val_draws: int = 4
