@@ -27,9 +27,11 @@ from colorizenet.training.data.screen import Screen
 from colorizenet.training.fit import choose_precision, find_commit, fit
 from colorizenet.training.losses.combined import LossConfig, Losses
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
 from colorizenet.training.tasks.base import Task
 from colorizenet.training.tasks.optim import OptimConfig
+from colorizenet.training.tasks.pix2pix import Pix2PixConfig
 
 
 def checkpoint(folder: Path, name: str = "last") -> dict:
@@ -710,3 +712,11 @@ def test_pictures_that_the_network_cannot_halve_are_refused(tiny, tmp_path):
     network = UNetConfig(widths=(8,) * 7)
     with pytest.raises(ConfigError, match=r"data\.size is 96; give a multiple of 64"):
         fit(dataclasses.replace(tiny, data=data, network=network), tmp_path / "run")
+
+
+def test_too_few_photos_for_the_score_are_refused_before_training(with_data, tmp_path):
+    task = Pix2PixConfig(discriminator=PatchGANConfig(widths=(8, 8)))
+    config = dataclasses.replace(with_data(val_pictures=1), task=task)
+    with pytest.raises(ConfigError, match=r"needs 2 validation photos or more, and there is 1"):
+        fit(config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

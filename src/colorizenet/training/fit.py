@@ -138,6 +138,7 @@ def fit(
     data = Photographs(config.data, batch_size=config.batch_size, seed=config.seed)
     task = build_task(config, pretrained=not (resume or config.init_from))
     _check_sizes(config, task)
+    _check_validation(config, task, data)
     started_from = None
     if config.init_from and not resume:
         started_from = load_initial_weights(config.init_from, task, data)
@@ -196,6 +197,16 @@ def _check_sizes(config: RunConfig, task: Task) -> None:
                 f"data.{name.replace('_', '-')} is {getattr(config.data, name)}; "
                 f"give a multiple of {multiple}, as this network needs"
             )
+
+
+def _check_validation(config: RunConfig, task: Task, data: Photographs) -> None:
+    """Raise ConfigError for fewer validation photos than the task needs."""
+    count = min(len(data.val), config.data.val_pictures)
+    if count < task.min_val_photos:
+        raise ConfigError(
+            f"the task {config.task.kind} needs {task.min_val_photos} validation photos or more, "
+            f"and there is {count}; add photos, or raise data.val-pictures"
+        )
 
 
 def _check_resumable(config: RunConfig, folder: Path) -> RunConfig:

@@ -61,6 +61,8 @@ class Task(lightning.LightningModule, ABC):
 
     monitor: ClassVar[str] = "val/loss"
     """Name of the validation metric that is lowest for the best weights."""
+    min_val_photos: ClassVar[int] = 1
+    """Number of validation photos that its metrics need."""
     random_inputs: ClassVar[tuple[Input, ...]] = ()
     """Inputs of the exported module in addition to ``inputs``: of random numbers."""
     trains_all_parameters: ClassVar[bool] = True

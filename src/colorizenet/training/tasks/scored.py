@@ -26,6 +26,7 @@ class ScoredTask(Task):
     """
 
     monitor = "val/score"
+    min_val_photos = 2  # a Fréchet distance compares covariances
 
     def __init__(
         self, network: Network, loss: LossConfig, optim: OptimConfig, **settings: Any
