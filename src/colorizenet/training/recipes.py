@@ -95,9 +95,14 @@ def pix2pix() -> RunConfig:
 
 
 def pix2pix_encoder() -> RunConfig:
-    """GAN fine-tuning of an encoder_unet run: give --init-from. Livelier colors."""
+    """GAN fine-tuning, for livelier colors.
+
+    It starts from default, or --init-from. Repeat network settings in which another
+    model or run differs from encoder_queries.
+    """
     return RunConfig(
-        network=EncoderUNetConfig(),
+        data=DataConfig(min_crop=1.0, val_size=160),
+        network=_DEFAULT_NETWORK,
         task=Pix2PixConfig(
             lambda_pixel=30.0,
             gan_loss="hinge",
@@ -105,6 +110,7 @@ def pix2pix_encoder() -> RunConfig:
             discriminator_warmup=5_000,
         ),
         optim=OptimConfig(lr=2e-4, encoder_lr=4e-5, betas=(0.5, 0.999), warmup=1_000),
+        init_from="default",
         pictures=30_000,
         validate_every=5_000,
     )
