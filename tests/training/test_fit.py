@@ -673,6 +673,31 @@ def test_the_provenance_of_a_resumed_run_names_all_of_its_data(
     assert after[: len(before)] == before and len(after) > len(before)
 
 
+@pytest.mark.parametrize("changed", [True, False])
+def test_the_best_score_starts_anew_with_other_validation_photos(
+    tiny, with_data, photographs, tmp_path, write_photograph, caplog, monkeypatch, changed
+):
+    caplog.set_level("INFO")
+    make_loss_constant(monkeypatch)  # no validation is better than the first
+    settings = {
+        "patience": 2,
+        "optim": OptimConfig(warmup=0, schedule="plateau", plateau_patience=1, plateau_factor=0.5),
+    }
+    fit(dataclasses.replace(tiny, pictures=160, **settings), tmp_path / "run")
+    assert checkpoint(tmp_path / "run")["pictures_seen"] == 48
+    for split in ("train", "val"):
+        shutil.copytree(photographs / split, tmp_path / "more" / split)
+    write_photograph(tmp_path / "more" / ("val" if changed else "train") / "another.png")
+    config = with_data(root=str(tmp_path / "more"))
+    rates = record_learning_rates(monkeypatch)
+    fit(dataclasses.replace(config, pictures=160, **settings), tmp_path / "run", resume=True)
+    assert checkpoint(tmp_path / "run", "best")["pictures_seen"] == (64 if changed else 16)
+    assert checkpoint(tmp_path / "run")["pictures_seen"] == (96 if changed else 48)
+    # After the first new validation, the learning rate waits for two more.
+    assert len(set(rates)) == changed
+    assert any("score starts anew" in each.getMessage() for each in caplog.records) == changed
+
+
 def test_a_checkpoint_of_another_program_is_refused_in_one_line(tiny, finished, tmp_path):
     shutil.copy(finished / "config.json", tmp_path)
     for content in ({"weights": torch.zeros(2)}, [torch.zeros(2)]):

@@ -6,6 +6,7 @@ All counts are in pictures, so that they do not depend on the batch size.
 import csv
 import io
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -64,13 +65,16 @@ class WeightEMA(WeightAveraging):
 class EarlyStop(EarlyStopping):
     """End the run after ``validations`` validations without a better ``monitor``.
 
-    A run that ended so stays ended when it is resumed, unless it gets more patience.
+    A run that ended so stays ended when it is resumed, unless it gets more patience or
+    other validation photos, whose scores do not compare with those before.
     """
 
     def __init__(self, monitor: str, validations: int) -> None:
         super().__init__(monitor, patience=validations)
 
     def on_train_start(self, trainer: lightning.Trainer, _task: Any) -> None:
+        if trainer.datamodule.val_changed:  # type: ignore[attr-defined]
+            self.best_score, self.wait_count = torch.tensor(math.inf), 0
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
     def on_validation_end(self, trainer: lightning.Trainer, task: Any) -> None:
@@ -88,7 +92,21 @@ class EarlyStop(EarlyStopping):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Keeps the weights with the best score, also where the run folder was moved."""
+    """Keeps the weights with the best score, also where the run folder was moved.
+
+    The best score starts anew in a resumed run with other validation photos.
+    """
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        super().on_train_start(trainer, pl_module)
+        if trainer.datamodule.val_changed:  # type: ignore[attr-defined]
+            self.load_state_dict(self.state_dict() | {"best_model_score": None})
+            if trainer.is_global_zero:
+                _log.info(
+                    "%d pictures: the validation photos are not those from before, so the best "
+                    "score starts anew",
+                    pl_module.pictures_seen,
+                )
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load the best score; Lightning forgets it if the folder has another path."""

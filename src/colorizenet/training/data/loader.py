@@ -292,6 +292,9 @@ class Photographs(lightning.LightningDataModule):
         self.train, *val = find_splits(config.root, wanted, downloads=downloads)
         self.val = val[0] if val else list_photos(config.val, downloads=downloads)
         self.start = 0
+        self.val_changed = False
+        """Whether a resumed run validated on other photos before."""
+        self._val_sha256 = _hash_listing(self._choose_val())
         self.skipped = Skipped(len(self.train) + len(self._choose_val()), config.max_corrupt)
 
     def train_dataloader(self) -> DataLoader:
@@ -331,10 +334,12 @@ class Photographs(lightning.LightningDataModule):
             "pictures_seen": self.trainer.lightning_module.pictures_seen,
             "skipped": self.skipped.reasons,
             "corrupt": sorted(self.skipped.corrupt),
+            "val": self._val_sha256,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.start = int(state_dict["pictures_seen"])
+        self.val_changed = state_dict.get("val", self._val_sha256) != self._val_sha256
         self.skipped.reasons = dict(state_dict["skipped"])
         self.skipped.corrupt = set(state_dict["corrupt"])
         for photo in (*self.train, *self.val):
@@ -350,12 +355,7 @@ class Photographs(lightning.LightningDataModule):
         shards = sorted(path for path in files if path.suffix.lower() == ".tar")
         named = [{"name": path.name, "sha256": compute_sha256(path)} for path in shards]
         if len(shards) < len(files):
-            listing = "\n".join(
-                f"{photo.name} {photo.measure_size()}"
-                for photo in self.train
-                if photo.path not in shards
-            )
-            sha256 = hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
+            sha256 = _hash_listing([photo for photo in self.train if photo.path not in shards])
             named.append({"name": Path(self.config.root).resolve().name, "sha256": sha256})
         return named
 
@@ -367,6 +367,12 @@ class Photographs(lightning.LightningDataModule):
             "persistent_workers": False,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def _hash_listing(photos: Sequence[Photo]) -> str:
+    """SHA-256 of the names and sizes of photos."""
+    listing = "\n".join(f"{photo.name} {photo.measure_size()}" for photo in photos)
+    return hashlib.sha256(listing.encode(errors="surrogateescape")).hexdigest()
 
 
 def _fill_cache(photos: Sequence[Photo], budget: int) -> dict[Photo, np.ndarray]:

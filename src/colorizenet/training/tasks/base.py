@@ -236,6 +236,8 @@ class Task(lightning.LightningModule, ABC):
         for scheduler, new in zip(self.list_schedulers(), schedulers, strict=True):
             if isinstance(scheduler, ReduceLROnPlateau):
                 scheduler.patience, scheduler.factor = new.patience, new.factor
+                if self.trainer.datamodule.val_changed:  # type: ignore[attr-defined]
+                    scheduler.best, scheduler.num_bad_epochs = math.inf, 0
             else:
                 scheduler.base_lrs = new.base_lrs
 
