@@ -78,6 +78,37 @@ def test_a_step_without_a_finite_gradient_is_left_out(make_regression, train):
     assert all(torch.isfinite(each).all() for each in task.parameters())
 
 
+class InfiniteActivation(lightning.Callback):
+    """Make an activation infinite in one step, and record the buffers before each."""
+
+    def __init__(self, step: int) -> None:
+        self.step, self.buffers = step, []
+
+    def on_train_batch_start(self, _trainer, task, _batch, step):
+        self.buffers.append([each.clone() for each in task.network.buffers() if each.ndim])
+        if step == self.step:
+            convolution = task.network.down[0][0]
+            self.hook = convolution.register_forward_hook(lambda _module, _inputs, out: out / 0)
+
+    def on_train_batch_end(self, *_):
+        if hasattr(self, "hook"):
+            self.hook.remove()
+
+
+def test_the_statistics_of_a_step_that_is_left_out_are_left_out_too(make_regression, train):
+    infinite = InfiniteActivation(2)
+    logged, _ = train(make_regression(), 5, infinite)
+    assert [math.isfinite(row["gradient_norm"]) for row in logged] == [
+        True,
+        True,
+        False,
+        True,
+        True,
+    ]
+    _, _, before, after, later = infinite.buffers
+    assert all(map(torch.equal, before, after)) and not any(map(torch.equal, after, later))
+
+
 def test_many_such_steps_in_a_row_end_the_run(make_regression, train):
     with pytest.raises(ConfigError, match="not finite in 20 steps in a row, the last after 84 pic"):
         train(make_regression(), 40, SpoiledGradients(range(2, 40)))

@@ -93,6 +93,7 @@ class Task(lightning.LightningModule, ABC):
         self.conditions = dict(conditions or CONDITIONS)
         self.pictures_seen = 0
         self._left_out: Counter[nn.Module] = Counter()
+        self._statistics: dict[nn.Module, list[Tensor]] = {}
 
     @property
     def initial_network(self) -> nn.Module:
@@ -168,6 +169,11 @@ class Task(lightning.LightningModule, ABC):
             inputs=self.inputs,
             conditions=self.conditions,
         )
+        self._statistics = {
+            module: [buffer.clone() for buffer in module.buffers()]
+            for module in self.modules()
+            if isinstance(module, nn.BatchNorm2d)
+        }
         logged = self.optimize(sample)
         self.log("learning_rate", self.list_optimizers()[0].param_groups[0]["lr"])
         self.pictures_seen += len(batch) * self.trainer.world_size
@@ -191,7 +197,9 @@ class Task(lightning.LightningModule, ABC):
         """Minimize a loss by one step. Returns the gradient norm before clipping.
 
         A step whose gradient is not finite is left out, because it would end the run:
-        all weights would be NaN. Raises ConfigError after many of them in a row.
+        all weights would be NaN. The statistics of BatchNorm become those from before
+        it, because one infinite activation makes them NaN for good. Raises ConfigError
+        after many such steps in a row.
         """
         optimizer.zero_grad()
         self.manual_backward(loss)
@@ -201,6 +209,7 @@ class Task(lightning.LightningModule, ABC):
             optimizer.step()
         else:
             self._left_out[network] += 1
+            self._restore_statistics(network)
         if self._left_out[network] >= _MAX_LEFT_OUT:
             raise ConfigError(
                 f"the gradient was not finite in {_MAX_LEFT_OUT} steps in a row, the last after "
@@ -208,6 +217,12 @@ class Task(lightning.LightningModule, ABC):
                 "smaller optim.lr or precision 32-true"
             )
         return norm
+
+    def _restore_statistics(self, network: nn.Module) -> None:
+        for module in network.modules():
+            if module in self._statistics:
+                for buffer, before in zip(module.buffers(), self._statistics[module], strict=True):
+                    buffer.copy_(before)
 
     def _stop_if_finished(self) -> None:
         if self.pictures_seen >= self.pictures:
