@@ -202,6 +202,23 @@ def list_folders(parent: Path) -> set[Path]:
     return {path for path in parent.glob("colorizenet-*") if path.is_dir()}
 
 
+def test_a_second_ctrl_c_stops_at_once_and_leaves_no_file(run_serve, tmp_path):
+    with run_serve(TMPDIR=str(tmp_path)) as (address, process):
+        assert list_folders(tmp_path)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as unfinished:
+            unfinished.sendall(b"POST /v1/colorize HTTP/1.1\r\nHost: localhost\r\n")
+            unfinished.sendall(b"Content-Length: 100\r\n\r\nhalf of a photo")
+            time.sleep(0.5)  # the request has arrived
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)  # the server waits for the rest of the photo
+            assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            assert process.wait(20) == 0
+        assert process.stderr and process.stderr.read() == ""
+    assert not list(tmp_path.glob("colorizenet-*"))
+
+
 def test_files_of_a_killed_server_are_deleted_by_the_next_one(run_serve, tmp_path):
     with run_serve(TMPDIR=str(tmp_path)) as (address, running):
         (kept,) = list_folders(tmp_path)

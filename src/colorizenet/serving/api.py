@@ -73,9 +73,11 @@ def create_api(
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         touching = asyncio.ensure_future(queue.folder.touch_regularly())
-        yield
-        touching.cancel()
-        await asyncio.to_thread(queue.close)
+        try:
+            yield
+        finally:  # a second Ctrl-C cancels this task
+            touching.cancel()
+            await asyncio.to_thread(queue.close)
 
     api = FastAPIOffline(
         title="ColorizeNet",

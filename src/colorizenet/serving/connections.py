@@ -2,12 +2,14 @@
 shutdown."""
 
 import asyncio
+import logging
 import math
 import socket
 import sys
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractContextManager, aclosing
 from functools import partial
+from types import FrameType
 from typing import Any, TypeVar, cast
 
 import uvicorn
@@ -349,7 +351,7 @@ class _TimeoutProtocol(H11Protocol):
 
 class Server(uvicorn.Server):
     """Runs an ASGI application. When it is stopped, it finishes the requests that have
-    arrived.
+    arrived; a second Ctrl-C ends them.
 
     ``stopping`` is set as soon as the server begins to stop.
     """
@@ -370,6 +372,11 @@ class Server(uvicorn.Server):
             )
         )
         self._stopping = stopping
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit:  # each request that ends so would have a traceback
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
