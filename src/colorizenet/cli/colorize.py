@@ -103,8 +103,8 @@ def colorize(
     variants
         Number of colorings of each photo, up to 16: 1921-1.jpg is the model's own
         answer, and 1921-2.jpg, ... are drawn and chosen to differ. 1921-variants.jpg
-        shows them side by side. The model diverse draws them, unless another one is
-        named.
+        shows them side by side. The model default cannot draw: diverse, which contains
+        it, takes its place.
     seed
         Seed of the variants (default: 0). Other seeds draw other colors.
     diversity

@@ -105,7 +105,8 @@ def build_query_model(queue: JobQueue) -> type[BaseModel]:
                 ge=1,
                 le=MAX_VARIANTS,
                 description="Number of colorings. More than one are a ZIP file; they need a model "
-                "with `draws_variants` in /v1/models.",
+                "with `draws_variants` in /v1/models. `default` cannot draw: `diverse`, which "
+                "contains it, takes its place if the server has it.",
             ),
         ],
         1,
