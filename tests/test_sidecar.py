@@ -117,6 +117,14 @@ def test_a_result_of_somebody_else_is_kept(photos, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "a.jpg").write_bytes(b"somebody's work")
+    assert colorize(photos, out, "--sidecar", "also", "--dry-run") == 0
+    planned = capsys.readouterr().out.splitlines()
+    assert f"{photos / 'a.jpg'} -> {out / 'a.jpg.colors.json'}" in planned
+    assert colorize(photos, out, "--sidecar", "also", "--dry-run", "--json") == 0
+    planned = map(json.loads, capsys.readouterr().out.splitlines())
+    kept = {each["target"]: each.get("kept") for each in planned}
+    assert kept.pop(str(out / "a.jpg")) == [str(out / "a.jpg")] and set(kept.values()) == {None}
+
     assert colorize(photos, out, "--sidecar", "also") == 0
     assert (out / "a.jpg").read_bytes() == b"somebody's work"
     sidecar = read_sidecar(out / "a.jpg.colors.json")

@@ -132,6 +132,11 @@ class Worker:
         own = self.describe_job(job)
         return all(journal.is_finished(job.source, path, own) for path in job.files)
 
+    def keeps(self, path: Path) -> bool:
+        """Whether a file of somebody else has this name, and is not to be replaced."""
+        journal = self._opened_journal
+        return not self.overwrite and (journal.is_foreign(path) if journal else path.exists())
+
     def _check_source(self, job: Job) -> None:
         """Raise ``ImageError`` where the result of another photo has the name."""
         if (journal := self._opened_journal) is not None:
@@ -307,17 +312,13 @@ class Worker:
         target: Path,
         write: Callable[[BinaryIO], Any],
     ) -> None:
-        """Let ``write`` write a file of a job, whole or not at all.
-
-        Where a file of somebody else has its name, it is added to ``kept`` instead.
-        """
-        journal = self._opened_journal
-        if not self.overwrite and (journal.is_foreign(target) if journal else target.exists()):
+        """Let ``write`` write a file whole or not at all, or add it to ``kept``."""
+        if self.keeps(target):
             kept.append(target)
             return
 
         def record(temporary: Path) -> None:
-            if journal is not None:
+            if (journal := self._opened_journal) is not None:
                 own = self.describe_job(job)
                 journal.record(job.source, target, temporary, own, fingerprint=fingerprint)
 

@@ -286,7 +286,9 @@ def colorize(
         console.print_formats(planned)
     if dry_run:
         console.print_left_out(unsearched if quiet else left_out)
-        console.print_plan(((job, worker.is_finished(job)) for job in planned), style=style)
+        kept = ([path for path in job.files if worker.keeps(path)] for job in planned)
+        finished = map(worker.is_finished, planned)
+        console.print_plan(zip(planned, finished, kept, strict=True), style=style)
         return
     results = _run(planned, worker, workers, style)
     console.print_left_out(unsearched if quiet else left_out)

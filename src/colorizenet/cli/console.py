@@ -215,16 +215,18 @@ def print_left_out(left_out: "Sequence[LeftOut]") -> None:
             print_message(f"{count} left out: {', '.join(paths[:_NAMED])}{more}")
 
 
-def print_plan(planned: Iterable[tuple[Planned, bool]], *, style: Style) -> None:
+def print_plan(planned: Iterable[tuple[Planned, bool, Sequence[object]]], *, style: Style) -> None:
     """Print what a run would do with each photo. The second value says whether its
-    results are finished already."""
+    results are finished already, the third which files would be kept otherwise."""
     count = finished = 0
-    for job, exists in planned:
+    for job, exists, kept in planned:
         count, finished = count + (not exists), finished + exists
         if style.json:
-            print(json.dumps(_name(job) | {"status": "skipped" if exists else "planned"}))
+            status = {"status": "skipped"} if exists else {"status": "planned"} | _name_kept(kept)
+            print(json.dumps(_name(job) | status))
         elif not exists:
-            print(f"{quote(job.source)} -> {', '.join(quote(path) for path in job.files)}")
+            written = [quote(path) for path in job.files if path not in kept]
+            print(f"{quote(job.source)} -> {', '.join(written)}")
     if not style.quiet:
         existing = f", {finished} {_SKIPPED['exists']}" if finished else ""
         print(f"{count} to colorize{existing}; nothing was written (--dry-run)", file=sys.stderr)
@@ -302,11 +304,15 @@ def _name(job: Planned) -> dict[str, Any]:
     return named
 
 
+def _name_kept(kept: Sequence[object]) -> dict[str, Any]:
+    return {"kept": [str(path) for path in kept]} if kept else {}
+
+
 def _encode(result: Outcome) -> str:
     """The outcome of a photo as a line of JSON."""
     job = result.job
     status = "failed" if result.error else "skipped" if result.skipped else "colorized"
-    record = _name(job) | {"status": status}
+    record = _name(job) | {"status": status} | _name_kept(result.kept)
     if result.error:
         record["error"] = result.error
     if result.skipped:

@@ -130,7 +130,8 @@ def colorize_on_ray(
                     "with --hints"
                 )
         if dry_run:
-            jobs = ((_Job.of_unit(unit, results), done) for unit, done in archive.iterate_plan())
+            plan = archive.iterate_plan()
+            jobs = ((_Job.of_unit(unit, results), done, ()) for unit, done in plan)
             console.print_plan(jobs, style=style)
             return
         tally = console.Tally()
