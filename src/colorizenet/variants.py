@@ -29,7 +29,7 @@ DRAWN_PIXELS = 1_000_000
 """Pixels of noise, of all draws together, that a network gets at once."""
 _DRAWS = 2
 """Number of draws for each coloring that is wanted."""
-_SHARED = 0.57
+_SHARED = 0.6
 """What is left of the change that two draws of opposite noise share."""
 _COARSE = 8
 """Cells along the short side of the picture in which colors are compared."""
