@@ -12,7 +12,7 @@ from colorizenet import cli
 from colorizenet.colorizer import Colorizer
 from colorizenet.errors import ConfigError
 from colorizenet.evaluation.protocol import evaluate
-from colorizenet.evaluation.variants import measure_diversity
+from colorizenet.evaluation.variants import build_variant_table, measure_diversity
 from colorizenet.options import Options
 
 
@@ -107,6 +107,29 @@ def test_the_command_prints_a_table_and_writes_reports(folder, drawing_model, tm
     assert set(written["diversity"]["drawing"]) == {"ciede2000", "mean_color"}
     html = page.read_text()
     assert "drawing, variant 3" in html and "variants differ from each other" in html
+
+
+class BrightestDifference:
+    """A metric of sets: how much the brightest pixels of two sets differ."""
+
+    def __init__(self):
+        self.brightest = {}
+
+    def add(self, row, pictures):
+        self.brightest[row] = max(self.brightest.get(row, 0), int(pictures.max()))
+
+    def distance(self, one, other):
+        return float(abs(self.brightest[one] - self.brightest[other]))
+
+
+def test_metrics_that_were_asked_for_are_columns_of_the_table(folder, drawing):
+    metric = BrightestDifference()
+    sets = {"brightest": metric}
+    report = evaluate(drawing, folder, variants=3, picture_size=64, set_metrics=sets)
+    headings, lines = build_variant_table(report)
+    assert headings[-1].startswith("brightest") and len(headings) == 6
+    drawn = [metric.distance(f"drawing, variant {k}", "photographs") for k in (2, 3)]
+    assert float(lines[1][-1]) == pytest.approx(np.mean(drawn), abs=0.01)
 
 
 def test_a_model_that_draws_nothing_is_an_error(folder, colorizer, capsys):

@@ -153,8 +153,13 @@ def measure_diversity(pictures: Sequence[RGB8]) -> dict[str, float]:
 
 def build_variant_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Column headings, and lines for each model: its answer, the mean over the drawn
-    variants, the best of all and the mean of all."""
-    headings = ["", *map(format_title, _METRICS)]
+    variants, the best of all and the mean of all.
+
+    Of the metrics of every evaluation there are four, and all that were asked for.
+    """
+    own = {*metrics.METRICS, "delta_colorfulness", "delta_colorfulness_absolute"}
+    names = [*_METRICS, *(name for name in results.mean if name not in own)]
+    headings = ["", *map(format_title, names)]
     lines = []
     for model, count in _list_models(results):
         drawn = [f"{model}, variant {number}" for number in range(2, count + 1)]
@@ -164,7 +169,7 @@ def build_variant_table(results: Results) -> tuple[list[str], list[list[str]]]:
             (f"best of {count}", [f"{model}, best of {count}"]),
             (f"mean of {count}", [f"{model}, mean of {count}"]),
         ):
-            values = [np.mean([results.means[row][name] for row in rows]) for name in _METRICS]
+            values = [np.mean([results.means[row][name] for row in rows]) for name in names]
             lines.append([f"{model}, {label}", *(format_value(float(value)) for value in values)])
     return headings, lines
 
