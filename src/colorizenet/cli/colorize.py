@@ -286,9 +286,12 @@ def colorize(
         console.print_formats(planned)
     if dry_run:
         console.print_left_out(unsearched if quiet else left_out)
-        kept = ([path for path in job.files if worker.keeps(path)] for job in planned)
-        finished = map(worker.is_finished, planned)
-        console.print_plan(zip(planned, finished, kept, strict=True), style=style)
+        finished = ((job, worker.is_finished(job)) for job in planned)
+        plan = (
+            (job, done, () if done else [path for path in job.files if worker.keeps(path)])
+            for job, done in finished
+        )
+        console.print_plan(plan, style=style)
         return
     results = _run(planned, worker, workers, style)
     console.print_left_out(unsearched if quiet else left_out)

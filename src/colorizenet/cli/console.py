@@ -217,7 +217,7 @@ def print_left_out(left_out: "Sequence[LeftOut]") -> None:
 
 def print_plan(planned: Iterable[tuple[Planned, bool, Sequence[object]]], *, style: Style) -> None:
     """Print what a run would do with each photo. The second value says whether its
-    results are finished already, the third which files would be kept otherwise."""
+    results are finished already, the third which files of others a run would keep."""
     count = finished = 0
     for job, exists, kept in planned:
         count, finished = count + (not exists), finished + exists

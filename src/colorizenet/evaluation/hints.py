@@ -110,18 +110,22 @@ def build_hint_rows(
 
 
 def build_hint_table(results: Results) -> tuple[list[str], list[list[str]]]:
-    """Column headings, and a line per model and number of hints: the means of PSNR and
-    CIEDE2000, and their gains over no hints."""
-    headings = ["", *(text for name in _METRICS for text in (format_title(name), "gain"))]
+    """Column headings, and a line per model and number of hints: the means of PSNR,
+    CIEDE2000 and every metric that was asked for, and their gains over no hints."""
+    names = [*_METRICS, *results.further_metrics]
+    headings = ["", *(text for name in names for text in (format_title(name), "gain"))]
     lines = [
         [row, *(format_value(value) for pair in pairs for value in pair)]
-        for row, pairs in _compute_gains(results)
+        for row, pairs in _compute_gains(results, names)
     ]
     return headings, lines
 
 
-def _compute_gains(results: Results) -> Iterator[tuple[str, list[tuple[float, float]]]]:
-    """Rows with hints, and the mean and the gain by each of ``_METRICS``."""
+def _compute_gains(
+    results: Results, names: Sequence[str]
+) -> Iterator[tuple[str, list[tuple[float, float]]]]:
+    """Rows with hints, and the mean and the gain by each metric. Of all but PSNR, lower
+    is better."""
     base: dict[str, float] = {}
     for row, about in results.about.items():
         if "hints" not in about:
@@ -129,5 +133,5 @@ def _compute_gains(results: Results) -> Iterator[tuple[str, list[tuple[float, fl
         means = results.means[row]
         if about["hints"] == 0:
             base = means
-        gains = means["psnr"] - base["psnr"], base["ciede2000"] - means["ciede2000"]
-        yield row, [(means[name], gain) for name, gain in zip(_METRICS, gains, strict=True)]
+        signs = {name: 1 if name == "psnr" else -1 for name in names}
+        yield row, [(means[name], signs[name] * (means[name] - base[name])) for name in names]

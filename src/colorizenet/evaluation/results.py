@@ -83,6 +83,12 @@ class Results:
         }
 
     @property
+    def further_metrics(self) -> list[str]:
+        """The metrics beside those of every evaluation."""
+        pairs = [name for name in self.values[self.subject] if name not in METRICS]
+        return [*pairs, *self.sets]
+
+    @property
     def subject(self) -> str:
         """The row that the report is about: the first model, baseline, or else gray."""
         return find_subject({row: about.get("kind") for row, about in self.about.items()})

@@ -155,10 +155,9 @@ def build_variant_table(results: Results) -> tuple[list[str], list[list[str]]]:
     """Column headings, and lines for each model: its answer, the mean over the drawn
     variants, the best of all and the mean of all.
 
-    Of the metrics of every evaluation there are four, and all that were asked for.
+    Columns are four of the usual metrics, then every metric that was asked for.
     """
-    own = {*metrics.METRICS, "delta_colorfulness", "delta_colorfulness_absolute"}
-    names = [*_METRICS, *(name for name in results.mean if name not in own)]
+    names = [*_METRICS, *results.further_metrics]
     headings = ["", *map(format_title, names)]
     lines = []
     for model, count in _list_models(results):

@@ -101,7 +101,7 @@ class BestCheckpoint(ModelCheckpoint):
         super().on_train_start(trainer, pl_module)
         if trainer.datamodule.val_changed:  # type: ignore[attr-defined]
             self.load_state_dict(self.state_dict() | {"best_model_score": None})
-            if trainer.is_global_zero:
+            if trainer.is_global_zero and pl_module.pictures_seen < pl_module.pictures:
                 _log.info(
                     "%d pictures: the validation photos are not those from before, so the best "
                     "score starts anew",

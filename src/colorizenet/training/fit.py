@@ -201,7 +201,7 @@ def _check_sizes(config: RunConfig, task: Task) -> None:
 
 def _check_validation(config: RunConfig, task: Task, data: Photographs) -> None:
     """Raise ConfigError for fewer validation photos than the task needs."""
-    count = min(len(data.val), config.data.val_pictures)
+    count = len(data.chosen_val)
     if count < task.min_val_photos:
         raise ConfigError(
             f"the task {config.task.kind} needs {task.min_val_photos} validation photos or more, "

@@ -107,6 +107,21 @@ def test_a_change_of_the_state_is_in_units_of_the_spread(make_task, batch):
     torch.testing.assert_close(drawn, described.answer + 0.25)
 
 
+def test_a_change_ends_where_lightness_does(make_task, batch):
+    """The edge is within a pixel of the state, where bilinear enlarging blurs it."""
+    task = make_task()
+    described = task.network.describe(augment_batch(batch, task.augmentation, 0).condition)
+    side = described.answer.shape[-1]
+    factor = side // described.spread.shape[-1]
+    assert factor > 1
+    light = (torch.arange(side) > side // 2).float().expand_as(described.lightness)
+    change = (nn.functional.avg_pool2d(light, factor) - 0.5) / described.spread
+    drawn = task.network.add_change(described._replace(lightness=light), change)
+    torch.testing.assert_close(
+        drawn - described.answer, (light - 0.5).expand_as(drawn), atol=0.02, rtol=0
+    )
+
+
 def test_drawings_are_around_the_answer_even_if_the_data_are_not(make_task, batch):
     """A denoiser whose data are paler than the answer does not make drawings pale."""
     task = make_task(temperatures=(0.01,)).eval()

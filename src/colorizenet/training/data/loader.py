@@ -294,8 +294,10 @@ class Photographs(lightning.LightningDataModule):
         self.start = 0
         self.val_changed = False
         """Whether a resumed run validated on other photos before."""
-        self._val_sha256 = _hash_listing(self._choose_val())
-        self.skipped = Skipped(len(self.train) + len(self._choose_val()), config.max_corrupt)
+        self.chosen_val = _spread(self.val, config.val_pictures)
+        """The photos of a validation."""
+        self._val_sha256 = _hash_listing(self.chosen_val)
+        self.skipped = Skipped(len(self.train) + len(self.chosen_val), config.max_corrupt)
 
     def train_dataloader(self) -> DataLoader:
         world = self.trainer.world_size if self.trainer else 1
@@ -314,15 +316,9 @@ class Photographs(lightning.LightningDataModule):
             **self._loading(),
         )
 
-    def _choose_val(self) -> list[Photo]:
-        """The photos of a validation, spread over all of them."""
-        count = min(len(self.val), self.config.val_pictures)
-        stride = max(1, len(self.val) / self.config.val_pictures)
-        return [self.val[int(i * stride)] for i in range(count)]
-
     def val_dataloader(self) -> DataLoader:
         return _Loader(
-            _ValidationSet(self._choose_val(), self.config.val_size),
+            _ValidationSet(self.chosen_val, self.config.val_size),
             self.skipped,
             batch_size=self.batch_size,
             **self._loading(),
@@ -367,6 +363,12 @@ class Photographs(lightning.LightningDataModule):
             "persistent_workers": False,
             "pin_memory": torch.cuda.is_available(),
         }
+
+
+def _spread(photos: Sequence[Photo], count: int) -> list[Photo]:
+    """Up to ``count`` of the photos, spread over all of them."""
+    stride = max(1, len(photos) / count)
+    return [photos[int(i * stride)] for i in range(min(len(photos), count))]
 
 
 def _hash_listing(photos: Sequence[Photo]) -> str:

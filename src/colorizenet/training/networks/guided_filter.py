@@ -11,6 +11,7 @@ __all__ = ["upsample_along"]
 def upsample_along(
     values: Float[Tensor, "n c h w"],
     guide: Float[Tensor, "b 1 h2 w2"],
+    factor: int,
     *,
     radius: int,
     least_variance: float,
@@ -18,8 +19,9 @@ def upsample_along(
     """Smooth ``values`` within the edges of ``guide``, at the size of ``guide``.
 
     Args:
-        values: Planes at ``1 / k`` of the size of the guide, for a whole number k.
+        values: Planes at ``1 / factor`` of the size of the guide.
         guide: One picture, or one for each of ``values``.
+        factor: Given, because sizes are symbols while a network is exported.
         radius: Of the windows, in pixels of ``values``: a window has 2 radius + 1.
         least_variance: Where the guide varies less in a window, in its squared units,
             values are averaged; where it varies more, they keep its edges.
@@ -29,7 +31,6 @@ def upsample_along(
     found at the small size and applied at the large one (He, Sun and Tang 2013,
     "Guided image filtering"; He and Sun 2015, arXiv:1505.00996).
     """
-    factor = guide.shape[-1] // values.shape[-1]
     small = F.avg_pool2d(guide, factor) if factor > 1 else guide
     mean = _average(small, radius)
     variance = _average(small.square(), radius) - mean.square()

@@ -87,14 +87,14 @@ class ResidualDiffusion(nn.Module):
             features, answer = _run_frozen(self.frozen, condition)
         factor = _REDUCTION // self.answer_reduction
         small_answer = F.avg_pool2d(answer, factor) if factor > 1 else answer
-        lightness = F.avg_pool2d(condition[:, :1], _REDUCTION)
+        lightness = F.avg_pool2d(condition[:, :1], self.answer_reduction)
+        small_lightness = F.avg_pool2d(condition[:, :1], _REDUCTION)
         # Chroma in network units is several times smaller than lightness.
-        planes = torch.cat([lightness, 4 * small_answer], dim=1)
+        planes = torch.cat([small_lightness, 4 * small_answer], dim=1)
         levels = self.denoiser.prepare(_join(features, self.reductions), planes)
         exponent = math.log(_SPREAD_RANGE) * torch.tanh(self.spread(levels[0]).float())
         spread = _TYPICAL_SPREAD / color.AB_SCALE * torch.exp(exponent)
-        large = F.avg_pool2d(condition[:, :1], self.answer_reduction)
-        return Described(answer, small_answer, large, spread, levels)
+        return Described(answer, small_answer, lightness, spread, levels)
 
     def denoise(
         self, state: Float[Tensor, "b 2 h w"], t: Float[Tensor, " b2"], levels: Levels
@@ -138,6 +138,7 @@ class ResidualDiffusion(nn.Module):
         residual = upsample_along(
             described.spread * change,
             described.lightness,
+            _REDUCTION // self.answer_reduction,
             radius=_SMOOTHING_RADIUS,
             least_variance=_EDGE**2,
         )

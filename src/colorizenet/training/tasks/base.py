@@ -209,7 +209,7 @@ class Task(lightning.LightningModule, ABC):
             optimizer.step()
         else:
             self._left_out[network] += 1
-            self._restore_statistics(network)
+            self._restore_statistics()
         if self._left_out[network] >= _MAX_LEFT_OUT:
             raise ConfigError(
                 f"the gradient was not finite in {_MAX_LEFT_OUT} steps in a row, the last after "
@@ -218,11 +218,10 @@ class Task(lightning.LightningModule, ABC):
             )
         return norm
 
-    def _restore_statistics(self, network: nn.Module) -> None:
-        for module in network.modules():
-            if module in self._statistics:
-                for buffer, before in zip(module.buffers(), self._statistics[module], strict=True):
-                    buffer.copy_(before)
+    def _restore_statistics(self) -> None:
+        for module, statistics in self._statistics.items():
+            for buffer, before in zip(module.buffers(), statistics, strict=True):
+                buffer.copy_(before)
 
     def _stop_if_finished(self) -> None:
         if self.pictures_seen >= self.pictures:
