@@ -65,8 +65,8 @@ def run_command(words: list[str]) -> None:
     if words[0] == "colorizenet":
         smaller = SMALLER if words[1] == "train" else []
         smaller = [*smaller, *(SMALLER_DIFFUSION if words[2] == "diffusion" else [])]
-        if "--network.encoder" in words:  # that of SMALLER takes its place
-            place = words.index("--network.encoder")
+        for flag in set(smaller) & {word for word in words if word.startswith("--")}:
+            place = words.index(flag)  # that of SMALLER takes its place
             words = [*words[:place], *words[place + 2 :]]
         with pytest.raises(SystemExit) as end:
             cli.main([*words[1:], *smaller])
