@@ -56,7 +56,7 @@ def make_task():
 def learn_to_draw(task: Diffusion) -> Diffusion:
     """Make the untrained denoiser predict something other than 0."""
     torch.manual_seed(1)
-    nn.init.normal_(task.network.denoiser.head.weight, std=0.1)
+    nn.init.normal_(task.network.denoiser.head.weight, std=1.0)
     nn.init.normal_(task.network.denoiser.head.bias, std=0.5)
     return task
 
