@@ -64,16 +64,16 @@ class SpoiledGradients(lightning.Callback):
         self.weights.append(float(self.parameter.detach().sum()))
 
 
+def list_left_out(logged):
+    """The numbers of the steps, of five, whose gradient was not finite."""
+    assert len(logged) == 5
+    return [k for k, row in enumerate(logged) if not math.isfinite(row["gradient_norm"])]
+
+
 def test_a_step_without_a_finite_gradient_is_left_out(make_regression, train):
     task, spoiled = make_regression(lr=1e-2), SpoiledGradients({2})
     logged, _ = train(task, 5, spoiled)
-    assert [math.isfinite(row["gradient_norm"]) for row in logged] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    assert list_left_out(logged) == [2]
     assert spoiled.weights[2] == spoiled.weights[3] != spoiled.weights[4]
     assert all(torch.isfinite(each).all() for each in task.parameters())
 
@@ -98,13 +98,7 @@ class InfiniteActivation(lightning.Callback):
 def test_the_statistics_of_a_step_that_is_left_out_are_left_out_too(make_regression, train):
     infinite = InfiniteActivation(2)
     logged, _ = train(make_regression(), 5, infinite)
-    assert [math.isfinite(row["gradient_norm"]) for row in logged] == [
-        True,
-        True,
-        False,
-        True,
-        True,
-    ]
+    assert list_left_out(logged) == [2]
     _, _, before, after, later = infinite.buffers
     assert all(map(torch.equal, before, after)) and not any(map(torch.equal, after, later))
 

@@ -292,10 +292,8 @@ class Photographs(lightning.LightningDataModule):
         self.train, *val = find_splits(config.root, wanted, downloads=downloads)
         self.val = val[0] if val else list_photos(config.val, downloads=downloads)
         self.start = 0
-        self.val_changed = False
-        """Whether a resumed run validated on other photos before."""
+        self.val_changed = False  # whether a resumed run validated on other photos before
         self.chosen_val = _spread(self.val, config.val_pictures)
-        """The photos of a validation."""
         self._val_sha256 = _hash_listing(self.chosen_val)
         self.skipped = Skipped(len(self.train) + len(self.chosen_val), config.max_corrupt)
 
