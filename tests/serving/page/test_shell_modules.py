@@ -96,6 +96,25 @@ def test_a_failure_keeps_its_reason_and_does_not_stop_the_others(run):
     ]
 
 
+def test_changed_settings_retry_photos_that_failed_because_of_the_settings(run):
+    states = run_jobs(
+        run,
+        """
+        jobs.add(makeFiles("deep", "damaged"));
+        await settle();
+        engine.fail("deep", "unwritable", "JPEG holds 8 bits.");
+        engine.fail("damaged", "damaged", "It is damaged.");
+        await settle();
+        jobs.setDefaults({ format: "png" });
+        await settle();
+        engine.finish("deep");
+        await settle();
+        return listStates();
+        """,
+    )
+    assert states == ["deep done", "damaged failed"]
+
+
 def test_changed_settings_replace_a_result_only_by_the_new_one(run):
     result = run_jobs(
         run,

@@ -10,6 +10,9 @@ import { formatBytes, formatPixels, has, lang, nameFormat, t } from "./strings.j
 /** How a number of a text is written. @type {Record<string, (value: number) => string>} */
 const FORMATS = { "error.too-many-bytes": formatBytes, "error.too-many-pixels": formatPixels };
 
+/** Codes of errors for which the settings are to blame, such as the format of the result. */
+const SETTINGS_CODES = new Set(["unwritable", "invalid-setting"]);
+
 /**
  * @param {unknown} error
  * @returns {Fault}
@@ -18,6 +21,14 @@ export function describeFault(error) {
   if (!(error instanceof Error)) return { code: "failed", message: String(error), values: {} };
   const { code = "failed", values = {} } = /** @type {any} */ (error);
   return { code: String(code), message: error.message, values };
+}
+
+/**
+ * @param {Fault | null} fault
+ * @returns {boolean} Whether the same photo may succeed with other settings.
+ */
+export function isAboutSettings(fault) {
+  return fault !== null && SETTINGS_CODES.has(fault.code);
 }
 
 /**

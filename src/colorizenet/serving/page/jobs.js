@@ -8,7 +8,7 @@
  * A job whose settings change waits again and keeps its result until the new one is there.
  */
 
-import { describeFault, isReadable } from "./faults.js";
+import { describeFault, isAboutSettings, isReadable } from "./faults.js";
 import { DEFAULTS, isEqual, isPending, isRunning, makeJob, toStored } from "./job.js";
 import { Pace } from "./pace.js";
 import { waitForEngine } from "./waiting.js";
@@ -164,8 +164,8 @@ export class Jobs extends EventTarget {
   }
 
   /**
-   * Change settings for all photos that have none of their own. What has not been stopped
-   * and has not failed is colorized again.
+   * Change settings for all photos that have none of their own. These are colorized again,
+   * except for those that were stopped, and those that failed whatever the settings.
    * @param {Partial<Settings>} changes
    */
   setDefaults(changes) {
@@ -174,7 +174,8 @@ export class Jobs extends EventTarget {
     this.defaults = defaults;
     this.#store.saveDefaults(defaults);
     for (const job of this.all) {
-      if (job.settings || job.state === "stopped" || job.state === "failed") continue;
+      if (job.settings || job.state === "stopped") continue;
+      if (job.state === "failed" && !isAboutSettings(job.fault)) continue;
       if (job.state === "done" && job.result && isEqual(job.result.settings, defaults)) continue;
       this.#wait(job);
     }
