@@ -16,19 +16,25 @@ def wait_until_done(page: Page, count: int) -> None:
 
 def wait_until_stored(page: Page, what: str, count: int) -> None:
     """Wait until so many files or results are in the database of the page."""
-    page.wait_for_function(
-        """([what, count]) => new Promise((resolve) => {
-          const request = indexedDB.open("colorizenet");
-          request.onsuccess = () => {
-            const results = request.result.transaction(what).objectStore(what).count();
-            results.onsuccess = () => {
-              request.result.close();
-              resolve(results.result === count);
-            };
-          };
-        })""",
-        arg=[what, count],
-    )
+    found = -1
+    for _ in range(200):
+        found = page.evaluate(
+            """(what) => new Promise((resolve) => {
+              const request = indexedDB.open("colorizenet");
+              request.onsuccess = () => {
+                const stored = request.result.transaction(what).objectStore(what).count();
+                stored.onsuccess = () => {
+                  request.result.close();
+                  resolve(stored.result);
+                };
+              };
+            })""",
+            what,
+        )
+        if found == count:
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError(f"the database has {found} {what}, not {count}")
 
 
 @pytest.mark.parametrize("screen", ["desktop", "phone"])
@@ -102,6 +108,25 @@ def test_a_full_disk_is_said_and_work_goes_on(visit, samples):
     choose(page, samples / "cat.jpg", samples / "temple.jpg")
     expect(page.get_by_role("alert")).to_contain_text("This browser has no more space")
     wait_until_done(page, 2)
+
+
+def test_the_space_of_a_result_whose_photo_was_not_kept_is_freed(visit, samples):
+    page = visit()
+    page.evaluate(
+        """() => {
+          const {put} = IDBObjectStore.prototype;
+          IDBObjectStore.prototype.put = function (...values) {
+            if (this.name === "files") throw new DOMException("no space", "QuotaExceededError");
+            return put.apply(this, values);
+          };
+        }"""
+    )
+    choose(page, samples / "cat.jpg")
+    wait_until_done(page, 1)
+    wait_until_stored(page, "results", 1)
+    page.reload()
+    expect(page.locator("#welcome")).to_be_visible()
+    wait_until_stored(page, "results", 0)
 
 
 def test_a_browser_without_storage_is_said_and_work_goes_on(visit, samples):

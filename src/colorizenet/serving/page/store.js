@@ -57,6 +57,9 @@ export class Store extends EventTarget {
       ]);
       const fileOf = new Map(fileIds.map((id, index) => [id, files[index]]));
       const resultOf = new Map(resultIds.map((id, index) => [id, results[index]]));
+      // There was no space for their photos, but for what was stored of them afterwards.
+      const incomplete = ids.filter((id) => !fileOf.has(id));
+      if (incomplete.length) this.deleteJobs(incomplete.map(String));
       return jobs
         .map((job, index) => {
           const id = at(ids, index);
