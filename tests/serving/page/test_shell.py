@@ -238,6 +238,16 @@ def test_work_is_stopped_continued_and_removed_at_any_time(visit, hold_requests,
     expect(page.locator("#photos")).to_be_focused()
 
 
+def test_messages_are_seen_wherever_a_person_has_scrolled(visit, samples):
+    page = visit("phone")
+    choose(page, *(samples / f"{name}.jpg" for name in ("cat", "temple", "moose")))
+    wait_until_done(page, 3)
+    page.route("**/editor/editor.js", lambda route: route.abort())
+    page.get_by_role("button", name="Open moose.jpg").click()
+    message = page.get_by_role("alert").filter(has_text="The editor could not be opened")
+    expect(message).to_be_in_viewport(ratio=1)
+
+
 def test_the_old_picture_stays_until_the_new_one_is_there(visit, hold_requests, samples):
     page = visit()
     choose(page, samples / "cat.jpg")
