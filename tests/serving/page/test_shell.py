@@ -248,6 +248,21 @@ def test_messages_are_seen_wherever_a_person_has_scrolled(visit, samples):
     expect(message).to_be_in_viewport(ratio=1)
 
 
+def test_results_are_downloaded_together_also_after_new_work_was_stopped(
+    visit, hold_requests, samples
+):
+    page = visit()
+    choose(page, samples / "cat.jpg", samples / "temple.jpg")
+    wait_until_done(page, 2)
+    gate = hold_requests(page)
+    page.get_by_label("Color strength").fill("0")
+    expect(page.locator("[data-state=done]")).to_have_count(0)
+    page.get_by_role("button", name="Stop all").click()
+    _, archive = download(page, page.get_by_role("button", name="Download all"))
+    assert zipfile.ZipFile(io.BytesIO(archive)).namelist() == ["cat.jpg", "temple.jpg"]
+    gate.open()
+
+
 def test_the_old_picture_stays_until_the_new_one_is_there(visit, hold_requests, samples):
     page = visit()
     choose(page, samples / "cat.jpg")

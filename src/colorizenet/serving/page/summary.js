@@ -109,7 +109,8 @@ export class Summary {
       const shown = ["stop-all", "continue"].find((id) => !byId(id).hidden);
       byId(focused.closest("#welcome") || !shown ? "photos" : shown).focus();
     }
-    /** @type {HTMLButtonElement} */ (byId("zip")).hidden = done === 0 || total === 1;
+    /** @type {HTMLButtonElement} */ (byId("zip")).hidden =
+      total === 1 || !this.#jobs.all.some(({ result }) => result);
     /** @type {HTMLProgressElement} */
     const progress = byId("progress");
     progress.hidden = pending === 0 || total === 1;
