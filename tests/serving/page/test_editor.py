@@ -165,6 +165,19 @@ def test_undo_and_redo_have_no_limit(edit):
     expect(page.get_by_role("button", name="Redo")).to_be_disabled()
 
 
+def test_keys_work_after_a_button_has_disabled_itself(edit):
+    page = edit()
+    add_hint(page, 0.3, 0.4)
+    page.get_by_role("button", name="Remove all hints").click()
+    expect(hints_of(page)).to_have_count(0)
+    page.keyboard.press("Control+z")
+    expect(hints_of(page)).to_have_count(1)
+    page.get_by_role("button", name="Undo").press("Enter")
+    expect(hints_of(page)).to_have_count(0)
+    page.keyboard.press("Control+y")
+    expect(hints_of(page)).to_have_count(1)
+
+
 def test_suggestions_and_the_plane_have_the_lightness_of_the_place(edit):
     page = edit("phone")
     place = color.rgb_to_lab(read_pane(page, "before") / 255)[..., 0]

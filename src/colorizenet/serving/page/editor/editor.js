@@ -235,6 +235,7 @@ export class PhotoEditor {
   /** Let every control show the settings. */
   #refresh() {
     const settings = this.#settings;
+    const focused = document.activeElement;
     const model = findModel(this.#modelInfos, settings.model);
     this.#strength.show(settings.strength);
     this.#models.select(settings.model);
@@ -246,6 +247,10 @@ export class PhotoEditor {
     this.#apply.disabled = isApplied;
     this.#viewer.offerFull({ after: isApplied ? this.#result : null });
     this.#showStatus();
+    // A button that is disabled by its own click loses the focus, and keys go nowhere.
+    if (this.element.contains(focused) && focused?.matches(":disabled")) {
+      this.#viewer.stage.focus({ preventScroll: true });
+    }
   }
 
   /** Show a model on the left side, or the original. @param {string} model */
