@@ -323,6 +323,17 @@ def test_saved_hints_are_accepted_by_the_command_line_and_loaded_again(edit, sam
     expect(hints_of(page)).to_have_count(2)
 
 
+def test_what_is_wrong_with_a_hint_file_is_said_until_the_hints_change(edit, tmp_path):
+    page = edit()
+    file = tmp_path / "cat.hints.json"
+    file.write_text("{")
+    page.set_input_files(".editor input[type=file]", file)
+    message = page.get_by_role("alert").filter(has_text="The file is not JSON")
+    expect(message).to_be_visible()
+    add_hint(page, 0.3, 0.4)
+    expect(message).to_be_hidden()
+
+
 @SCREENS
 def test_the_zoom_keeps_the_place_below_the_pointer_on_both_sides(edit, samples, screen):
     page = edit(screen, samples / "moose.jpg")

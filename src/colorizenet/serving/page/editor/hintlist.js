@@ -75,6 +75,7 @@ export class HintList {
 
   /** @param {Hint[]} hints @param {number | null} selected */
   show(hints, selected) {
+    if (hints !== this.#hints) this.showProblem(""); // it was about the hints before
     this.#hints = hints;
     this.#empty.hidden = hints.length > 0;
     this.#export.disabled = this.#clear.disabled = hints.length === 0;
