@@ -519,6 +519,21 @@ def test_variants_of_other_settings_are_marked_until_they_are_drawn_again(edit):
     assert old.isdisjoint(image.get_attribute("src") for image in variants.locator("img").all())
 
 
+def test_variants_that_failed_are_explained_until_they_are_drawn(edit):
+    page = edit()
+    page.get_by_role("radiogroup", name="Model").locator("label", has_text="drawing").click()
+    wait_for_color(page)
+    variants = page.get_by_role("region", name="Variants")
+    page.route("**/v1/colorize", lambda route: route.abort())
+    variants.get_by_role("button", name="Show variants").click()
+    message = page.get_by_role("alert").filter(has_text="The server cannot be reached")
+    expect(message).to_be_visible()
+    page.unroute("**/v1/colorize")
+    variants.get_by_role("button", name="Show variants").click()
+    expect(variants.locator("img")).to_have_count(6)
+    expect(message).to_be_hidden()
+
+
 def test_a_variant_among_pictures_of_another_seed_stays_chosen(edit):
     page = edit()
     page.get_by_role("radiogroup", name="Model").locator("label", has_text="drawing").click()

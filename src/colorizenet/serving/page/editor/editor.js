@@ -80,7 +80,7 @@ export class PhotoEditor {
     this.#toolbar = new Toolbar(t, this.#viewer, (model) => void this.#compareWith(model));
     this.#strength = new StrengthSlider(t);
     this.#models = new ModelChoice(t);
-    this.#variants = new VariantStrip(t, (error) => this.#fail(error));
+    this.#variants = new VariantStrip(t, (error) => this.#explain(error));
     this.#hints = new HintEditor({
       t,
       viewer: this.#viewer,

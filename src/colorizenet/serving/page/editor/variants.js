@@ -24,12 +24,13 @@ const SEEDS = 10_000;
 
 export class VariantStrip {
   #t;
-  #failed;
+  #explain;
   #choice;
   #seed;
   #draw;
   #other;
   #note = make("p", { class: "editor-note", role: "status" });
+  #problem = make("p", { class: "editor-problem", role: "alert" });
   /** @type {Preview | null} */
   #preview = null;
   /** @type {Settings | null} */
@@ -41,11 +42,11 @@ export class VariantStrip {
 
   /**
    * @param {(key: string, values?: Record<string, string | number>) => string} t
-   * @param {(error: unknown) => void} failed
+   * @param {(error: unknown) => string} explain
    */
-  constructor(t, failed) {
+  constructor(t, explain) {
     this.#t = t;
-    this.#failed = failed;
+    this.#explain = explain;
     this.#choice = new PictureChoice(t("variants.title"));
     this.#choice.element.addEventListener("choose", (event) => {
       this.#emit(/** @type {CustomEvent} */ (event).detail.index);
@@ -85,6 +86,7 @@ export class VariantStrip {
       make("h3", {}, t("variants.title")),
       make("p", { class: "editor-note" }, t("variants.explain")),
       this.#note,
+      this.#problem,
       make(
         "div",
         { class: "editor-row" },
@@ -124,6 +126,7 @@ export class VariantStrip {
     this.#drawing.abort();
     const drawing = (this.#drawing = new AbortController());
     const { signal } = drawing;
+    this.#problem.textContent = "";
     const seed = this.#readSeed();
     const settings = { ...this.#settings, format: null };
     const count = isVariant(settings) ? (settings.variants ?? COUNT) : COUNT;
@@ -145,12 +148,13 @@ export class VariantStrip {
     } catch (error) {
       if (signal.aborted) return;
       this.#clear();
-      this.#failed(error);
+      this.#problem.textContent = this.#explain(error);
     }
   }
 
   #clear() {
     this.#drawing.abort();
+    this.#problem.textContent = "";
     this.#choice.clear();
     this.#drawn = null;
     this.#refresh();
