@@ -1,17 +1,24 @@
-"""Work on many pictures at once: results in order, and one thread per processor
-core."""
+"""Work on many pictures at once: results in order, one thread per processor core, and
+processes that leave interruptions to their parent."""
 
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from threading import Lock
+from threading import Lock, Thread
 from typing import TypeVar
 
 import cv2
 
-__all__ = ["SharedLimit", "limit_opencv_threads", "map_ordered"]
+__all__ = [
+    "SharedLimit",
+    "leave_interruptions_to_parent",
+    "limit_opencv_threads",
+    "map_ordered",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -68,3 +75,24 @@ def limit_opencv_threads() -> Iterator[None]:
     """
     with _opencv_threads.limit():
         yield
+
+
+def leave_interruptions_to_parent(_worker: int = 0) -> None:
+    """Let only its parent process stop this one, where the system tells senders apart.
+
+    A terminal sends Ctrl-C, and a service manager SIGTERM, to all processes at once. A
+    process that ended before its parent asks it to would look like a crash.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if not hasattr(signal, "sigwaitinfo"):  # Windows and macOS
+        return
+    terminations = {signal.SIGTERM}
+    # Threads that are started later block it too.
+    signal.pthread_sigmask(signal.SIG_BLOCK, terminations)
+
+    def wait_for_parent() -> None:
+        while signal.sigwaitinfo(terminations).si_pid != os.getppid():
+            pass
+        os._exit(0)
+
+    Thread(target=wait_for_parent, daemon=True).start()

@@ -370,9 +370,16 @@ def test_metrics_that_are_no_numbers_are_refused(run, finished, tmp_path, conten
     fails(run("export", str(finished), *given), str(metrics), "numbers")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "to_workers"),
+    [
+        (signal.SIGINT, True),  # as a terminal does
+        (signal.SIGTERM, True),  # as systemd does
+        (signal.SIGTERM, False),
+    ],
+)
 def test_ctrl_c_prints_one_line_with_the_command_to_go_on(
-    tiny, tiny_arguments, run, tmp_path, number
+    tiny, tiny_arguments, run, tmp_path, number, to_workers
 ):
     folder = tmp_path / "my run"
     settings = tiny_arguments(data=dataclasses.replace(tiny.data, workers=1), pictures=4_000_000)
@@ -387,8 +394,9 @@ def test_ctrl_c_prints_one_line_with_the_command_to_go_on(
             while not (folder / "last.ckpt").exists():
                 assert process.poll() is None
                 time.sleep(0.05)
-            if number == signal.SIGINT:
-                os.killpg(process.pid, number)  # as a terminal does: to the workers too
+            time.sleep(0.2)  # until it is in the middle of a step
+            if to_workers:
+                os.killpg(process.pid, number)
             else:
                 process.send_signal(number)
             _, stderr = process.communicate(timeout=60)

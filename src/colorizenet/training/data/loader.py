@@ -10,7 +10,6 @@ replaces it.
 import hashlib
 import itertools
 import random
-import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from colorizenet.errors import ConfigError, DataError, check_minimum, quote
 from colorizenet.files import compute_sha256
+from colorizenet.parallel import leave_interruptions_to_parent
 from colorizenet.photosets import Photo, Split, find_splits, list_photos, read_photo
 from colorizenet.training.data.screen import Screen
 
@@ -217,11 +217,6 @@ def _collate(items: list[_Item]) -> tuple[torch.Tensor | None, list[list[_Skip]]
     ]
 
 
-def _ignore_interrupts(_worker: int) -> None:
-    """Leave Ctrl-C to the main process, which stops the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 class _Loader(DataLoader):
     """Yields batches, and records the photos that were skipped for them."""
 
@@ -357,7 +352,7 @@ class Photographs(lightning.LightningDataModule):
         """Settings of both loaders. Workers are forked late, without a network."""
         return {
             "num_workers": self.config.workers,
-            "worker_init_fn": _ignore_interrupts,
+            "worker_init_fn": leave_interruptions_to_parent,
             "persistent_workers": False,
             "pin_memory": torch.cuda.is_available(),
         }
