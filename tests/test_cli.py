@@ -343,6 +343,15 @@ def test_a_closed_stdout_gives_no_traceback(folder, tmp_path):
     assert "Traceback" not in stderr and "Exception" not in stderr
 
 
+def test_messages_of_a_closed_stderr_go_nowhere(folder, tmp_path):
+    command = f"{sys.executable} -m colorizenet colorize {folder} -o {tmp_path / 'out'} 2>&-"
+    done = subprocess.run(command, shell=True, stdout=subprocess.PIPE, check=False, timeout=120)
+    assert done.returncode == 1  # one photo is cut short
+    results = {tmp_path / "out" / name for name in ("good.jpg", "below/good too.png")}
+    assert set(done.stdout.decode().splitlines()) == set(map(str, results))
+    assert all(path.is_file() for path in results)
+
+
 @pytest.mark.parametrize(
     ("arguments", "closed", "message"),
     [

@@ -42,6 +42,9 @@ __all__ = [
 def main(arguments: list[str] | None = None) -> NoReturn:
     """Run the command line and exit with its status."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if sys.stderr is None:
+        # Messages must go neither to stdout nor into the next file that is opened.
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
     if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         # Clusters and service managers end a program with it. It is a Ctrl-C for all
         # commands but serve, which has handlers of its own.
