@@ -353,6 +353,23 @@ def test_messages_of_a_closed_stderr_go_nowhere(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda path: path.touch(), "is empty; expected a picture"),
+        (os.mkfifo, "is empty; expected a picture"),
+        (lambda path: path.mkdir(), "cannot be read: Is a directory"),
+        (lambda path: None, "cannot be read: No such file"),
+    ],
+    ids=["empty", "named pipe", "folder", "missing"],
+)
+def test_info_says_of_a_photo_what_colorize_says(make, message, tmp_path):
+    make(tmp_path / "1921.jpg")
+    done = colorizenet("info", "1921.jpg", cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"1921.jpg {message}" in read_line(done.stderr)
+
+
+@pytest.mark.parametrize(
     ("arguments", "closed", "message"),
     [
         ("- -o x.png", "<&-", "standard input is closed; pipe a photo into it"),

@@ -59,9 +59,12 @@ def info(name: str, /, *, as_json: Annotated[Flag, Parameter(name="--json")] = F
 
 
 def _is_photo(path: Path) -> bool:
+    """Whether a file is a photo by its extension or its content."""
     from colorizenet.files import open_for_reading
-    from colorizenet.imaging.formats import detect_format
+    from colorizenet.imaging.formats import detect_format, find_format
 
+    if find_format(path.suffix):  # a photo, also where it is empty, damaged or missing
+        return True
     try:
         with open_for_reading(path) as file:
             return detect_format(file.read(64) or b"") is not None
