@@ -93,7 +93,8 @@ class Task(lightning.LightningModule, ABC):
         self.conditions = dict(conditions or CONDITIONS)
         self.pictures_seen = 0
         self._left_out: Counter[nn.Module] = Counter()
-        self._statistics: dict[nn.Module, list[Tensor]] = {}
+        self._statistics: list[Tensor] = []
+        self._statistics_before: list[Tensor] = []
 
     @property
     def initial_network(self) -> nn.Module:
@@ -155,6 +156,12 @@ class Task(lightning.LightningModule, ABC):
     def on_train_start(self) -> None:
         """Apply the learning rates of this run's length; end a finished run at once."""
         self.train()  # Lightning starts with the modes of a new module, whatever is frozen
+        self._statistics = [
+            buffer
+            for module in self.modules()
+            if isinstance(module, nn.BatchNorm2d)
+            for buffer in module.buffers()
+        ]
         if self.pictures_seen:
             self._apply_settings()
         self.step_schedulers()
@@ -169,11 +176,7 @@ class Task(lightning.LightningModule, ABC):
             inputs=self.inputs,
             conditions=self.conditions,
         )
-        self._statistics = {
-            module: [buffer.clone() for buffer in module.buffers()]
-            for module in self.modules()
-            if isinstance(module, nn.BatchNorm2d)
-        }
+        self._statistics_before = [buffer.clone() for buffer in self._statistics]
         logged = self.optimize(sample)
         self.log("learning_rate", self.list_optimizers()[0].param_groups[0]["lr"])
         self.pictures_seen += len(batch) * self.trainer.world_size
@@ -209,7 +212,8 @@ class Task(lightning.LightningModule, ABC):
             optimizer.step()
         else:
             self._left_out[network] += 1
-            self._restore_statistics()
+            for buffer, before in zip(self._statistics, self._statistics_before, strict=True):
+                buffer.copy_(before)
         if self._left_out[network] >= _MAX_LEFT_OUT:
             raise ConfigError(
                 f"the gradient was not finite in {_MAX_LEFT_OUT} steps in a row, the last after "
@@ -217,11 +221,6 @@ class Task(lightning.LightningModule, ABC):
                 "smaller optim.lr or precision 32-true"
             )
         return norm
-
-    def _restore_statistics(self) -> None:
-        for module, statistics in self._statistics.items():
-            for buffer, before in zip(module.buffers(), statistics, strict=True):
-                buffer.copy_(before)
 
     def _stop_if_finished(self) -> None:
         if self.pictures_seen >= self.pictures:
