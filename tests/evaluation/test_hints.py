@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from colorizenet import cli, color
-from colorizenet.evaluation.hints import draw_hints
+from colorizenet.evaluation.hints import build_hint_table, draw_hints
 from colorizenet.evaluation.protocol import evaluate
+from colorizenet.evaluation.results import format_title
 from colorizenet.evaluation.truth import read_truth
 from colorizenet.photosets import list_photos
 
@@ -27,6 +28,45 @@ def test_errors_fall_with_the_number_of_hints(folder, colorizer):
     assert rows[0] == evaluate(colorizer, folder, picture_size=64).means["tiny"]
     assert rows[0]["ciede2000"] > rows[1]["ciede2000"] > rows[2]["ciede2000"]
     assert rows[0]["psnr"] < rows[1]["psnr"] < rows[2]["psnr"]
+
+
+class MeanError:
+    """A stand-in for a Fréchet distance: lower where the pictures are more alike."""
+
+    def __init__(self):
+        self.pictures = {}
+
+    def add(self, name, pictures):
+        self.pictures.setdefault(name, []).append(pictures.astype(float))
+
+    def distance(self, one, other):
+        pairs = zip(self.pictures[one], self.pictures[other], strict=True)
+        return float(np.mean([np.abs(a - b).mean() for a, b in pairs]))
+
+
+def test_the_table_has_further_metrics_and_their_gains(folder, colorizer):
+    def compute_error(pictures, truths):
+        rows = pictures.reshape(-1, *truths.shape).astype(float)
+        return np.abs(rows - truths).mean(axis=(2, 3, 4)).ravel()
+
+    report = evaluate(
+        colorizer,
+        folder,
+        hints=(50,),
+        picture_size=64,
+        pair_metrics={"lpips_alex": compute_error},
+        set_metrics={"frechet_vgg16": MeanError()},
+    )
+    headings, (without, hinted) = build_hint_table(report)
+    titles = [format_title(name) for name in ("lpips_alex", "frechet_vgg16")]
+    assert headings[5:] == [titles[0], "gain", titles[1], "gain"]
+    for name, column in (("lpips_alex", 5), ("frechet_vgg16", 7)):
+        before, after = (report.means[f"tiny, {count} hints"][name] for count in (0, 50))
+        assert after < before
+        assert float(without[column]) == pytest.approx(before, rel=1e-2)
+        assert float(hinted[column]) == pytest.approx(after, rel=1e-2)
+        assert float(without[column + 1]) == 0
+        assert float(hinted[column + 1]) == pytest.approx(before - after, rel=1e-2)
 
 
 def test_the_command_prints_the_gains(folder, model_path, tmp_path, capsys):
