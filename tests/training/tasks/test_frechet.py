@@ -1,7 +1,9 @@
 """``Frechet``: what is trained when, and what stays as it is."""
 
 import dataclasses
+import math
 
+import lightning
 import pytest
 import torch
 from torch import nn
@@ -85,6 +87,33 @@ def test_the_loss_lowers_the_distance(make_task, train):
     logged, _ = train(task, 100)
     distances = [row["frechet"] for row in logged if row["frechet"]]
     assert distances[-1] < distances[0] / 2
+
+
+class InfinitePredictions(lightning.Callback):
+    """Make the predictions of some steps infinite."""
+
+    def __init__(self, *steps: int) -> None:
+        self.steps = steps
+
+    def on_train_batch_start(self, _trainer, task, _batch, step):
+        if step in self.steps:
+            self.hook = task.network.register_forward_hook(lambda _module, _inputs, out: out / 0)
+
+    def on_train_batch_end(self, _trainer, _task, _outputs, _batch, step):
+        if step in self.steps:
+            self.hook.remove()
+
+
+def test_infinite_predictions_are_left_out_of_the_moments(make_task, train):
+    task = make_task()
+    logged, _ = train(task, 9, InfinitePredictions(2, 6))  # collecting, and training
+    assert [not math.isfinite(row["gradient_norm"]) for row in logged] == [False] * 6 + [
+        True,
+        False,
+        False,
+    ]
+    assert task.frechet.seconds.isfinite().all()
+    assert all(row["frechet"] > 0 and row["gradient_norm"] > 0 for row in logged[7:])
 
 
 def test_no_checkpoint_contains_the_frozen_network(make_task):

@@ -7,6 +7,8 @@ the whole set count but also which picture has them (DeVries et al. 2019,
 arXiv:1907.08175).
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -75,8 +77,10 @@ class RunningFrechet(nn.Module):
         gray: Float[Tensor, "b d"],
     ) -> None:
         """Add a batch to the principal components or, once they are known, to the
-        moments."""
+        moments. A batch that is not finite is left out."""
         predicted, real, gray = map(self.gather, (predicted, real, gray))
+        if not _are_finite(predicted, real, gray):
+            return
         if int(self.collected) < self.basis_pictures:
             self._add_to_scatter(real)
             if int(self.collected) >= self.basis_pictures:
@@ -93,12 +97,16 @@ class RunningFrechet(nn.Module):
         """Add a batch to the moments, and compute the distance over the real variance.
 
         The value is that of the running moments. The gradient is that of the batch as
-        if all pictures were like it.
+        if all pictures were like it. NaN where the batch is not finite, which would
+        make the moments NaN for good.
         """
         z = self._join(predicted, gray)
         # DDP averages the gradients of the processes, which makes them that of all
         # pictures.
-        self._average(self.gather(self._join(real, gray).detach()), self.gather(z.detach()))
+        joined = self.gather(self._join(real, gray).detach()), self.gather(z.detach())
+        if not _are_finite(*joined):
+            return z.sum() * math.nan
+        self._average(*joined)
         mean, second = z.mean(0), z.T @ z / len(z)
         # The value of the running moments with the gradient of the batch's.
         mean = self.means[1].clone() + (mean - mean.detach())
@@ -135,6 +143,10 @@ class RunningFrechet(nn.Module):
             self.means[position].lerp_(z.mean(0), min(1.0, weight))
             self.seconds[position].lerp_(z.T @ z / count, min(1.0, weight))
         self.averaged += count
+
+
+def _are_finite(*batches: Tensor) -> bool:
+    return all(bool(batch.isfinite().all()) for batch in batches)
 
 
 def _keep(vectors: Tensor) -> Tensor:
