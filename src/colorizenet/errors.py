@@ -74,12 +74,12 @@ def quote(name: object) -> str:
 
 
 def check_minimum(minimum: float, group: str, config: object, *names: str) -> None:
-    """Raise ConfigError where a setting of a configuration is below ``minimum``.
+    """Raise ConfigError where a setting of a configuration is below ``minimum`` or NaN.
 
     ``group`` is the first part of the settings' names on the command line.
     """
     for name in names:
-        if getattr(config, name) < minimum:
+        if not getattr(config, name) >= minimum:  # also for NaN
             raise ConfigError(
                 f"{group}.{name.replace('_', '-')} is {getattr(config, name)}; "
                 f"give a number of at least {minimum:g}"

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
@@ -15,9 +16,12 @@ from colorizenet.training.config import (
     to_json,
     to_run_config,
 )
+from colorizenet.training.data.loader import DataConfig
+from colorizenet.training.data.screen import Screen
 from colorizenet.training.losses import LossConfig
 from colorizenet.training.recipes import RECIPES
-from colorizenet.training.tasks import DiffusionConfig, OptimConfig
+from colorizenet.training.tasks import DiffusionConfig, FrechetConfig, OptimConfig
+from colorizenet.training.tasks.hints import HintsConfig
 
 
 @pytest.fixture
@@ -104,6 +108,25 @@ def test_a_missing_file_is_an_error_that_asks_for_a_run(tmp_path):
 def test_settings_out_of_range_are_an_error(settings):
     with pytest.raises(ConfigError, match=next(iter(settings))):
         RunConfig(**settings)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting"),
+    [
+        (OptimConfig, "lr"),
+        (OptimConfig, "clip"),
+        (LossConfig, "delta"),
+        (LossConfig, "chroma"),
+        (DataConfig, "cache_gb"),
+        (Screen, "min_colorfulness"),
+        (DiffusionConfig, "t_std"),
+        (HintsConfig, "lambda_leak"),
+        (FrechetConfig, "lambda_frechet"),
+    ],
+)
+def test_nan_is_an_error(kind, setting):
+    with pytest.raises(ConfigError, match=setting.replace("_", "[-_]")):
+        kind(**{setting: math.nan})
 
 
 def test_a_contradiction_in_a_file_is_an_error(stored):

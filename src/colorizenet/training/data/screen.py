@@ -30,9 +30,9 @@ class Screen:
     about 0.95."""
 
     def __post_init__(self) -> None:
-        if self.min_side < 0 or self.min_colorfulness < 0:
+        if not (self.min_side >= 0 and self.min_colorfulness >= 0):
             raise ConfigError(
-                "min_side and min_colorfulness cannot be negative; 0 accepts every photo"
+                "min_side and min_colorfulness must be at least 0; 0 accepts every photo"
             )
         if not 0 < self.max_hue_concentration <= 1:
             raise ConfigError(

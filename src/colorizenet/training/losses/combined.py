@@ -45,7 +45,7 @@ class LossConfig:
     """File of VGG16's weights for ``lpips``; empty to download torchvision's."""
 
     def __post_init__(self) -> None:
-        if self.delta <= 0:
+        if not self.delta > 0:
             raise ConfigError(f"loss.delta is {self.delta}; give a number over 0, for example 10")
         if not 0 < self.perceptual_batch_fraction <= 1:
             raise ConfigError(

@@ -88,7 +88,7 @@ class DiffusionConfig:
                 f"task.temperatures is {', '.join(map(str, self.temperatures)) or 'empty'}; "
                 "give numbers of at least 0"
             )
-        if self.t_std <= 0:
+        if not self.t_std > 0:
             raise ConfigError(f"task.t-std is {self.t_std}; give a number over 0, for example 1")
 
     def build(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.training.data.augment import Sample, to_network
 from colorizenet.training.data.hints import Hints, average_colors, simulate_hints
 from colorizenet.training.losses.combined import LossConfig, reduce_to
@@ -42,10 +42,7 @@ class HintsConfig:
             raise ConfigError(
                 f"task.implausible is {self.implausible}; give a share from 0 to 1, for example 0.3"
             )
-        if self.lambda_leak < 0:
-            raise ConfigError(
-                f"task.lambda-leak is {self.lambda_leak}; give a weight of at least 0"
-            )
+        check_minimum(0, "task", self, "lambda_leak")
 
     def build(
         self, network: Network, loss: LossConfig, optim: OptimConfig, **settings: Any
