@@ -659,6 +659,14 @@ def test_network_and_loss_cannot_change_within_a_run(tiny, finished, settings):
     assert (finished / "config.json").read_text() == before
 
 
+def test_the_provenance_of_a_resumed_run_names_the_recipe_that_it_started_with(tiny, tmp_path):
+    fit(dataclasses.replace(tiny, pictures=4), tmp_path / "run", recipe="encoder_unet")
+    fit(dataclasses.replace(tiny, pictures=8), tmp_path / "run", recipe="other", resume=True)
+    assert (
+        json.loads((tmp_path / "run" / "provenance.json").read_text())["recipe"] == "encoder_unet"
+    )
+
+
 def test_the_provenance_of_a_resumed_run_names_all_of_its_data(
     tiny, with_data, photographs, tmp_path, write_photograph
 ):

@@ -250,8 +250,10 @@ def _describe(
     file = folder / "provenance.json"
     provenance = {"recipe": recipe} | _collect_provenance(data)
     if resume:
-        # The weights come from the data and the initial weights of the run so far, too.
+        # The weights come from the recipe, data and initial weights of the run so far,
+        # too.
         before = read_json_file(file)
+        provenance["recipe"] = before["recipe"]
         known = before["data"]
         provenance["data"] = known + [each for each in provenance["data"] if each not in known]
         started_from = before.get("init_from")
