@@ -155,6 +155,7 @@ def test_plateau_is_an_error(make_task):
         {"r1": -1.0},
         {"discriminator_lr": -0.1},
         {"discriminator_warmup": -1},
+        {"discriminator_betas": (0.5, 1.0)},
     ],
 )
 def test_settings_out_of_range_are_an_error(setting):

@@ -128,6 +128,7 @@ def test_the_schedule_of_the_network_begins_with_its_first_step(make_task, train
         {"gradient_penalty": -1.0},
         {"discriminator_lr": -0.1},
         {"discriminator_warmup": -1},
+        {"discriminator_betas": (0.5, 1.0)},
         {"discriminator_accuracy": 1.5},
     ],
 )

@@ -20,6 +20,7 @@ __all__ = [
     "Scheduler",
     "build_optimizer",
     "build_schedulers",
+    "check_betas",
     "find_frozen",
     "scale_learning_rate",
 ]
@@ -59,14 +60,17 @@ class OptimConfig:
     def __post_init__(self) -> None:
         names = ("lr", "encoder_lr", "weight_decay", "warmup", "clip", "plateau_patience")
         check_minimum(0, "optim", self, *names)
-        if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(
-                f"optim.betas is {' '.join(map(str, self.betas))}; give numbers from 0 to below 1"
-            )
+        check_betas("optim.betas", self.betas)
         if not 0 < self.plateau_factor < 1:
             raise ConfigError(
                 f"optim.plateau-factor is {self.plateau_factor}; give a factor between 0 and 1"
             )
+
+
+def check_betas(name: str, betas: tuple[float, float]) -> None:
+    """Raise ConfigError for decay rates of moments that no Adam takes."""
+    if not all(0 <= beta < 1 for beta in betas):
+        raise ConfigError(f"{name} is {' '.join(map(str, betas))}; give numbers from 0 to below 1")
 
 
 class PicturesLR(LambdaLR):

@@ -16,7 +16,12 @@ from colorizenet.training.losses.combined import LossConfig, reduce_to
 from colorizenet.training.networks.base import Network
 from colorizenet.training.networks.patchgan import PatchGAN, PatchGANConfig
 from colorizenet.training.tasks.base import sum_losses
-from colorizenet.training.tasks.optim import OptimConfig, build_optimizer, build_schedulers
+from colorizenet.training.tasks.optim import (
+    OptimConfig,
+    build_optimizer,
+    build_schedulers,
+    check_betas,
+)
 from colorizenet.training.tasks.scored import ScoredTask
 
 __all__ = ["Pix2Pix", "Pix2PixConfig"]
@@ -50,6 +55,7 @@ class Pix2PixConfig:
     def __post_init__(self) -> None:
         names = ("lambda_pixel", "discriminator_lr", "discriminator_warmup", "r1")
         check_minimum(0, "task", self, *names)
+        check_betas("task.discriminator-betas", self.discriminator_betas)
 
     def build(
         self, network: Network, loss: LossConfig, optim: OptimConfig, **settings: Any

@@ -24,6 +24,7 @@ from colorizenet.training.tasks.optim import (
     PicturesLR,
     build_optimizer,
     build_schedulers,
+    check_betas,
     scale_learning_rate,
 )
 from colorizenet.training.tasks.scored import ScoredTask
@@ -65,6 +66,7 @@ class ProjectedGANConfig:
     def __post_init__(self) -> None:
         names = ("lambda_gan", "discriminator_lr", "discriminator_warmup", "gradient_penalty")
         check_minimum(0, "task", self, *names)
+        check_betas("task.discriminator-betas", self.discriminator_betas)
         if not 0 <= self.discriminator_accuracy <= 1:
             raise ConfigError(
                 f"task.discriminator-accuracy is {self.discriminator_accuracy}; "
