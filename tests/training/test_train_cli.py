@@ -178,6 +178,11 @@ def test_resumed_run_has_its_own_settings_as_defaults(finished, tiny):
     assert flags == {"resume": finished}
 
 
+def test_config_may_be_the_folder_of_a_run(finished, tiny):
+    config, _ = parse("encoder_unet", "--config", str(finished), "--pictures", "100")
+    assert config == dataclasses.replace(tiny, pictures=100)
+
+
 def test_config_file_replaces_the_defaults_of_the_recipe(finished, tiny, tmp_path):
     file = tmp_path / "mine.json"
     file.write_text(to_json(tiny))

@@ -61,7 +61,8 @@ def _make_command(name: str, recipe: "Callable[[], RunConfig]") -> App:
         Parameters
         ----------
         config
-            A config.json of a run of the same recipe: its settings become the defaults.
+            A run of the same recipe, or its config.json: its settings become the
+            defaults.
         out
             Run folder (default: runs/RECIPE-TIME).
         resume
@@ -91,7 +92,8 @@ def _make_command(name: str, recipe: "Callable[[], RunConfig]") -> App:
                 f"{'--config' if config else '--out'}"
             )
         if resume or config:
-            path = Path(resume) / "config.json" if resume else Path(str(config))
+            path = Path(str(resume or config))
+            path = path / "config.json" if resume or path.is_dir() else path
             values = cyclopts.config.Dict(
                 _read_settings(path, name, recipe()), use_commands_as_keys=False, source=str(path)
             )
