@@ -57,11 +57,11 @@ def put_into_jpeg(*contents: bytes, marker: int = 0xE1) -> bytes:
     return JPEG[:2] + made + JPEG[2:]
 
 
-def put_into_webp(block: bytes) -> bytes:
+def put_into_webp(block: bytes, *, before: bytes = b"") -> bytes:
     frame = WEBP[12:]
     chunk = b"EXIF" + struct.pack("<I", len(block)) + block + bytes(len(block) % 2)
     side = (SIDE - 1).to_bytes(3, "little") * 2
-    body = b"WEBPVP8X" + struct.pack("<II", 10, 8) + side + frame + chunk
+    body = b"WEBPVP8X" + struct.pack("<II", 10, 8) + side + frame + before + chunk
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
@@ -148,6 +148,56 @@ def test_directories_that_point_to_themselves_are_read_once(count):
     ):
         assert pass_through(content) is not None
     assert time.process_time() - started < SECONDS
+
+
+SLOW_BLOCK = make_exif("<", make_directory("<", [(34665, 4, 1, 8)] * 4096, 8))
+"""EXIF on which libexif spends more than ``SECONDS``."""
+
+
+def make_avif(*, prefix: bytes = b"", type: bytes = b"Exif", lists: bytes = b"") -> bytes:
+    """An AVIF whose second item of metadata is ``SLOW_BLOCK``. ``prefix`` precedes its
+    list of items, and ``lists`` follow it."""
+    avif = bytearray(encode_image(Image(PIXELS, note="note"), "avif"))
+    avif[(at := avif.index(b"mime")) : at + 4] = type
+    end = avif.index(b"iprp") - 18  # of the list, before the number of the primary item
+    entries = avif.index(b"iloc") + 12
+    moved = len(prefix) + len(lists)
+    for entry in range(entries, entries + 3 * 18, 18):
+        base = int.from_bytes(avif[entry + 4 : entry + 8], "big") + moved
+        avif[entry + 4 : entry + 8] = base.to_bytes(4, "big")
+    content = bytes(4) + SLOW_BLOCK
+    place = struct.pack(">II", len(avif) + 8 + moved - base, len(content))
+    avif[entry + 10 : entry + 18] = place
+    meta = avif.index(b"meta") - 4
+    length = int.from_bytes(avif[meta : meta + 4], "big") + len(lists)
+    avif[meta : meta + 4] = length.to_bytes(4, "big")
+    avif[end:end] = lists
+    avif[meta:meta] = prefix
+    return bytes(avif) + struct.pack(">I", len(content) + 8) + b"mdat" + content
+
+
+CRAFTED = {
+    "segments before it": lambda: put_into_jpeg(*[b""] * 5001, b"Exif\0\0" + SLOW_BLOCK),
+    "markers before it": lambda: put_into_jpeg(b"Exif\0\0" + SLOW_BLOCK).replace(
+        b"\xff\xe1", b"\xff\xd0" * 5001 + b"\xff\xe1", 1
+    ),
+    "a false marker before it": lambda: put_into_jpeg(b"", b"Exif\0\0" + SLOW_BLOCK).replace(
+        b"\xff\xe1\0\2", b"\xff\xe1\0\2\0\xff\5\xff\xff", 1
+    ),
+    "many bytes before it": lambda: put_into_jpeg(b"", b"Exif\0\0" + SLOW_BLOCK).replace(
+        b"\xff\xe1\0\2", b"\xff\xe1\0\2" + bytes(70_000), 1
+    ),
+    "chunks before it": lambda: put_into_webp(SLOW_BLOCK, before=(b"JUNK" + bytes(4)) * 5001),
+    "a second item": make_avif,
+    "a type in small letters": lambda: make_avif(type=b"exif"),
+    "boxes before it": lambda: make_avif(prefix=(struct.pack(">I", 8) + b"free") * 10_001),
+    "a second list": lambda: make_avif(lists=struct.pack(">IIIH", 14, 0x69696E66, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("case", CRAFTED)
+def test_no_exif_gets_past_to_libexif(case):
+    pass_through(CRAFTED[case]())
 
 
 def test_values_that_share_bytes_count_each():

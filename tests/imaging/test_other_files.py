@@ -86,6 +86,7 @@ def make_faults(jpeg: bytes) -> dict[str, bytes]:
     return {
         "zeros between segments": before + bytes(18) + tables,
         "bytes between segments": before + b"camera" + tables,
+        "a stuffed zero between segments": before + b"\xff\0" + tables,
         "fill bytes": before + b"\xff\xff\xff" + tables,
         "scan numbers": header + scan[: length - 3] + b"\0\0\0" + scan[length:],
         "other scan numbers": header + scan[: length - 3] + b"\1\x20\x11" + scan[length:],

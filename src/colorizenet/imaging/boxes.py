@@ -14,15 +14,18 @@ from typing import NamedTuple
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = [
+    "MAX_BOXES",
     "Item",
     "decompress_brotli",
+    "find_exif_types",
     "find_items",
     "iterate_boxes",
     "read_exif_content",
     "read_jp2_resolution",
 ]
 
-_MOST_BOXES = 10_000
+MAX_BOXES = 10_000
+"""An AVIF with more boxes is refused."""
 _LONGEST_BOX = 1 << 20
 _XMP_TYPE = b"application/rdf+xml"
 
@@ -53,23 +56,18 @@ class Item(NamedTuple):
 
 def find_items(read_at: ReadAt) -> dict[str, Item]:
     """Find the first item of each kind in an AVIF or HEIC file: "exif" and "xmp"."""
-    meta = next((box for box in iterate_boxes(read_at) if box[0] == b"meta"), None)
-    if meta is None:
-        return {}
-    boxes = {kind: (at, end) for kind, at, end in iterate_boxes(read_at, meta[1] + 4, meta[2])}
-    if b"iinf" not in boxes:
-        return {}
-    at, end = boxes[b"iinf"]
-    first = at + (6 if read_at(at, 1) == b"\0" else 8)
     found: dict[str, Item] = {}
-    for kind, entry, entry_end in iterate_boxes(read_at, first, end):
-        wide = 4 if read_at(entry, 1) == b"\3" else 2
-        type_at = entry + 4 + wide + 2
-        name = _name_item(read_at(type_at, min(entry_end - type_at, 256)))
-        if kind == b"infe" and name and name not in found:
+    for name, type_at, entry, boxes in _iterate_entries(read_at):
+        if name not in found:
+            wide = 4 if read_at(entry, 1) == b"\3" else 2
             number = int.from_bytes(read_at(entry + 4, wide), "big")
             found[name] = Item(type_at, *_find_extent(read_at, boxes, number))
     return found
+
+
+def find_exif_types(read_at: ReadAt) -> list[int]:
+    """Find the positions of the types of all items of EXIF in an AVIF file."""
+    return [type_at for name, type_at, *_ in _iterate_entries(read_at) if name == "exif"]
 
 
 def read_exif_content(content: bytes) -> bytes:
@@ -121,8 +119,9 @@ def read_jp2_resolution(read_at: ReadAt) -> tuple[float, float] | None:
 def iterate_boxes(
     read_at: ReadAt, at: int = 0, end: int = 1 << 62
 ) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the type, the start of the content and the end of each box."""
-    for _ in range(_MOST_BOXES):
+    """Yield the type, the start of the content and the end of each box. Stops soon
+    after ``MAX_BOXES``."""
+    for _ in range(MAX_BOXES + 1):
         head = read_at(at, 16) if at + 8 <= end else b""
         if len(head) < 8:
             return
@@ -136,9 +135,31 @@ def iterate_boxes(
         at = stop
 
 
+def _iterate_entries(
+    read_at: ReadAt,
+) -> Iterator[tuple[str, int, int, dict[bytes, tuple[int, int]]]]:
+    """Yield each item of EXIF or XMP: its name, the positions of its type and of its
+    entry, and start and end of the first box of each type next to its list."""
+    meta = next((box for box in iterate_boxes(read_at) if box[0] == b"meta"), None)
+    if meta is None:
+        return
+    siblings = list(iterate_boxes(read_at, meta[1] + 4, meta[2]))
+    boxes = {kind: (at, end) for kind, at, end in reversed(siblings)}
+    for at, end in [(at, end) for kind, at, end in siblings if kind == b"iinf"]:
+        first = at + (6 if read_at(at, 1) == b"\0" else 8)
+        for kind, entry, entry_end in iterate_boxes(read_at, first, end):
+            if kind != b"infe":
+                continue
+            wide = 4 if read_at(entry, 1) == b"\3" else 2
+            type_at = entry + 4 + wide + 2
+            name = _name_item(read_at(type_at, min(entry_end - type_at, 256)))
+            if name:
+                yield name, type_at, entry, boxes
+
+
 def _name_item(entry: bytes) -> str:
     """Name the kind of an item by the end of its entry, from its type on."""
-    if entry.startswith(b"Exif"):
+    if entry[:4].lower() == b"exif":  # as libvips does
         return "exif"
     content_type = entry[4:].split(b"\0")[1:2]
     return "xmp" if entry.startswith(b"mime") and content_type == [_XMP_TYPE] else ""
@@ -158,7 +179,7 @@ def _find_extent(
     index_size = box[5] & 15 if version else 0
     wide = 4 if version == 2 else 2
     count, at = int.from_bytes(box[6 : 6 + wide], "big"), 6 + wide
-    for _ in range(min(count, _MOST_BOXES)):
+    for _ in range(min(count, MAX_BOXES)):
         item = int.from_bytes(box[at : at + wide], "big")
         at += wide
         method = int.from_bytes(box[at : at + 2], "big") & 15 if version else 0

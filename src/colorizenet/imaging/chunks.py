@@ -4,14 +4,19 @@ References:
     ITU T.81 (JPEG); W3C PNG, third edition; RFC 9649 (WebP); GIF 89a (CompuServe).
 """
 
+import re
 import zlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = [
     "MAX_CHUNKS",
+    "MAX_SEGMENTS",
+    "SCAN",
     "TEXT_CHUNKS",
+    "Segment",
     "decompress_text",
     "inspect_png",
     "iterate_chunks",
@@ -24,8 +29,17 @@ __all__ = [
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 MAX_CHUNKS = 20_000
 """A PNG with more chunks is refused; long chunks of pixels do not count."""
+MAX_SEGMENTS = 5_000
+"""A JPEG with more segments before its pixels, or a WebP with more chunks, is
+refused."""
+SCAN = 0xDA
+"""Marker of the segment that pixels follow."""
+_END = 0xD9
+_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a length."""
+_LIKELY_MARKER = re.compile(rb"\xff[\xc0-\xcf\xda-\xdf\xe0-\xef\xfe]")
 _SHORT = 512
-_MOST_SEGMENTS = 5_000
+_PIECE = 1 << 16
 
 
 def iterate_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
@@ -44,34 +58,74 @@ def iterate_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
         at += 12 + length
 
 
-def iterate_segments(read_at: ReadAt) -> Iterator[tuple[int, int, int]]:
-    """Yield the marker of each segment of a JPEG up to the first scan, the position of
-    its content and its length."""
+class Segment(NamedTuple):
+    """A segment of a JPEG."""
+
+    marker: int
+    at: int
+    """Position of the content, which follows the marker and the length."""
+    length: int
+    """Bytes of the content."""
+    gap: tuple[int, int]
+    """Where the bytes before the marker begin and end that belong to no segment; equal
+    numbers where there are none."""
+
+
+def iterate_segments(read_at: ReadAt) -> Iterator[Segment]:
+    """Yield the segments of a JPEG, the last of which begins the first scan. Stops soon
+    after ``MAX_SEGMENTS``.
+
+    Finds every segment that libjpeg does. Bytes between segments, which libjpeg skips,
+    end at the next marker that is likely there.
+    """
     at = 2
-    for _ in range(_MOST_SEGMENTS):
-        head = read_at(at, 4)
-        if len(head) < 4:
+    for _ in range(MAX_SEGMENTS + 1):
+        start, head = at, read_at(at, 4)
+        if head[:1] != b"\xff" or head[1:2] in (b"\0", b"\xff"):
+            at = _skip_fill(read_at, at)
+            start = _find_marker(read_at, at)
+            head = read_at(start, 4)
+        if len(head) < 4 or head[1] == _END:
             return
-        if head[0] != 0xFF or head[1] in (0x00, 0xFF):  # bytes between segments
-            near = read_at(at + 1, 1 << 12)
-            step = near.find(b"\xff")
-            at += 1 + (step if step >= 0 else len(near))
-            continue
-        marker, length = head[1], int.from_bytes(head[2:4], "big")
-        if marker in (0xD9, 0xDA):
+        gap, at, length = (at, start), start + 2, 0
+        if head[1] not in _ALONE:
+            at, length = start + 4, max(0, int.from_bytes(head[2:], "big") - 2)
+        yield Segment(head[1], at, length, gap)
+        if head[1] == SCAN:
             return
-        if 0xD0 <= marker <= 0xD8 or marker == 0x01:  # markers without content
-            at += 2
-            continue
-        yield marker, at + 4, max(0, length - 2)
-        at += 2 + length
+        at += length
+
+
+def _find_marker(read_at: ReadAt, at: int) -> int:
+    """Find the first marker from a position on; the end of the file without one."""
+    head = read_at(at, 2)
+    if head[:1] == b"\xff" and head[1:] > b"\0":
+        return at
+    while len(piece := read_at(at, _PIECE)) > 1:
+        found = _LIKELY_MARKER.search(piece)
+        if found is not None:
+            return at + found.start()
+        at += len(piece) - 1  # the last byte may begin a marker
+    return at + 1
+
+
+def _skip_fill(read_at: ReadAt, at: int) -> int:
+    """Find the last of some bytes FF, which begins a marker; without any, ``at``."""
+    if read_at(at, 2) != b"\xff\xff":
+        return at
+    while piece := read_at(at, _PIECE):
+        rest = len(piece.lstrip(b"\xff"))
+        at += len(piece) - rest
+        if rest:
+            break
+    return at - 1
 
 
 def iterate_riff_chunks(read_at: ReadAt) -> Iterator[tuple[bytes, int, int]]:
     """Yield the type of each chunk of a WebP, the position of its content and its
-    length."""
+    length. Stops soon after ``MAX_SEGMENTS``."""
     at = 12
-    for _ in range(_MOST_SEGMENTS):
+    for _ in range(MAX_SEGMENTS + 1):
         head = read_at(at, 8)
         if len(head) < 8:
             return

@@ -162,7 +162,7 @@ def _read_jpeg(read_at: ReadAt, found: _Found) -> None:
     resources = bytearray()
     comments: list[bytes] = []
     extended = 0
-    for marker, at, length in iterate_segments(read_at):
+    for marker, at, length, _ in iterate_segments(read_at):
         content = read_at(at, length)
         if marker == 0xE0 and content[:5] == b"JFIF\0" and len(content) >= 12:
             unit, across, down = struct.unpack(">BHH", content[7:12])

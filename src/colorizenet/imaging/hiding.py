@@ -6,10 +6,12 @@ compressed texts in a PNG take gigabytes. ``extraction`` reads the same metadata
 
 import tempfile
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
-from colorizenet.imaging.boxes import find_items
+from colorizenet.errors import ImageError
+from colorizenet.imaging.boxes import MAX_BOXES, find_exif_types, iterate_boxes
 from colorizenet.imaging.chunks import (
+    MAX_SEGMENTS,
     TEXT_CHUNKS,
     iterate_chunks,
     iterate_riff_chunks,
@@ -23,14 +25,17 @@ _WHOLE_BYTES = 1 << 26
 """Copies of up to so many bytes are in memory."""
 _PIECE = 1 << 22
 
+Part = TypeVar("Part")
 
-def hide_metadata(read_at: ReadAt, format: str) -> bytes | BinaryIO | None:
+
+def hide_metadata(read_at: ReadAt, format: str, name: str) -> bytes | BinaryIO | None:
     """Return a copy of a JPEG, PNG, WebP or AVIF in which libvips finds neither EXIF
     nor texts; None where the file has none.
 
-    A large copy is a temporary file.
+    A large copy is a temporary file. Raises ``ImageError``, with the ``name`` of the
+    file, where it has so many parts that EXIF could lie beyond those that are read.
     """
-    edits = list(_find_edits(read_at, format))
+    edits = list(_find_edits(read_at, format, name))
     if not edits:
         return None
     pieces, size = [], 0
@@ -47,24 +52,37 @@ def hide_metadata(read_at: ReadAt, format: str) -> bytes | BinaryIO | None:
     return b"".join(pieces)
 
 
-def _find_edits(read_at: ReadAt, format: str) -> Iterator[tuple[int, int, bytes]]:
+def _find_edits(read_at: ReadAt, format: str, name: str) -> Iterator[tuple[int, int, bytes]]:
     """Find what to replace: the first and the last byte, exclusive, and by what."""
     if format == "png":
         for kind, at, length in iterate_chunks(read_at):
             if kind in TEXT_CHUNKS or kind == b"eXIf":
                 yield at - 8, at + length + 4, b""
     elif format == "jpeg":
-        for marker, at, length in iterate_segments(read_at):
+        segments = _check_count(iterate_segments(read_at), MAX_SEGMENTS, name)
+        for marker, at, length, _ in segments:
             if marker == 0xE1 and length >= 4 and read_at(at, 4) == b"Exif":
                 yield at, at + 4, bytes(4)
     elif format == "webp":
-        for kind, at, _ in iterate_riff_chunks(read_at):
+        for kind, at, _ in _check_count(iterate_riff_chunks(read_at), MAX_SEGMENTS, name):
             if kind == b"EXIF":
                 yield at - 8, at - 4, b"JUNK"
     elif format == "avif":
-        item = find_items(read_at).get("exif")
-        if item is not None:
-            yield item.type_at, item.type_at + 4, b"junk"
+        kinds = [kind for kind, *_ in _check_count(iterate_boxes(read_at), MAX_BOXES, name)]
+        if kinds.count(b"meta") > 1:
+            raise ImageError(f"{name} has several meta boxes and AVIF has one; convert it first")
+        for at in find_exif_types(read_at):
+            yield at, at + 4, b"junk"
+
+
+def _check_count(parts: Iterator[Part], most: int, name: str) -> Iterator[Part]:
+    """Yield the parts of a file. Raises ``ImageError`` for more than ``most``."""
+    for number, part in enumerate(parts):
+        if number == most:
+            raise ImageError(
+                f"{name} consists of more than {most:,} parts, which is the limit; convert it first"
+            )
+        yield part
 
 
 def _copy(read_at: ReadAt, edits: list[tuple[int, int, bytes]]) -> Iterator[bytes]:

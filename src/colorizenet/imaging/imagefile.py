@@ -98,7 +98,7 @@ class ImageFile:
         # the file.
         extracted = extract_metadata(self._read_at, found, name)
         self._channels = extracted.channels
-        hidden = hide_metadata(self._read_at, found)
+        hidden = hide_metadata(self._read_at, found, name)
         if hidden is not None:
             self.close()
             self._source = hidden

@@ -1,4 +1,4 @@
-"""The segments of a JPEG, and the repair of faults that every viewer overlooks.
+"""The repair of faults of JPEGs that every viewer overlooks.
 
 libjpeg warns of harmless oddities as it warns of damaged pixels. Pixels must not be
 damaged, so warnings are errors, and the harmless ones are removed here before decoding.
@@ -9,28 +9,24 @@ References:
 
 import re
 import struct
-from collections.abc import Iterator
 
+from colorizenet.imaging.chunks import SCAN, iterate_segments
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = ["count_pictures", "has_end", "repair_jpeg", "split_end"]
 
-_SCAN = 0xDA
 _SEQUENTIAL = (0xC0, 0xC1)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_ALONE = frozenset({0x01, *range(0xD0, 0xD9)})
-"""Markers without a length."""
 _LONGEST_GAP = 1 << 16
-_MOST_SEGMENTS = 5_000
-"""Segments that are walked through; libjpeg alone judges a file that has more."""
+"""Bytes between two segments, beyond which a file is not repaired."""
 _WHOLE_SCAN = b"\0\x3f\0"
 """The parameters of every scan of a sequential JPEG."""
 
 
 def count_pictures(read_at: ReadAt) -> int:
     """Count the pictures of a file by its Multi-Picture index; 1 where it has none."""
-    for marker, at, length, _ in _walk(read_at):
-        content = read_at(at + 4, min(length - 2, 4096)) if marker == 0xE2 else b""
+    for marker, at, length, _ in iterate_segments(read_at):
+        content = read_at(at, min(length, 4096)) if marker == 0xE2 else b""
         if content.startswith(b"MPF\0"):
             return _read_picture_count(content[4:])
     return 1
@@ -44,25 +40,25 @@ def repair_jpeg(read_at: ReadAt) -> bytes | None:
     transform of Adobe.
     """
     faults: list[tuple[int, int, bytes]] = []
-    frame, channels, scan = 0, 0, 0
-    for marker, at, length, gap in _walk(read_at):
-        if gap:
-            faults.append((at - gap, at, b""))
-        start = at + 4
+    frame, channels, marker = 0, 0, 0
+    for marker, at, length, (gap_start, gap_end) in iterate_segments(read_at):
+        if gap_end - gap_start > _LONGEST_GAP:
+            return None
+        if gap_start < gap_end:
+            faults.append((gap_start, gap_end, b""))
         if marker in _FRAMES:
-            frame, channels = marker, int.from_bytes(read_at(start + 5, 1))
-        elif marker == 0xE0 and read_at(start, 5) == b"JFIF\0":
-            if read_at(start + 5, 1) != b"\1":
-                faults.append((start + 5, start + 7, b"\1\2"))
-        elif marker == 0xEE and length >= 14 and read_at(start, 5) == b"Adobe":
-            if read_at(start + 11, 1) > b"\2":
-                faults.append((start + 11, start + 12, b"\2" if channels == 4 else b"\1"))
-        elif marker == _SCAN:
-            scan = at
-            end = at + 2 + length
-            if frame in _SEQUENTIAL and length > 6 and read_at(end - 3, 3) != _WHOLE_SCAN:
+            frame, channels = marker, int.from_bytes(read_at(at + 5, 1))
+        elif marker == 0xE0 and read_at(at, 5) == b"JFIF\0":
+            if read_at(at + 5, 1) != b"\1":
+                faults.append((at + 5, at + 7, b"\1\2"))
+        elif marker == 0xEE and length >= 12 and read_at(at, 5) == b"Adobe":
+            if read_at(at + 11, 1) > b"\2":
+                faults.append((at + 11, at + 12, b"\2" if channels == 4 else b"\1"))
+        elif marker == SCAN:
+            end = at + length
+            if frame in _SEQUENTIAL and length > 4 and read_at(end - 3, 3) != _WHOLE_SCAN:
                 faults.append((end - 3, end, _WHOLE_SCAN))
-    if not faults or not scan:
+    if not faults or marker != SCAN:
         return None
     encoded = read_at(0, -1)
     parts, done = [], 0
@@ -86,49 +82,6 @@ def split_end(encoded: bytes) -> bytes | None:
 def has_end(encoded: bytes) -> bool:
     """Return whether a file has an end marker."""
     return encoded.rfind(b"\xff\xd9") >= 0
-
-
-def _walk(read_at: ReadAt) -> Iterator[tuple[int, int, int, int]]:
-    """Yield the segments up to the first scan: marker, offset, length, bytes before
-    it."""
-    at = 2
-    for _ in range(_MOST_SEGMENTS):
-        head = read_at(at, 4)
-        gap = 0
-        if head[:2] == b"\xff\xff":  # fill bytes
-            at = _skip_fill(read_at, at)
-            head = read_at(at, 4)
-        if len(head) < 4:
-            return
-        if head[0] != 0xFF:
-            junk = read_at(at, _LONGEST_GAP)
-            found = re.search(rb"\xff[\xc0-\xcf\xda-\xdf\xe0-\xef\xfe]", junk)
-            if found is None:
-                return
-            gap = found.start()
-            at += gap
-            head = read_at(at, 4)
-        marker = head[1]
-        if marker in _ALONE:
-            at += 2
-            continue
-        length = int.from_bytes(head[2:4], "big")
-        if marker == 0xD9 or length < 2:
-            return
-        yield marker, at, length, gap
-        if marker == _SCAN:
-            return
-        at += 2 + length
-
-
-def _skip_fill(read_at: ReadAt, at: int) -> int:
-    """Find the last of some bytes FF, which begins a marker."""
-    while piece := read_at(at, _LONGEST_GAP):
-        rest = len(piece.lstrip(b"\xff"))
-        at += len(piece) - rest
-        if rest:
-            break
-    return at - 1
 
 
 def _repair_scans(encoded: bytes) -> bytes:

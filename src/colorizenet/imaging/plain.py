@@ -18,7 +18,12 @@ import pyvips
 
 from colorizenet.errors import ImageError
 from colorizenet.imaging import tiff
-from colorizenet.imaging.chunks import iterate_chunks, iterate_riff_chunks
+from colorizenet.imaging.chunks import (
+    SCAN,
+    iterate_chunks,
+    iterate_riff_chunks,
+    iterate_segments,
+)
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.profiles import is_srgb
 
@@ -104,28 +109,19 @@ def _scan_jpeg(encoded: bytes) -> _Header | None:
         return None  # cut short
     size: tuple[int, int, int] | None = None
     parts: dict[int, bytes] = {}
-    expected = 0
-    at = 2
-    while True:
-        if encoded[at] != 0xFF or encoded[at + 1] == 0xFF:  # unusual
+    expected, marker = 0, 0
+    for marker, at, length, (gap_start, gap_end) in iterate_segments(_read_from(encoded)):
+        if gap_start < gap_end:  # unusual
             return None
-        marker = encoded[at + 1]
-        length = int.from_bytes(encoded[at + 2 : at + 4], "big")
-        if marker == 0xDA:  # start of scan: the header ends here
-            break
         if marker in (0xC0, 0xC1, 0xC2):
-            if encoded[at + 4] != 8 or encoded[at + 9] not in (1, 3):
+            if encoded[at] != 8 or encoded[at + 5] not in (1, 3):
                 return None
-            size = (
-                int.from_bytes(encoded[at + 5 : at + 7], "big"),
-                int.from_bytes(encoded[at + 7 : at + 9], "big"),
-                encoded[at + 9],
-            )
-        elif marker == 0xE2 and encoded[at + 4 : at + 16] == b"ICC_PROFILE\0":
-            parts[encoded[at + 16]] = encoded[at + 18 : at + 2 + length]
-            expected = encoded[at + 17]
-        at += 2 + length
-    if size is None or 0 in size or len(parts) != expected:
+            height, width = (int.from_bytes(encoded[i : i + 2], "big") for i in (at + 1, at + 3))
+            size = height, width, encoded[at + 5]
+        elif marker == 0xE2 and encoded[at : at + 12] == b"ICC_PROFILE\0":
+            parts[encoded[at + 12]] = encoded[at + 14 : at + length]
+            expected = encoded[at + 13]
+    if marker != SCAN or size is None or 0 in size or len(parts) != expected:
         return None
     return _Header(*size, profile=b"".join(parts[number] for number in sorted(parts)))
 
@@ -137,7 +133,7 @@ def _scan_png(encoded: bytes) -> _Header | None:
     if depth > 8 or 0 in (height, width):
         return None
     profile, ended = b"", False
-    for kind, start, length in iterate_chunks(lambda at, length: encoded[at : at + length]):
+    for kind, start, length in iterate_chunks(_read_from(encoded)):
         content = encoded[start : start + length] if kind in (b"eXIf", b"iCCP") else b""
         if kind == b"acTL" or (kind == b"eXIf" and _is_turned(content)):
             return None
@@ -163,12 +159,16 @@ def _scan_webp(encoded: bytes) -> _Header | None:
         return None
     width, height = (int.from_bytes(encoded[at : at + 3], "little") + 1 for at in (24, 27))
     blocks: dict[bytes, bytes] = {}
-    for kind, at, length in iterate_riff_chunks(lambda at, length: encoded[at : at + length]):
+    for kind, at, length in iterate_riff_chunks(_read_from(encoded)):
         if kind in (b"ICCP", b"EXIF") and kind not in blocks:
             blocks[kind] = encoded[at : at + length]
     if _is_turned(blocks.get(b"EXIF", b"")):
         return None
     return _Header(height, width, profile=blocks.get(b"ICCP", b""))
+
+
+def _read_from(encoded: bytes) -> tiff.ReadAt:
+    return lambda at, length: encoded[at : at + length]
 
 
 def _is_turned(exif: bytes) -> bool:
