@@ -54,7 +54,7 @@ def test_the_command_in_the_report_repeats_it(run, folder, model_path, tmp_path)
         "32",
         "--tta",
         "--strength",
-        "0.8",
+        "0.87654321",
         "--split",
         "test",
     ]
@@ -64,6 +64,7 @@ def test_the_command_in_the_report_repeats_it(run, folder, model_path, tmp_path)
     assert status == 0
     program, verb, *command = json.loads(path.read_text())["settings"]["command"].split()
     assert (program, verb) == ("colorizenet", "evaluate")
+    assert command[command.index("--strength") + 1] == "0.87654321"
     assert run(*command) == (0, out, "")
     flags = {"--picture-size", "--limit", "--size", "--tta", "--strength", "--split", "--model"}
     assert {word for word in command if word.startswith("--")} == flags

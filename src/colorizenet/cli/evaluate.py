@@ -295,7 +295,7 @@ def _format_flag(flag: str, value: Any) -> Iterator[str]:
         if each is True:
             yield flag
         elif each is not None and each is not False:
-            yield from (flag, f"{each:g}" if isinstance(each, float) else str(each))
+            yield from (flag, str(each))
 
 
 def _format_table(headings: list[str], lines: list[list[str]]) -> Iterator[str]:
