@@ -221,27 +221,30 @@ class Worker:
         if job.sidecar:
             answers = [round_chroma(chroma, options) for chroma in answers]
         source = compute_sha256(job.source) if job.sidecar or self.signing else ""
-        kept: list[Path] = []
-        write = partial(self._write, job, fingerprint, kept)
+        written: dict[Path, bool] = {}
+        write = partial(self._write, job, fingerprint)
         for number, (target, chroma) in enumerate(zip(job.targets, answers, strict=True)):
             if job.sidecar != "only":
-                write(target, self._make_writer(job, picture, chroma, format, options, source))
+                write_result = self._make_writer(job, picture, chroma, format, options, source)
+                written[target] = write(target, write_result)
             if job.sidecar:
                 sidecar = self._make_sidecar(job, chroma, format, options, source)
-                if job.sidecar == "also" and target not in kept and not self.signing:
+                if job.sidecar == "also" and written[target] and not self.signing:
                     sidecar = replace(sidecar, result_sha256=compute_sha256(target))
                 encoded = sidecar.encode()
-                write(job.sidecars[number], lambda file, it=encoded: file.write(it))
+                path = job.sidecars[number]
+                written[path] = write(path, lambda file, it=encoded: file.write(it))
         if job.contact_sheet:
             sheet = draw_contact_sheet(
                 [(job.source, *job.targets)], columns=1, max_pixels=self.max_pixels
             )
             encoded = encode_image(sheet, "jpeg")
-            write(job.contact_sheet, lambda file: file.write(encoded))
+            written[job.contact_sheet] = write(job.contact_sheet, lambda file: file.write(encoded))
+        kept = tuple(path for path, done in written.items() if not done)
         foreign = "was not written by colorizenet, and was not replaced"
         warnings += [f"{quote(path)} {foreign}" for path in kept]
         height, width = file.shape[0] * file.pages, file.shape[1]
-        return Done(job, width=width, height=height, warnings=tuple(warnings), kept=tuple(kept))
+        return Done(job, width=width, height=height, warnings=tuple(warnings), kept=kept)
 
     def _make_writer(
         self,
@@ -308,14 +311,12 @@ class Worker:
         self,
         job: Job,
         fingerprint: list[int] | None,
-        kept: list[Path],
         target: Path,
         write: Callable[[BinaryIO], Any],
-    ) -> None:
-        """Let ``write`` write a file whole or not at all, or add it to ``kept``."""
+    ) -> bool:
+        """Let ``write`` write a whole file. False: a foreign one is kept instead."""
         if self.keeps(target):
-            kept.append(target)
-            return
+            return False
 
         def record(temporary: Path) -> None:
             if (journal := self._opened_journal) is not None:
@@ -330,6 +331,7 @@ class Worker:
             raise ImageError(
                 f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
             ) from error
+        return True
 
 
 def _is_of_library(error: Exception) -> bool:
