@@ -28,6 +28,7 @@ __all__ = [
     "compose",
     "compose_planes",
     "delta_e_2000_planes",
+    "find_steps",
     "lab_planes",
     "lightness",
     "linear_planes",
@@ -186,15 +187,11 @@ def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Encode a row ``(1, n)`` of linear light, about 0..1; may overwrite it."""
     if dtype == np.uint8:
         # The 65,536 steps of light are at most 0.05 levels of 8 bits apart.
-        index = np.empty(linear.shape, np.uint16)
-        np.multiply(linear, np.float32(65535), out=index, casting="unsafe")
-        return look_up(_encoding_table(), index)
+        return look_up(_encoding_table(), find_steps(linear))
     if dtype == np.uint16:
         # Steps of the square root of light are at most 1.5 levels of 16 bits apart.
         root = cv2.sqrt(_raise_to(linear, 0.0))
-        index = np.empty(linear.shape, np.uint16)
-        np.multiply(root, np.float32(65535), out=index, casting="unsafe")
-        return look_up(_deep_encoding_table(), index)
+        return look_up(_deep_encoding_table(), find_steps(root))
     clipped = _raise_to(linear, LINEAR_JOINT)
     encoded = cv2.pow(clipped, 1 / 2.4).reshape(linear.shape)
     encoded *= np.float32(1.055)
@@ -203,6 +200,13 @@ def _encode(linear: np.ndarray, dtype: np.dtype) -> np.ndarray:
     encoded += linear
     encoded -= np.float32(0.055)
     return encoded.clip(0, 1).astype(dtype, copy=False)
+
+
+def find_steps(values: np.ndarray) -> np.ndarray:
+    """The places of values in 0..1 in a table of 65,536 steps: uint16, of any shape."""
+    steps = np.empty(values.shape, np.uint16)
+    np.multiply(values, np.float32(65535), out=steps, casting="unsafe")
+    return steps
 
 
 def look_up(table: np.ndarray, indices: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ import numpy as np
 
 from colorizenet.color.fast import (
     LUMINANCE_WEIGHTS,
+    find_steps,
     lightness,
     linear_planes,
     linear_table,
@@ -40,7 +41,7 @@ def gray_levels(pixels: np.ndarray) -> np.ndarray:
         return pixels
     light = look_up(linear_table(pixels.dtype), pixels)
     y = cv2.transform(light, LUMINANCE_WEIGHTS).reshape(pixels.shape[:2])
-    return np.rint(look_up(_levels_of_light(), _index_light(y))).astype(np.uint8)
+    return np.rint(look_up(_levels_of_light(), find_steps(y))).astype(np.uint8)
 
 
 def halve_levels(levels: np.ndarray) -> np.ndarray:
@@ -59,7 +60,7 @@ def compose_subsampled(
     filled.
     """
     linear = linear_planes(lightness(halved), a, b)
-    rgb = look_up(_levels_of_light(), _index_light(linear))
+    rgb = look_up(_levels_of_light(), find_steps(linear))
     slope = look_up(_light_slopes(), halved) / _luminance_slope(linear, rgb).reshape(halved.shape)
     center, slope, *channels = (
         _double_columns(plane.reshape(halved.shape)) for plane in (halved, slope, *rgb)
@@ -87,13 +88,6 @@ def _luminance_slope(linear: np.ndarray, rgb: np.ndarray) -> np.ndarray:
 def _double_columns(plane: np.ndarray) -> np.ndarray:
     """Repeat each column: ``(h, w) -> (h, 2 * w)``, five times as fast as NumPy."""
     return cv2.merge([plane, plane]).reshape(len(plane), -1)
-
-
-def _index_light(light: np.ndarray) -> np.ndarray:
-    """The place of light in 0..1 in the table of 65,536 steps: uint16 of any shape."""
-    index = np.empty(light.shape, np.uint16)
-    np.multiply(light, np.float32(65535), out=index, casting="unsafe")
-    return index
 
 
 @lru_cache
