@@ -129,16 +129,17 @@ def plan_jobs(
     """
     skipped: list[LeftOut] = []
     # Not Path.is_dir, because names may be too long for stat.
-    folders = [path for path in inputs if os.path.isdir(path)]  # noqa: PTH112
+    are_folders = [os.path.isdir(path) for path in inputs]  # noqa: PTH112
+    are_several = sum(are_folders) > 1
     pairs: list[tuple[Path, Path]] = []
-    for path in inputs:
-        if path in folders:
+    for path, is_folder in zip(inputs, are_folders, strict=True):
+        if is_folder:
             if _is_same(path, out):
                 raise ConfigError(
                     f"{quote(path)} is both the input and the folder of the results; "
                     "choose another --out"
                 )
-            below = out / name_folder(path) if len(folders) > 1 else out
+            below = out / name_folder(path) if are_several else out
             pairs += [
                 (found, below / found.relative_to(path))
                 for photos in walk_photos(path, out, skipped)

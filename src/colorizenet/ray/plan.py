@@ -109,8 +109,10 @@ class Planner:
 
     def _plan_local(self, paths: Sequence[Path], *, alone: bool) -> Iterator[Unit]:
         """The units of local files and folders."""
-        shards = [path for path in paths if is_shard(path.name) and not path.is_dir()]
-        photos = [path for path in paths if path not in shards]
+        shards: list[Path] = []
+        photos: list[Path] = []
+        for path in paths:
+            (shards if is_shard(path.name) and not path.is_dir() else photos).append(path)
         out = self.results.local or _NOWHERE / "out"
         for path in shards:
             yield self._make_shard(str(path), path.name, fingerprint=_read_fingerprint(path))
@@ -134,25 +136,23 @@ class Planner:
                 for job in self._plan_jobs(photos, below, None):
                     yield self._make_unit(job, out)
             yield from self._list_shards(folder, start, PurePosixPath())
+            start = len(self.left_out)
 
     def _list_shards(self, folder: Path, start: int, below: PurePosixPath) -> list[Unit]:
-        """Take the shards in a folder from ``left_out``, and make units of them."""
-        found = [
-            each
-            for each in self.left_out[start:]
-            if each.why == "other format"
-            and is_shard(each.path.name)
-            and each.path.is_relative_to(folder)
-        ]
-        self.left_out[start:] = [each for each in self.left_out[start:] if each not in found]
-        return [
-            self._make_shard(
-                str(each.path),
-                (below / each.path.relative_to(folder)).as_posix(),
-                fingerprint=_read_fingerprint(each.path),
-            )
-            for each in found
-        ]
+        """Take the shards in a folder from ``left_out[start:]``, and make units of
+        them."""
+        units: list[Unit] = []
+        others: list[LeftOut] = []
+        for each in self.left_out[start:]:
+            path = each.path
+            if each.why == "other format" and is_shard(path.name) and path.is_relative_to(folder):
+                name = (below / path.relative_to(folder)).as_posix()
+                mark = _read_fingerprint(path)
+                units.append(self._make_shard(str(path), name, fingerprint=mark))
+            else:
+                others.append(each)
+        self.left_out[start:] = others
+        return units
 
     def _plan_url(self, url: str, *, alone: bool) -> Iterator[Unit]:
         """The units of a file, folder or pattern in a store."""
