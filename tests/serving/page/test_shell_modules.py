@@ -191,6 +191,33 @@ def test_photos_wait_for_an_engine_that_does_not_answer(run):
     ]
 
 
+def test_a_photo_that_is_retried_while_its_file_is_checked_is_colorized_once(run):
+    counts = run_jobs(
+        run,
+        """
+        const { colorize } = engine;
+        let count = 0;
+        engine.colorize = (...given) => (count++, colorize(...given));
+        const [found] = makeFiles("a");
+        let answer = () => {};
+        const slow = new Promise((resolve) => (answer = resolve));
+        found.file.slice = () => ({ arrayBuffer: () => slow }); // on a slow drive
+        const [a] = jobs.add([found]);
+        await settle();
+        engine.fail("a", "network", "It does not answer.");
+        await settle();
+        jobs.stop(a.id);
+        jobs.retry(a.id);
+        await settle();
+        const retried = count;
+        answer(new ArrayBuffer(1));
+        await settle(200);
+        return [retried, count, listStates()];
+        """,
+    )
+    assert counts == [2, 2, ["a coloring"]]
+
+
 def test_interrupted_jobs_start_again_after_a_restart(run):
     result = run_jobs(
         run,

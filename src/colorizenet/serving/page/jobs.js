@@ -282,9 +282,11 @@ export class Jobs extends EventTarget {
         result: { ...result, settings, revision: ++this.#revision },
       });
     } catch (error) {
+      const fault = describeFault(error);
+      const isUnreached = fault.code === "network" && (await isReadable(job.file));
       if (signal.aborted) return; // whoever aborted it has said what becomes of it
       this.#running.delete(job.id);
-      await this.#fail(job, error);
+      this.#fail(job, fault, isUnreached);
     }
     this.#start();
   }
@@ -300,19 +302,17 @@ export class Jobs extends EventTarget {
 
   /**
    * @param {Job} job
-   * @param {unknown} error
+   * @param {import("./faults.js").Fault} fault
+   * @param {boolean} isUnreached Whether the engine did not answer.
    */
-  async #fail(job, error) {
-    const fault = describeFault(error);
-    if (fault.code === "network" && !this.#unreached.has(job.id) && (await isReadable(job.file))) {
+  #fail(job, fault, isUnreached) {
+    if (isUnreached && !this.#unreached.has(job.id)) {
       // Not the photo's fault: it waits until the server answers again.
-      if (this.#jobs.get(job.id) !== job || !isRunning(job)) return;
       this.#unreached.add(job.id);
       this.#update(job, { state: "waiting", done: null });
       this.#reconnect();
       return;
     }
-    if (this.#jobs.get(job.id) !== job) return;
     this.#unreached.delete(job.id);
     this.#pace.measure(job);
     this.#update(job, { state: "failed", fault, done: null });
