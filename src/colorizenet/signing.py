@@ -26,11 +26,11 @@ from colorizenet.hintfiles import describe_options
 from colorizenet.imaging.formats import detect_format
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.writing import encode_image
+from colorizenet.imaging.xmpscan import TRAINED
 from colorizenet.options import Options
 
 __all__ = ["Manifest", "SigningKey", "describe_origin", "read_manifest"]
 
-_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 _NAMESPACE = "org.colorizenet"
 _ORIGINAL = "original"
 """Name of the ingredient, inside the manifest."""
@@ -110,7 +110,7 @@ class SigningKey:
         colored = {
             "action": "c2pa.color_adjustments",
             "description": "Colors reconstructed by a neural network",
-            "digitalSourceType": _SOURCE_TYPE,
+            "digitalSourceType": TRAINED,
             "softwareAgent": software,
             "parameters": dict(origin),
         }

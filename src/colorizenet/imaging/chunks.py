@@ -12,10 +12,13 @@ from typing import NamedTuple
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = [
+    "EXIF_PREFIX",
+    "EXTENSION_PREFIX",
     "MAX_CHUNKS",
     "MAX_SEGMENTS",
     "SCAN",
     "TEXT_CHUNKS",
+    "XMP_PREFIX",
     "Segment",
     "decompress_text",
     "inspect_png",
@@ -32,6 +35,10 @@ MAX_CHUNKS = 20_000
 MAX_SEGMENTS = 5_000
 """A JPEG with more segments before its pixels, or a WebP with more chunks, is
 refused."""
+EXIF_PREFIX = b"Exif\0\0"
+XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
+EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
+"""How the segments of a JPEG begin that hold EXIF, XMP, and extended XMP."""
 SCAN = 0xDA
 """Marker of the segment that pixels follow."""
 _END = 0xD9

@@ -18,11 +18,21 @@ from colorizenet.imaging.formats import require_extra
 from colorizenet.imaging.sizes import find_jpeg2000, read_size
 from colorizenet.imaging.tiff import ReadAt
 
-__all__ = ["CheckPixels", "Decoded", "decode", "encode", "make_error", "shorten_reason"]
+__all__ = [
+    "CUT_SHORT",
+    "CheckPixels",
+    "Decoded",
+    "decode",
+    "encode",
+    "make_error",
+    "shorten_reason",
+]
 
 CheckPixels = Callable[[int, int], None]
 """Called with width and height before decoding; raises ``ImageError`` if too large."""
 
+CUT_SHORT = " (the file ends before its pixels do)"
+"""A reason for ``make_error``."""
 _HEADER = 1 << 16
 """Bytes that the header of a PNM, BMP or JPEG 2000 file has at most."""
 _LONGEST_JP2_HEADER = 1 << 20
@@ -162,7 +172,7 @@ def _count_numbers(text: bytes, *, digits: bool) -> int:
 def _read_exactly(read_at: ReadAt, offset: int, length: int, name: str) -> bytes:
     content = read_at(offset, length)
     if len(content) < length:
-        raise make_error(name, " (the file ends before its pixels do)")
+        raise make_error(name, CUT_SHORT)
     return content
 
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from colorizenet.imaging import photoshop, tiff, xmp
 from colorizenet.imaging.boxes import find_items
-from colorizenet.imaging.chunks import iterate_chunks
+from colorizenet.imaging.chunks import EXIF_PREFIX, EXTENSION_PREFIX, XMP_PREFIX, iterate_chunks
 
 __all__ = ["LONGEST_SEGMENT", "PLACEHOLDER", "Blocks", "embed_blocks"]
 
@@ -24,9 +24,6 @@ LONGEST_SEGMENT = 65_533
 PLACEHOLDER = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x01\0\0\0\0\0\0\0"
 """EXIF that libvips gives an item of an AVIF, which is then replaced: orientation 1."""
 _PIECE = 1 << 22
-_EXIF_PREFIX = b"Exif\0\0"
-_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
-_EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
 _EXTENSION_PIECE = 65_400
 _INCH = 25.4  # millimeters
 
@@ -72,13 +69,13 @@ def _embed_in_jpeg(file: BinaryIO, blocks: Blocks) -> None:
     has_jfif = start[2:4] == b"\xff\xe0" and start[6:11] == b"JFIF\0"
     made = b"\xff\xd8" + _make_jfif(blocks)
     if blocks.exif:
-        made += _make_segment(0xE1, _EXIF_PREFIX + blocks.exif)
+        made += _make_segment(0xE1, EXIF_PREFIX + blocks.exif)
     if blocks.xmp:
-        longest = LONGEST_SEGMENT - len(_XMP_PREFIX)
+        longest = LONGEST_SEGMENT - len(XMP_PREFIX)
         packet, extension, name = xmp.split_packet(blocks.xmp, longest)
-        made += _make_segment(0xE1, _XMP_PREFIX + packet)
+        made += _make_segment(0xE1, XMP_PREFIX + packet)
         for at in range(0, len(extension), _EXTENSION_PIECE):
-            head = _EXTENSION_PREFIX + name + struct.pack(">II", len(extension), at)
+            head = EXTENSION_PREFIX + name + struct.pack(">II", len(extension), at)
             made += _make_segment(0xE1, head + extension[at : at + _EXTENSION_PIECE])
     piece = LONGEST_SEGMENT - len(photoshop.JPEG_PREFIX)
     for at in range(0, len(blocks.resources), piece):

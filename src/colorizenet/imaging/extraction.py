@@ -25,7 +25,10 @@ from colorizenet.imaging.boxes import (
     read_jp2_resolution,
 )
 from colorizenet.imaging.chunks import (
+    EXIF_PREFIX,
+    EXTENSION_PREFIX,
     TEXT_CHUNKS,
+    XMP_PREFIX,
     decompress_text,
     iterate_chunks,
     iterate_gif_extensions,
@@ -43,9 +46,6 @@ __all__ = [
 ]
 
 _INCH, _CENTIMETER = 25.4, 10.0  # millimeters
-_EXIF_PREFIX = b"Exif\0\0"
-_XMP_PREFIX = b"http://ns.adobe.com/xap/1.0/\0"
-_EXTENSION_PREFIX = b"http://ns.adobe.com/xmp/extension/\0"
 _PNG_XMP = b"XML:com.adobe.xmp"
 _RAW_PROFILE = b"Raw profile type "
 _LONGEST_TEXTS = 1 << 20
@@ -110,7 +110,7 @@ class _Found:
 
     def finish(self, *, oriented: bool) -> Extracted:
         """Check the blocks, and make the result of them."""
-        block = self.exif.removeprefix(_EXIF_PREFIX)
+        block = self.exif.removeprefix(EXIF_PREFIX)
         if len(block) > exif.LONGEST_BLOCK:
             self.warn(f"more than {exif.LONGEST_BLOCK >> 20} MiB of EXIF, which is left out")
             block = b""
@@ -171,13 +171,13 @@ def _read_jpeg(read_at: ReadAt, found: _Found) -> None:
                 found.resolution = found.resolution or (across / scale, down / scale)
             elif across and down and unit == 0 and across != down:
                 found.metadata = replace(found.metadata, aspect=(across, down))
-        elif marker == 0xE1 and content.startswith(_EXIF_PREFIX):
+        elif marker == 0xE1 and content.startswith(EXIF_PREFIX):
             found.exif = found.exif or content
-        elif marker == 0xE1 and content.startswith(_XMP_PREFIX):
-            found.xmp = found.xmp or content[len(_XMP_PREFIX) :]
-        elif marker == 0xE1 and content.startswith(_EXTENSION_PREFIX):
+        elif marker == 0xE1 and content.startswith(XMP_PREFIX):
+            found.xmp = found.xmp or content[len(XMP_PREFIX) :]
+        elif marker == 0xE1 and content.startswith(EXTENSION_PREFIX):
             extended += len(content)
-            head = content[len(_EXTENSION_PREFIX) :]
+            head = content[len(EXTENSION_PREFIX) :]
             if extended <= xmp.MAX_SIZE and len(head) > 40:
                 offset = int.from_bytes(head[36:40], "big")
                 found.parts.setdefault(head[:32], {})[offset] = head[40:]
@@ -255,10 +255,10 @@ def _take_profile(found: _Found, keyword: bytes, text: bytes) -> None:
     kind = keyword.removeprefix(_RAW_PROFILE).lower()
     if not content:
         found.warn("a malformed raw profile, which is left out")
-    elif kind in (b"exif", b"app1") and not content.startswith(_XMP_PREFIX):
+    elif kind in (b"exif", b"app1") and not content.startswith(XMP_PREFIX):
         found.exif = found.exif or content
     elif kind in (b"xmp", b"app1"):
-        found.xmp = found.xmp or content.removeprefix(_XMP_PREFIX)
+        found.xmp = found.xmp or content.removeprefix(XMP_PREFIX)
     elif kind in (b"iptc", b"8bim"):
         content = content.removeprefix(photoshop.JPEG_PREFIX)
         if content[:1] == b"\x1c":

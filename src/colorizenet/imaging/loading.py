@@ -153,7 +153,7 @@ class Loader:
         except pyvips.Error as error:
             if is_out_of_memory(error):
                 raise MemoryError from error
-            reason = " (the file ends before its pixels do)" if self._is_cut_short() else ""
+            reason = codecs.CUT_SHORT if self._is_cut_short() else ""
             raise codecs.make_error(self._name, reason) from error
         except UnicodeDecodeError as error:
             # Names of metadata come from the file, and may not be valid text.
@@ -191,9 +191,7 @@ class Loader:
     @cached_property
     def _size(self) -> int:
         """The length of the file in bytes."""
-        if isinstance(self._source, bytes):
-            return len(self._source)
-        return os.fstat(self._source.fileno()).st_size
+        return _length_of(self._source)
 
     def _read_at(self, offset: int, length: int) -> bytes:
         return read_at(self._source, offset, length)

@@ -6,6 +6,7 @@ import numpy as np
 import pyvips
 
 from colorizenet.imaging import exif, photoshop, tiff, xmp
+from colorizenet.imaging.chunks import EXIF_PREFIX
 from colorizenet.imaging.embedding import LONGEST_SEGMENT, PLACEHOLDER, Blocks
 from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.imagefile import ImageFile
@@ -28,7 +29,7 @@ _HOLDERS = {
 }
 """Which formats hold a kind of metadata, where not all do."""
 
-_LONGEST_BLOCK = LONGEST_SEGMENT - len(b"Exif\0\0")
+_LONGEST_BLOCK = LONGEST_SEGMENT - len(EXIF_PREFIX)
 
 
 def build_blocks(picture: Image | ImageFile, format: str, *, note: str) -> Blocks:

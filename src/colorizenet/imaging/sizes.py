@@ -31,7 +31,7 @@ def read_size(read_at: ReadAt) -> Size | None:
     if start.startswith(b"\xff\x0a"):
         return _read_jpegxl(start)
     if start[4:8] == b"JXL ":
-        for kind, at, _ in iterate_boxes(read_at, 0, 1 << 62):
+        for kind, at, _ in iterate_boxes(read_at):
             if kind in (b"jxlc", b"jxlp"):
                 return _read_jpegxl(read_at(at + (4 if kind == b"jxlp" else 0), _START))
         return None
@@ -52,7 +52,7 @@ def find_jpeg2000(read_at: ReadAt) -> int | None:
         return 0
     if start[4:8] != b"jP  ":
         return None
-    boxes = iterate_boxes(read_at, 0, 1 << 62)
+    boxes = iterate_boxes(read_at)
     return next((at for kind, at, _ in boxes if kind == b"jp2c"), None)
 
 

@@ -20,7 +20,6 @@ import numpy as np
 __all__ = [
     "ASCII",
     "BYTE",
-    "COMPRESSION",
     "EXIF",
     "LONG",
     "ORIENTATION",
@@ -50,7 +49,7 @@ it."""
 BYTE, ASCII, SHORT, LONG = 1, 2, 3, 4
 """Types of values."""
 _LONG8 = 16
-COMPRESSION, ORIENTATION = 259, 274
+ORIENTATION = 274
 EXIF, PIXEL_WIDTH, PIXEL_HEIGHT = 34665, 40962, 40963
 RESOLUTION_TAGS = (282, 283, 296)
 """XResolution, YResolution and ResolutionUnit."""

@@ -13,7 +13,7 @@ import pyvips
 
 from colorizenet import color
 from colorizenet.errors import DamagedImageError, ImageError
-from colorizenet.imaging.codecs import Decoded, make_error, shorten_reason
+from colorizenet.imaging.codecs import CUT_SHORT, Decoded, make_error, shorten_reason
 from colorizenet.imaging.sizes import read_size
 from colorizenet.imaging.tifflayout import CIELAB, YCBCR, Layout, Page
 
@@ -50,10 +50,7 @@ def decode_tiff(
             "pip install 'colorizenet[formats]'"
         )
     if find_damaged_segment(layout, size, pages) is not None:
-        raise DamagedImageError(
-            f"{name} is damaged or cut short and cannot be decoded (the file ends before its "
-            "pixels do); get a complete copy of it"
-        )
+        raise make_error(name, CUT_SHORT)
     import tifffile
 
     arrays: list[np.ndarray] = []
@@ -71,9 +68,7 @@ def decode_tiff(
                 arrays.append(_arrange(found, found.asarray(maxworkers=1)))
             first: Any = file.pages[layout.first]
             profile = first.tags.valueof(_PROFILE, b"")
-    except ImageError:
-        raise
-    except MemoryError:
+    except (ImageError, MemoryError):
         raise
     except Exception as error:
         # A broad except: tifffile and the codecs that it calls have no common base.
