@@ -341,8 +341,8 @@ class Photographs(lightning.LightningDataModule):
     def fingerprint(self) -> list[dict[str, str]]:
         """Name and SHA-256 of each shard, or of the file list of a folder."""
         files = {photo.path for photo in self.train}
-        shards = sorted(path for path in files if path.suffix.lower() == ".tar")
-        named = [{"name": path.name, "sha256": compute_sha256(path)} for path in shards]
+        shards = {path for path in files if path.suffix.lower() == ".tar"}
+        named = [{"name": path.name, "sha256": compute_sha256(path)} for path in sorted(shards)]
         if len(shards) < len(files):
             sha256 = _hash_listing([photo for photo in self.train if photo.path not in shards])
             named.append({"name": Path(self.config.root).resolve().name, "sha256": sha256})
