@@ -1,13 +1,11 @@
 """``Pix2Pix``: adversarial training with a pixel loss (Isola et al. 2017)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorizenet.errors import check_minimum
 from colorizenet.training.data.augment import Sample
@@ -22,7 +20,7 @@ from colorizenet.training.tasks.optim import (
     build_schedulers,
     check_betas,
 )
-from colorizenet.training.tasks.scored import ScoredTask
+from colorizenet.training.tasks.scored import ScoredTask, freeze
 
 __all__ = ["Pix2Pix", "Pix2PixConfig"]
 
@@ -113,7 +111,7 @@ class Pix2Pix(ScoredTask):
 
     def _generator_losses(self, sample: Sample, predicted: Tensor) -> dict[str, Tensor]:
         """The loss by a frozen discriminator, and lambda times the other terms."""
-        with _frozen(self.discriminator):
+        with freeze(self.discriminator):
             scores = self.discriminator(_join(sample, predicted)).float()
         g_loss = adversarial.GENERATOR_LOSSES[self.config.gan_loss](scores)
         terms = self.losses(predicted, sample)
@@ -162,13 +160,3 @@ class Pix2Pix(ScoredTask):
 def _join(sample: Sample, ab: Tensor) -> Float[Tensor, "b 3 h w"]:
     """The discriminator's input: true lightness and chroma, at the chroma's size."""
     return torch.cat([reduce_to(ab, sample.lightness), ab], dim=1)
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Exclude the parameters of a network from the gradient."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)

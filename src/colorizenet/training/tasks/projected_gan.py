@@ -27,7 +27,7 @@ from colorizenet.training.tasks.optim import (
     check_betas,
     scale_learning_rate,
 )
-from colorizenet.training.tasks.scored import ScoredTask
+from colorizenet.training.tasks.scored import ScoredTask, freeze
 
 __all__ = ["ProjectedGAN", "ProjectedGANConfig"]
 
@@ -186,16 +186,9 @@ class ProjectedGAN(ScoredTask):
         self, real: Sequence[Tensor], gray: Sequence[Tensor], fake: Sequence[Tensor]
     ) -> Tensor:
         """The relativistic loss of the predicted pictures by the discriminator."""
-        parameters = [each for each in self.discriminator.parameters() if each.requires_grad]
-        for parameter in parameters:
-            parameter.requires_grad_(False)
-        try:
-            with torch.autocast(self.device.type, enabled=False):
-                maps = self.discriminator(fake, gray)
-                truths = self.discriminator(real, gray)
-        finally:
-            for parameter in parameters:
-                parameter.requires_grad_(True)
+        with freeze(self.discriminator), torch.autocast(self.device.type, enabled=False):
+            maps = self.discriminator(fake, gray)
+            truths = self.discriminator(real, gray)
         return adversarial.relativistic_generator_loss(list(zip(truths, maps, strict=True)))
 
     def _balance(
