@@ -39,11 +39,7 @@ from colorizenet.training.losses.perceptual import (
     check_names,
     download_weights,
 )
-from colorizenet.training.networks.pretrained import (
-    find_packaged_weights,
-    match_weights,
-    read_weights,
-)
+from colorizenet.training.networks.pretrained import load_encoder_weights, read_weights
 
 __all__ = [
     "FrechetMetric",
@@ -329,10 +325,8 @@ def _load_inception(weights: Weights, device: str) -> Extract:
 def _load_efficientnet_lite0(weights: Weights, device: str) -> Extract:
     """The 1280 pooled features of EfficientNet-Lite0, each picture at its own size."""
     name = "tf_efficientnet_lite0"
-    file = Path(weights.get("efficientnet_lite0") or find_packaged_weights(name))
     network = timm.create_model(name, num_classes=0)
-    tensors = match_weights(read_weights(file), network.state_dict(), file)
-    network.load_state_dict(tensors)
+    load_encoder_weights(network, name, str(weights.get("efficientnet_lite0") or "package"))
     network.eval().to(device)
     return lambda pictures: network((pictures.float() - 127) / 128)
 

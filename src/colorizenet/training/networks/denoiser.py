@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 
 __all__ = ["Denoiser", "DenoiserConfig", "Levels", "NoisePredictorConfig", "embed_time"]
 
@@ -45,12 +45,7 @@ class DenoiserConfig:
                 f"{self.section}.widths is {', '.join(map(str, self.widths)) or 'empty'}; "
                 "give at least two multiples of 8, for example 64 160"
             )
-        for name in ("fine_width", "blocks", "heads"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"{self.section}.{name.replace('_', '-')} is {getattr(self, name)}; "
-                    "give a number of at least 1"
-                )
+        check_minimum(1, self.section, self, "fine_width", "blocks", "heads")
         if self.widths[-1] % self.heads:
             raise ConfigError(
                 f"{self.section}.heads is {self.heads} and the coarsest width "

@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import timm
@@ -13,11 +12,7 @@ from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, check_minimum, quote
 from colorizenet.training.networks.color_queries import ColorQueries
-from colorizenet.training.networks.pretrained import (
-    find_packaged_weights,
-    match_weights,
-    read_weights,
-)
+from colorizenet.training.networks.pretrained import load_encoder_weights
 from colorizenet.training.networks.similarity import Similarity
 from colorizenet.training.networks.unet import TwoConvolutions, build_head
 
@@ -95,7 +90,7 @@ class EncoderUNet(nn.Module):
         _prepare_convolutions(encoder)
         self.encoder: nn.Module = encoder
         if config.pretrained not in ("hub", "none"):
-            self._load_encoder(config)
+            load_encoder_weights(self.encoder, config.encoder, config.pretrained)
         mean, std = encoder.default_cfg["mean"], encoder.default_cfg["std"]
         self.mean, self.std = sum(mean) / 3, sum(std) / 3
 
@@ -162,15 +157,6 @@ class EncoderUNet(nn.Module):
         """Compute chroma from ``features``."""
         ab = self.head(features[-1])
         return ab if self.queries is None else ab + self.queries(features)
-
-    def _load_encoder(self, config: EncoderUNetConfig) -> None:
-        path = (
-            find_packaged_weights(config.encoder)
-            if config.pretrained == "package"
-            else Path(config.pretrained)
-        )
-        own = self.encoder.state_dict()
-        self.encoder.load_state_dict(match_weights(read_weights(path), own, path))
 
 
 def _read_feature_info(config: EncoderUNetConfig, encoder: Any) -> tuple[list[int], list[int]]:

@@ -9,7 +9,6 @@ the gradient reaches them. Features are float32, under autocast as well.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import timm
@@ -18,11 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quote
-from colorizenet.training.networks.pretrained import (
-    find_packaged_weights,
-    match_weights,
-    read_weights,
-)
+from colorizenet.training.networks.pretrained import load_encoder_weights
 
 __all__ = ["FeaturePyramid", "FeaturesConfig", "PooledFeatures"]
 
@@ -70,12 +65,9 @@ class _FrozenFeatures(nn.Module):
     def network(self) -> nn.Module:
         """The frozen network, in evaluation mode."""
         # A cached property is no submodule, so that no checkpoint contains its weights.
-        network, pretrained = self._build(), self.config.pretrained
-        if pretrained != "none":
-            packaged = pretrained == "package"
-            path = find_packaged_weights(self.config.encoder) if packaged else Path(pretrained)
-            tensors = match_weights(read_weights(path), network.state_dict(), path)
-            network.load_state_dict(tensors)
+        network, config = self._build(), self.config
+        if config.pretrained != "none":
+            load_encoder_weights(network, config.encoder, config.pretrained)
         return network.eval().requires_grad_(False)
 
     def run(self, rgb: Float[Tensor, "b 3 h w"]) -> Any:

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quote
 
 __all__ = [
     "complete_weights",
     "find_packaged_weights",
+    "load_encoder_weights",
     "match_weights",
     "read_weights",
 ]
@@ -90,6 +91,16 @@ def match_weights(
             )
         matched[key] = value
     return matched
+
+
+def load_encoder_weights(network: nn.Module, encoder: str, pretrained: str) -> None:
+    """Load ImageNet weights into the timm model named ``encoder``.
+
+    ``pretrained``: ``package``, see ``find_packaged_weights``, or a file. Raises
+    ConfigError where they cannot be read or do not fit.
+    """
+    path = find_packaged_weights(encoder) if pretrained == "package" else Path(pretrained)
+    network.load_state_dict(match_weights(read_weights(path), network.state_dict(), path))
 
 
 def complete_weights(

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.training.networks.frozen_features import FeaturePyramid, FeaturesConfig
 
 __all__ = ["ProjectedDiscriminator", "ProjectedDiscriminatorConfig"]
@@ -39,10 +39,7 @@ class ProjectedDiscriminatorConfig:
                 f"task.discriminator.scales is {', '.join(map(str, self.scales)) or 'empty'}; "
                 "give some of 2 4 8 16 32"
             )
-        if self.width < 1:
-            raise ConfigError(
-                f"task.discriminator.width is {self.width}; give a number of at least 1"
-            )
+        check_minimum(1, "task.discriminator", self, "width")
 
 
 class ProjectedDiscriminator(nn.Module):

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from colorizenet.errors import ConfigError
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.modelfile import NOISE, Input
 from colorizenet.training.data.augment import Sample, to_network
 from colorizenet.training.data.conditions import input_channels
@@ -66,12 +66,7 @@ class DiffusionConfig:
     """Draws for each picture in validation."""
 
     def __post_init__(self) -> None:
-        for name in ("draws", "steps", "val_draws"):
-            if getattr(self, name) < 1:
-                raise ConfigError(
-                    f"task.{name.replace('_', '-')} is {getattr(self, name)}; "
-                    "give a number of at least 1"
-                )
+        check_minimum(1, "task", self, "draws", "steps", "val_draws")
         for name in ("t_uniform", "condition_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(
