@@ -57,10 +57,8 @@ class Item(NamedTuple):
 def find_items(read_at: ReadAt) -> dict[str, Item]:
     """Find the first item of each kind in an AVIF or HEIC file: "exif" and "xmp"."""
     found: dict[str, Item] = {}
-    for name, type_at, entry, boxes in _iterate_entries(read_at):
+    for name, type_at, number, boxes in _iterate_entries(read_at):
         if name not in found:
-            wide = 4 if read_at(entry, 1) == b"\3" else 2
-            number = int.from_bytes(read_at(entry + 4, wide), "big")
             found[name] = Item(type_at, *_find_extent(read_at, boxes, number))
     return found
 
@@ -138,8 +136,8 @@ def iterate_boxes(
 def _iterate_entries(
     read_at: ReadAt,
 ) -> Iterator[tuple[str, int, int, dict[bytes, tuple[int, int]]]]:
-    """Yield each item of EXIF or XMP: its name, the positions of its type and of its
-    entry, and start and end of the first box of each type next to its list."""
+    """Yield each item of EXIF or XMP: its name, the position of its type, its number,
+    and start and end of the first box of each type next to its list."""
     meta = next((box for box in iterate_boxes(read_at) if box[0] == b"meta"), None)
     if meta is None:
         return
@@ -154,7 +152,8 @@ def _iterate_entries(
             type_at = entry + 4 + wide + 2
             name = _name_item(read_at(type_at, min(entry_end - type_at, 256)))
             if name:
-                yield name, type_at, entry, boxes
+                number = int.from_bytes(read_at(entry + 4, wide), "big")
+                yield name, type_at, number, boxes
 
 
 def _name_item(entry: bytes) -> str:

@@ -11,6 +11,7 @@ References:
 
 import zlib
 from dataclasses import dataclass
+from functools import partial
 
 import cv2
 import numpy as np
@@ -25,6 +26,7 @@ from colorizenet.imaging.chunks import (
     iterate_segments,
 )
 from colorizenet.imaging.formats import detect_format
+from colorizenet.imaging.loading import read_at
 from colorizenet.imaging.profiles import is_srgb
 
 __all__ = ["check_pixels", "choose_shrink", "decode_plain"]
@@ -110,7 +112,7 @@ def _scan_jpeg(encoded: bytes) -> _Header | None:
     size: tuple[int, int, int] | None = None
     parts: dict[int, bytes] = {}
     expected, marker = 0, 0
-    for marker, at, length, (gap_start, gap_end) in iterate_segments(_read_from(encoded)):
+    for marker, at, length, (gap_start, gap_end) in iterate_segments(partial(read_at, encoded)):
         if gap_start < gap_end:  # unusual
             return None
         if marker in (0xC0, 0xC1, 0xC2):
@@ -133,7 +135,7 @@ def _scan_png(encoded: bytes) -> _Header | None:
     if depth > 8 or 0 in (height, width):
         return None
     profile, ended = b"", False
-    for kind, start, length in iterate_chunks(_read_from(encoded)):
+    for kind, start, length in iterate_chunks(partial(read_at, encoded)):
         content = encoded[start : start + length] if kind in (b"eXIf", b"iCCP") else b""
         if kind == b"acTL" or (kind == b"eXIf" and _is_turned(content)):
             return None
@@ -159,16 +161,12 @@ def _scan_webp(encoded: bytes) -> _Header | None:
         return None
     width, height = (int.from_bytes(encoded[at : at + 3], "little") + 1 for at in (24, 27))
     blocks: dict[bytes, bytes] = {}
-    for kind, at, length in iterate_riff_chunks(_read_from(encoded)):
+    for kind, at, length in iterate_riff_chunks(partial(read_at, encoded)):
         if kind in (b"ICCP", b"EXIF") and kind not in blocks:
             blocks[kind] = encoded[at : at + length]
     if _is_turned(blocks.get(b"EXIF", b"")):
         return None
     return _Header(height, width, profile=blocks.get(b"ICCP", b""))
-
-
-def _read_from(encoded: bytes) -> tiff.ReadAt:
-    return lambda at, length: encoded[at : at + length]
 
 
 def _is_turned(exif: bytes) -> bool:
