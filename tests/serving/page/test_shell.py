@@ -92,6 +92,17 @@ def test_a_photo_keeps_its_name_format_depth_and_metadata(visit, tmp_path, gray,
     )
 
 
+def test_a_very_tall_photo_takes_no_more_memory_in_the_list_than_others(visit, tmp_path):
+    photo = tmp_path / "strip.png"
+    photo.write_bytes(encode_image(Image(np.full((3000, 6), 128, np.uint8)), "png"))
+    page = visit()
+    choose(page, photo)
+    wait_until_done(page, 1)
+    expect(page.locator(".picture.colored")).to_have_count(1)
+    width, height = page.locator("canvas.after").evaluate("e => [e.width, e.height]")
+    assert height <= 1600 and 1 <= width <= 6
+
+
 @pytest.mark.parametrize("screen", SCREENS)
 def test_a_sample_photo_is_tried(visit, screen):
     page = visit(screen)

@@ -12,8 +12,8 @@ import { formatBytes, formatNumber, lang, t } from "./strings.js";
  * @typedef {(action: Action, job: Job, button: HTMLElement) => void} Act
  */
 
-/** Pixels of the widest picture in the list. */
-const MOST_WIDTH = 1600;
+/** Pixels of the longer side of the largest picture in the list. */
+const MOST_SIDE = 1600;
 
 export class Card {
   /** @type {string} What of the job the pictures show. */
@@ -163,8 +163,8 @@ export class Card {
     if (wanted === this.#drawn) return;
     this.#drawn = wanted;
     const isCurrent = () => this.#visible && this.#drawn === wanted;
-    const width = Math.max(this.picture.clientWidth, 160) * Math.min(devicePixelRatio, 2);
-    const bitmap = await this.#pictures.make(job, which, Math.min(width, MOST_WIDTH), isCurrent);
+    const side = Math.max(this.picture.clientWidth, 160) * Math.min(devicePixelRatio, 2);
+    const bitmap = await this.#pictures.make(job, which, Math.min(side, MOST_SIDE), isCurrent);
     if (!isCurrent()) {
       bitmap?.close();
       return;

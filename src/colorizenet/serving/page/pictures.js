@@ -31,12 +31,12 @@ export class Pictures {
   /**
    * @param {Job} job
    * @param {"before" | "after"} which
-   * @param {number} width Pixels.
+   * @param {number} side Most pixels of its width and of its height.
    * @param {() => boolean} isWanted Asked when its turn comes.
    * @returns {Promise<ImageBitmap | null>} Null where there is no picture.
    */
-  make(job, which, width, isWanted) {
-    const made = this.#last.then(() => (isWanted() ? this.#decode(job, which, width) : null));
+  make(job, which, side, isWanted) {
+    const made = this.#last.then(() => (isWanted() ? this.#decode(job, which, side) : null));
     this.#last = made.catch(() => null);
     return this.#last.then((picture) => /** @type {ImageBitmap | null} */ (picture));
   }
@@ -62,21 +62,21 @@ export class Pictures {
   /**
    * @param {Job} job
    * @param {"before" | "after"} which
-   * @param {number} width
+   * @param {number} side
    */
-  async #decode(job, which, width) {
+  async #decode(job, which, side) {
     const { result } = job;
-    if (result?.pictures) return shrink(result.pictures[which], width);
+    if (result?.pictures) return shrink(result.pictures[which], side);
     const blob = which === "before" ? job.file : result?.blob;
     if (!blob) return null;
     try {
       if (blob.size > MOST_BYTES) throw new Error("too large");
-      return await shrink(blob, width);
+      return await shrink(blob, side);
     } catch {
       if (!result) return null;
       const pictures = await this.#request(job, result.settings, SIDE);
       this.#keep(job, result, pictures);
-      return shrink(pictures[which], width);
+      return shrink(pictures[which], side);
     }
   }
 
@@ -97,9 +97,20 @@ export class Pictures {
 }
 
 /**
+ * The picture of a file, at most `side` pixels wide and high.
  * @param {Blob} blob
- * @param {number} resizeWidth
+ * @param {number} side
  */
-function shrink(blob, resizeWidth) {
-  return createImageBitmap(blob, { resizeWidth, resizeQuality: "medium" });
+async function shrink(blob, side) {
+  const whole = await createImageBitmap(blob);
+  const scale = side / Math.max(whole.width, whole.height);
+  if (scale >= 1) return whole;
+  const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((length) =>
+    Math.max(1, Math.round(length * scale)),
+  );
+  try {
+    return await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "medium" });
+  } finally {
+    whole.close();
+  }
 }
