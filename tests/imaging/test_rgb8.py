@@ -5,9 +5,11 @@ import io
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageCms
 import pytest
 import pyvips
 
+from colorizenet import color as cielab
 from colorizenet.errors import ImageError
 from colorizenet.evaluation import metrics
 from colorizenet.imaging.plain import choose_shrink, decode_plain
@@ -92,16 +94,57 @@ def test_a_gray_profile_is_honored(gray):
     PIL.Image.fromarray(gray).save(file, "PNG", icc_profile=gray_profile(gamma=1.0))
     rgb = read_rgb8(file.getvalue())
     assert rgb.mean() > gray.mean() + 20
-    assert np.array_equal(rgb, read_image(file.getvalue()).pixels)
+    assert np.array_equal(rgb, np.dstack([read_image(file.getvalue()).pixels] * 3))
 
 
-def gray_profile(gamma: float) -> bytes:
-    """An ICC profile of gray with a power curve, built from the parts that libvips
-    needs."""
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("gamma", [1.0, 1.8, 2.2])
+def test_the_shadows_of_a_gray_scan_with_a_profile_keep_their_lightness(gamma, dtype):
+    white = np.iinfo(dtype).max
+    scan = np.arange(white + 1, dtype=dtype).reshape(256, -1)
+    file = io.BytesIO()
+    PIL.Image.fromarray(scan).save(file, "PNG", icc_profile=gray_profile(gamma=gamma))
+    expected = cielab.linear_to_rgb((scan / white) ** (round(gamma * 256) / 256)) * white
+    assert np.abs(read_image(file.getvalue()).pixels - expected).max() <= 0.51
+    shown = np.rint(expected / white * 255).astype(np.uint8)
+    assert largest_difference(read_rgb8(file.getvalue()), np.dstack([shown] * 3)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        (0, [1.6]),
+        (1, [2.0, 0.9, 0.1]),
+        (2, [2.0, 0.8, 0.1, 0.19]),
+        (3, [2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045]),
+        (4, [2.0, 0.85, 0.1, 0.2, 0.2, 0.0975, 0.1304]),
+    ],
+)
+@pytest.mark.parametrize("space", [b"XYZ ", b"Lab "])
+def test_curves_of_gray_profiles_mean_what_little_cms_takes_them_for(space, kind, numbers):
+    curve = b"para\0\0\0\0" + kind.to_bytes(2, "big") + bytes(2)
+    curve += b"".join(round(number * 65536).to_bytes(4, "big") for number in numbers)
+    profile = gray_profile(curve=curve, space=space)
+    ramp = np.arange(256, dtype=np.uint8)[None]
+    file = io.BytesIO()
+    PIL.Image.fromarray(ramp).save(file, "PNG", icc_profile=profile)
+    expected = PIL.ImageCms.profileToProfile(
+        PIL.Image.fromarray(ramp),
+        PIL.ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        PIL.ImageCms.createProfile("sRGB"),
+        PIL.ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        outputMode="RGB",
+    )
+    assert largest_difference(read_rgb8(file.getvalue()), np.asarray(expected)) <= 2
+
+
+def gray_profile(gamma: float = 1.0, curve: bytes = b"", space: bytes = b"XYZ ") -> bytes:
+    """An ICC profile of gray with a power curve or another one, built from the parts
+    that libvips needs."""
     white = b"XYZ \0\0\0\0" + b"".join(round(v * 65536).to_bytes(4, "big") for v in D50)
-    curve = b"curv\0\0\0\0\0\0\0\1" + round(gamma * 256).to_bytes(2, "big") + b"\0\0"
+    power = b"curv\0\0\0\0\0\0\0\1" + round(gamma * 256).to_bytes(2, "big") + b"\0\0"
     name = b"desc\0\0\0\0\0\0\0\5gray\0" + bytes(79)
-    parts = {b"wtpt": white, b"kTRC": curve, b"desc": name}
+    parts = {b"wtpt": white, b"kTRC": curve or power, b"desc": name}
     table, content, at = len(parts).to_bytes(4, "big"), b"", 128 + 4 + 12 * len(parts)
     for tag, part in parts.items():
         part += bytes(-len(part) % 4)
@@ -109,7 +152,7 @@ def gray_profile(gamma: float) -> bytes:
         content += part
     head = bytearray(128)
     head[0:4] = (at + len(content)).to_bytes(4, "big")
-    head[8:12], head[12:24], head[36:40] = b"\x02\x10\0\0", b"mntrGRAYXYZ ", b"acsp"
+    head[8:12], head[12:24], head[36:40] = b"\x02\x10\0\0", b"mntrGRAY" + space, b"acsp"
     head[68:80] = white[8:]
     return bytes(head) + table + content
 

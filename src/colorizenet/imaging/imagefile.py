@@ -12,11 +12,11 @@ from colorizenet.imaging.extraction import Extracted, extract_metadata
 from colorizenet.imaging.formats import FORMATS, detect_format
 from colorizenet.imaging.hiding import hide_metadata
 from colorizenet.imaging.image import Image, Metadata
-from colorizenet.imaging.libvips import select_channels, set_field
+from colorizenet.imaging.libvips import from_array, select_channels, set_field
 from colorizenet.imaging.loading import Loader, read_at
 from colorizenet.imaging.notices import Notice
 from colorizenet.imaging.plain import check_pixels, choose_shrink
-from colorizenet.imaging.profiles import find_profile
+from colorizenet.imaging.profiles import find_profile, make_gray_table
 
 __all__ = ["MAX_PIXELS", "ImageFile", "Strip"]
 
@@ -282,7 +282,8 @@ class ImageFile:
         )
 
     def _to_srgb(self, image: pyvips.Image) -> pyvips.Image:
-        """Convert to sRGB with alpha last. Gray without a profile stays gray."""
+        """Convert to sRGB with alpha last. Gray stays gray where it has no profile, or
+        one with a curve."""
         alpha = None
         if image.hasalpha():
             alpha = image[image.bands - 1]
@@ -302,10 +303,14 @@ class ImageFile:
         if image.hasalpha():
             image = image.extract_band(0, n=image.bands - 1)
         if image.interpretation == "cmyk" or self._profile:
-            return self._apply_profile(image, depth=8)
+            image = self._apply_profile(image, depth=8)
         return image.colourspace("srgb")
 
     def _apply_profile(self, image: pyvips.Image, *, depth: int) -> pyvips.Image:
+        if self._profile and image.bands == 1:
+            deep = image.format == "ushort"
+            if (table := make_gray_table(self._profile, deep=deep, depth=depth)) is not None:
+                return image.maplut(from_array(table[None, :, None]))
         chosen: dict[str, Any] = {"embedded": True} if self._profile else {"input_profile": "cmyk"}
         return image.icc_transform("srgb", intent="relative", depth=depth, **chosen)
 

@@ -7,9 +7,10 @@ import numpy as np
 import pyvips
 
 import colorizenet.imaging.libvips  # noqa: F401 (switches off unsafe loaders)
+from colorizenet import color
 from colorizenet.imaging.notices import Notice
 
-__all__ = ["find_profile", "is_srgb", "read_srgb_profile"]
+__all__ = ["find_profile", "is_srgb", "make_gray_table", "read_srgb_profile"]
 
 
 def find_profile(image: pyvips.Image, name: str) -> tuple[bytes | None, Notice | None]:
@@ -76,6 +77,52 @@ def is_srgb(profile: bytes, channels: int) -> bool:
     if not np.array_equal(converted, with_other_fallback):
         raise pyvips.Error("it cannot be used")
     return channels != 4 and bool(np.abs(converted.astype(int) - ramps).max() <= 1)
+
+
+@lru_cache(maxsize=64)
+def make_gray_table(profile: bytes, *, deep: bool, depth: int) -> np.ndarray | None:
+    """Return the sRGB value of each gray value, ``(n,)``, by the curve of a profile.
+
+    n is 65,536 for ``deep`` pixels and otherwise 256; values have ``depth`` bits, 8 or
+    16. None where the profile has no curve. Little CMS takes only 33 steps from gray to
+    sRGB, in which the shadows of a linear scan are lost.
+    """
+    at = _find_tag(profile, b"kTRC")
+    if at is None:
+        return None
+    values = _evaluate_curve(profile[at:], np.linspace(0, 1, 65536 if deep else 256))
+    is_lightness = profile[20:24] == b"Lab "
+    luminance = color.invert_cie_f((100 * values + 16) / 116) if is_lightness else values
+    return np.rint(color.linear_to_rgb(luminance) * (2**depth - 1)).astype(f"uint{depth}")
+
+
+def _find_tag(profile: bytes, name: bytes) -> int | None:
+    """The offset of a tag of a profile; None where it has no such tag."""
+    for number in range(int.from_bytes(profile[128:132], "big")):
+        entry = profile[132 + 12 * number :][:12]
+        if entry[:4] == name:
+            return int.from_bytes(entry[4:8], "big")
+    return None
+
+
+def _evaluate_curve(curve: bytes, x: np.ndarray) -> np.ndarray:
+    """Apply a curve of ICC.1:2022, 10.6 and 10.18, to numbers from 0 to 1."""
+    if curve[:4] == b"curv":
+        count = int.from_bytes(curve[8:12], "big")
+        if count == 0:
+            return x
+        table = np.frombuffer(curve, ">u2", count, 12)
+        if count == 1:
+            return x ** (table[0] / 256)
+        return np.interp(x, np.linspace(0, 1, count), table / 65535)
+    kind = int.from_bytes(curve[8:10], "big")
+    g, *rest = np.frombuffer(curve, ">i4", (1, 3, 4, 5, 7)[kind], 12) / 65536
+    a, b, c, d, e, f = [*rest, *(1, 0, 0, 0, 0, 0)[len(rest) :]]
+    with np.errstate(all="ignore"):  # a file can hold any numbers
+        if kind in (1, 2):
+            c, d, e, f = 0, -b / a, c, c
+        powers = np.maximum(a * x + b, 0) ** g + e
+        return np.nan_to_num(np.where(x >= d, powers, c * x + f)).clip(0, 1)
 
 
 @lru_cache
