@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt as interruption:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C adds no traceback
-        _fail(f"interrupted; {interruption or 'nothing was left half-written'}", 130)
+        _fail(f"interrupted; {str(interruption) or 'nothing was left half-written'}", 130)
     sys.exit(0)
 
 
