@@ -113,6 +113,14 @@ def test_a_target_that_cannot_be_written_fails_alone(tmp_path, save_photo, worke
     assert first.error and "cannot be written" in first.error and second.error is None
 
 
+def test_a_name_without_room_for_that_of_a_sidecar_is_to_be_shortened(tmp_path, save_photo, worker):
+    photos = [save_photo(tmp_path / "in" / f"{'a' * length}.jpg") for length in (239, 240)]
+    jobs = plan_jobs(photos, tmp_path / "out", sidecar="only")
+    fitting, long = run_threads(jobs, replace(worker, journal=tmp_path / "out"))
+    assert fitting.error is None
+    assert long.error and long.error.endswith("; shorten the name of the photo or of --out")
+
+
 def test_unusual_names_are_written(tmp_path, save_photo, worker):
     folder = tmp_path / "in"
     for name in ("two\nlines.jpg", "émoji 🌻.jpg", "[bold]rich.jpg", "-dash.jpg"):

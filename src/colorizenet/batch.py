@@ -23,7 +23,7 @@ import pyvips
 
 from colorizenet import __version__
 from colorizenet.colorizer import Chroma, Colorizer
-from colorizenet.errors import ColorizeNetError, ConfigError, ImageError, quote
+from colorizenet.errors import ColorizeNetError, ConfigError, ImageError, explain_write_error, quote
 from colorizenet.files import compute_sha256, open_atomically, open_for_reading, sync_folder
 from colorizenet.imaging.contact_sheet import draw_contact_sheet
 from colorizenet.imaging.formats import FORMATS, find_format
@@ -328,9 +328,7 @@ class Worker:
             with open_atomically(target, record, durable=False) as file:
                 write(file)
         except OSError as error:
-            raise ImageError(
-                f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
-            ) from error
+            raise ImageError(explain_write_error(target, error)) from error
         return True
 
 

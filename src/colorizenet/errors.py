@@ -14,6 +14,8 @@ what to do. It is one line, so names from outside (files, addresses, other libra
 through ``quote``.
 """
 
+import errno
+
 __all__ = [
     "ColorizeNetError",
     "ConfigError",
@@ -24,6 +26,7 @@ __all__ = [
     "ModelFileError",
     "UnwritableImageError",
     "check_minimum",
+    "explain_write_error",
     "quote",
 ]
 
@@ -71,6 +74,14 @@ def quote(name: object) -> str:
     # print.
     printable = text.isprintable() and not any("\ud800" <= c <= "\udfff" for c in text)
     return text if printable else ascii(text)
+
+
+def explain_write_error(path: object, error: OSError) -> str:
+    """Say that a result cannot be written, why, and what to do."""
+    advice = "choose another --out"
+    if error.errno == errno.ENAMETOOLONG:  # also that of a photo and the ending .colors.json
+        advice = "shorten the name of the photo or of --out"
+    return f"{quote(path)} cannot be written: {error.strerror}; {advice}"
 
 
 def check_minimum(minimum: float, group: str, config: object, *names: str) -> None:

@@ -10,7 +10,7 @@ from cyclopts.validators import Number
 
 from colorizenet.cli import console
 from colorizenet.cli.app import Flag, app
-from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.errors import ConfigError, ImageError, explain_write_error, quote
 
 
 @app.command
@@ -76,9 +76,7 @@ def apply(
             photo, target, threads=os.cpu_count() or 1, max_pixels=max_pixels or MAX_PIXELS
         )
     except OSError as error:
-        raise ImageError(
-            f"{quote(target)} cannot be written: {error.strerror}; choose another --out"
-        ) from error
+        raise ImageError(explain_write_error(target, error)) from error
     print(quote(target))
     if colors.result_sha256 not in (None, compute_sha256(target)):
         console.print_message(

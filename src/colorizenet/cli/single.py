@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from colorizenet.cli import console
 from colorizenet.cli.app import DASH
-from colorizenet.errors import ConfigError, ImageError, quote
+from colorizenet.errors import ConfigError, ImageError, explain_write_error, quote
 
 if TYPE_CHECKING:
     from colorizenet.batch import Worker
@@ -150,6 +150,4 @@ def colorize_stream(path: Path, out: str | None, worker: "Worker", style: consol
     try:
         write_atomically(file, encoded)
     except OSError as error:
-        raise ConfigError(
-            f"{quote(file)} cannot be written: {error.strerror}; choose another --out"
-        ) from error
+        raise ConfigError(explain_write_error(file, error)) from error
