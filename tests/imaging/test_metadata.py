@@ -405,6 +405,14 @@ def test_texts_of_a_png_keep_every_byte(behind, small):
     assert [chunk for chunk in chunks if chunk in texts] == texts
 
 
+@pytest.mark.parametrize(("gamma", "expected"), [(45455, 0), (55556, 1), (100_000, 1), (0, 0)])
+def test_a_gamma_of_a_png_that_is_not_used_is_reported(small, gamma, expected):
+    chunk = (b"gAMA", struct.pack(">I", gamma))
+    warnings = read_image(make_png(small, chunk)).warnings
+    assert [each.endswith("sRGB was assumed") for each in warnings] == [True] * expected
+    assert not read_image(make_png(small, (b"sRGB", b"\0"), chunk)).warnings
+
+
 def test_raw_profiles_of_imagemagick_are_read(small):
     def make_profile(kind: bytes, content: bytes) -> tuple[bytes, bytes]:
         text = b"\n%s\n%8d\n%s\n" % (kind, len(content), content.hex().encode())

@@ -207,8 +207,10 @@ def _estimate_quality(tables: bytes) -> int:
 def _read_png(read_at: ReadAt, found: _Found) -> None:
     texts: list[tuple[bytes, bytes]] = []
     room, work, left_out = _LONGEST_TEXTS, 4 * xmp.MAX_SIZE, 0
+    gamma, managed = 0.0, False
     for kind, at, length in iterate_chunks(read_at):
-        if kind not in (*TEXT_CHUNKS, b"eXIf", b"pHYs"):
+        managed |= kind in (b"cICP", b"iCCP", b"sRGB")
+        if kind not in (*TEXT_CHUNKS, b"eXIf", b"gAMA", b"pHYs"):
             continue
         if length > xmp.MAX_SIZE or work < 1:
             left_out += 1
@@ -218,6 +220,8 @@ def _read_png(read_at: ReadAt, found: _Found) -> None:
             left_out += 1
         elif kind == b"eXIf":
             found.exif = found.exif or content
+        elif kind == b"gAMA":
+            gamma = int.from_bytes(content, "big") / 100_000
         elif kind == b"pHYs" and length == 9:
             across, down, unit = struct.unpack(">IIB", content)
             if across and down and unit == 1:
@@ -237,6 +241,8 @@ def _read_png(read_at: ReadAt, found: _Found) -> None:
             else:
                 room -= len(text)
                 texts.append((kind, content))
+    if not managed and (0 < gamma < 0.4 or gamma > 0.5):  # that of sRGB is about 0.45
+        found.warn(f"a gAMA of {gamma:g}, which is not used; sRGB was assumed", "profile-ignored")
     if left_out:
         found.warn(f"{left_out} damaged or very long text chunks, which are left out")
     found.metadata = replace(found.metadata, texts=tuple(texts))
