@@ -103,6 +103,19 @@ def test_pages_that_are_turned_in_other_ways_are_not_turned_like_the_first(gray)
         assert "2 pages of different sizes or kinds" in opened.warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("names", "expected"), [("ab", 1), ("aa", 0), (["a", ""], 0), (["", "b"], 1)]
+)
+def test_texts_of_further_pages_that_are_not_kept_are_reported(gray, names, expected):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for name in names:
+            tags = [(285, 2, 0, name, True)] if name else []
+            writer.write(gray, metadata=None, software="", extratags=tags)
+    with open_image(file.getvalue()) as opened:
+        assert [each.code for each in opened.warnings] == ["page-texts-left-out"] * expected
+
+
 @pytest.mark.parametrize("kind", [1, 7])
 def test_a_long_color_profile_of_a_tiff_that_libvips_cannot_read_is_applied(kind, color):
     import pyvips

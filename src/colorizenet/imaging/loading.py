@@ -82,6 +82,10 @@ class Loader:
     def warnings(self) -> list[Notice]:
         """What of the file is not read, each a sentence for a person."""
         layout = self._layout
+        notices = []
+        if layout is not None and layout.has_further_texts and not self._first_page:
+            text = f"{self._name} describes several pages, and only the texts of the first are kept"
+            notices.append(Notice(text, "page-texts-left-out"))
         if layout is not None and layout.total > layout.count and not self._first_page:
             chosen = "the first" if layout.first == 0 else f"number {layout.first + 1}"
             if layout.count > 1:
@@ -90,7 +94,7 @@ class Loader:
                 f"{self._name} has {layout.total} pages of different sizes or kinds, "
                 f"and only {chosen} is colorized"
             )
-            return [Notice(text, "pages-left-out", pages=layout.total)]
+            notices.append(Notice(text, "pages-left-out", pages=layout.total))
         if self.frames > 1:
             kind = "frames" if self._format != "jpeg" else "pictures"
             reason = " (such as a gain map or a second view)" if self._format == "jpeg" else ""
@@ -98,8 +102,8 @@ class Loader:
                 f"{self._name} has {self.frames} {kind}{reason}, and only the first of them "
                 "is colorized"
             )
-            return [Notice(text, "pictures-left-out", pictures=self.frames)]
-        return []
+            notices.append(Notice(text, "pictures-left-out", pictures=self.frames))
+        return notices
 
     @property
     def streams(self) -> bool:

@@ -71,6 +71,10 @@ _ORIENTATION, _SAMPLES, _PLANES, _TILE_WIDTH, _SUB_DIRECTORIES, _SAMPLE_FORMAT =
 _STRIP_OFFSETS, _STRIP_LENGTHS, _TILE_OFFSETS, _TILE_LENGTHS = 273, 279, 324, 325
 _ROWS, _TILE_HEIGHT = 278, 323
 _JPEG_TABLES, _SUBSAMPLING, _DNG_VERSION = 347, 530, 50706
+_TEXTS = (269, 270, 285, 306, 315, 700, 33432)
+"""Name of the document, description, name and time of the page, artist, XMP and
+copyright."""
+_LONGEST_TEXT = 1 << 12
 _DTYPES = {1: "u1", 2: "u1", 3: "u2", 4: "u4", 6: "i1", 7: "u1", 8: "i2", 9: "i4", 13: "u4"} | {
     16: "u8",
     17: "i8",
@@ -114,6 +118,8 @@ class Page:
     jpeg_tables: bytes
     subsampled: bool
     """Whether pixels of YCbCr share chroma."""
+    texts: tuple[bytes, ...]
+    """How the texts that describe the page begin; empty where they are missing."""
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -170,6 +176,16 @@ class Layout:
     def page(self) -> Page:
         """The first page that is colorized."""
         return self.pages[self.first]
+
+    @property
+    def has_further_texts(self) -> bool:
+        """Whether texts of a page behind the first are not those of the first."""
+        behind = self.pages[self.first + 1 : self.first + self.count]
+        return any(
+            text not in (b"", kept)
+            for page in behind
+            for text, kept in zip(page.texts, self.page.texts, strict=True)
+        )
 
 
 def read_layout(read_at: ReadAt) -> Layout | None:
@@ -311,6 +327,7 @@ def _describe(values: _Values, *, raw: bool) -> Page | None:
         segments=np.empty((0, 2), np.int64),
         jpeg_tables=values.read(_JPEG_TABLES, _LONGEST_TABLES).tobytes(),
         subsampled=values.read(_SUBSAMPLING, 2).tolist() != [1, 1],
+        texts=tuple(values.read(tag, _LONGEST_TEXT).tobytes() for tag in _TEXTS),
     )
 
 

@@ -314,6 +314,8 @@ export default {
     "Manche Metadaten des Fotos sind beschädigt oder zu lang und fehlen im Ergebnis.",
   "warning.metadata-unsupported":
     "{format} kann manche Metadaten des Fotos nicht speichern; sie fehlen im Ergebnis.",
+  "warning.page-texts-left-out":
+    "Die Datei beschreibt mehrere Seiten. Nur die Texte der ersten bleiben erhalten.",
   "warning.pages-left-out":
     "Die Datei hat {pages} Seiten verschiedener Größe oder Art. Nicht alle werden koloriert.",
   "warning.pictures-left-out":

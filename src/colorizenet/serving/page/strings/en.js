@@ -293,6 +293,8 @@ export default {
   "warning.format-changed": "The result is a {format} file, since the original format cannot hold it.",
   "warning.metadata-unreadable": "Some metadata of the photo is damaged or too long, and is left out.",
   "warning.metadata-unsupported": "{format} does not hold some metadata of the photo, which is left out.",
+  "warning.page-texts-left-out":
+    "The file describes several pages. Only the texts of the first are kept.",
   "warning.pages-left-out":
     "The file has {pages} pages of different sizes or kinds. Not all of them are colorized.",
   "warning.pictures-left-out":
