@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import pyvips
 
+from colorizenet.color import linear_to_rgb
 from colorizenet.errors import ImageError
 from colorizenet.imaging.image import Image
 from colorizenet.imaging.reading import open_image, read_image, read_rgb8
@@ -180,6 +181,26 @@ def test_jpeg_2000_is_read_at_8_and_16_bits(ending, gray, color):
             read_image(encoded[: len(encoded) // 2])
         with pytest.raises(ImageError, match="451 x 300 pixels and the limit is 1,000"):
             read_image(encoded, max_pixels=1000)
+
+
+@pytest.mark.parametrize("depth", [10, 12, 16])
+@pytest.mark.parametrize("transparent", [False, True])
+def test_color_jpeg_xl_of_more_than_8_bits_keeps_its_depth(depth, transparent, gray):
+    top = (1 << depth) - 1
+    deep = (gray * (top / 255)).astype(np.uint16)
+    channels = [deep, deep // 2, deep // 3, deep]
+    samples = np.dstack(channels if transparent else channels[:3])
+    encoded = imagecodecs.jpegxl_encode(samples, lossless=True, bitspersample=depth)
+    image = read_image(encoded)
+    assert image.pixels.dtype == np.uint16
+    expected = linear_to_rgb(samples[..., :3] / top)  # imagecodecs writes a linear profile
+    assert np.abs(image.pixels / 65535 - expected).max() < 0.002
+    if transparent:
+        assert image.alpha is not None
+        assert np.abs(image.alpha / 65535 - deep / top).max() < 0.0001
+    assert choose_format(image).format == "png"
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        read_image(encoded[: len(encoded) // 2])
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 
 from colorizenet.errors import DamagedImageError, ImageError, quote
 from colorizenet.imaging.formats import require_extra
-from colorizenet.imaging.sizes import find_jpeg2000, read_size
+from colorizenet.imaging.sizes import find_jpeg2000, read_jpegxl_depth, read_size
 from colorizenet.imaging.tiff import ReadAt
 
 __all__ = [
@@ -273,12 +273,28 @@ def _decode_with_pillow(
 
             opened = exif_transpose(opened)
         array = np.asarray(opened)
+        if format == "jxl" and array.ndim == 3 and array.dtype == np.uint8 and frames == 1:
+            array = _decode_deep_jpegxl(encoded, array)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         # The one broad except: the errors of the plugins have no common base class.
         raise make_error(name, f" ({shorten_reason(error)})") from error
     return Decoded(array[..., None] if array.ndim == 2 else array, profile=profile, frames=frames)
+
+
+def _decode_deep_jpegxl(encoded: bytes, array: np.ndarray) -> np.ndarray:
+    """Decode a JPEG XL of more than 8 bits, which the plugin cuts to 8 where there are
+    several channels. ``array``: what the plugin returned."""
+    depth = read_jpegxl_depth(lambda offset, length: encoded[offset : offset + length])
+    if not 8 < depth <= 16:
+        return array
+    from imagecodecs import jpegxl_decode
+
+    deep = np.asarray(jpegxl_decode(encoded))
+    if deep.shape != array.shape or deep.dtype != np.uint16:
+        return array
+    return np.rint(deep * np.float32(65535 / (2**depth - 1))).astype(np.uint16)
 
 
 def make_error(name: str, reason: str = "") -> DamagedImageError:
