@@ -222,6 +222,18 @@ def test_a_damaged_profile_is_reported_and_srgb_assumed(damaged, mode, color):
     assert np.array_equal(image.pixels, read_image(plain.getvalue()).pixels)
 
 
+def test_a_gray_photo_with_a_profile_of_rgb_is_not_called_damaged(gray):
+    for profile, expected in (("srgb", 0), ("p3", 1)):
+        tagged = encode_with_libvips(np.dstack([gray] * 3), ".jpg", profile=profile)
+        blob = pyvips.Image.jpegload_buffer(tagged).get("icc-profile-data")
+        file = io.BytesIO()
+        PIL.Image.fromarray(gray).save(file, "TIFF", icc_profile=blob)
+        image = read_image(file.getvalue())
+        assert np.array_equal(image.pixels, gray)
+        text = "is gray and has a color profile of RGB; sRGB was assumed"
+        assert [each.endswith(text) for each in image.warnings] == [True] * expected
+
+
 def test_loaders_that_are_unsafe_for_untrusted_files_are_off(tmp_path):
     (tmp_path / "m.csv").write_text("1,2\n")
     with pytest.raises(pyvips.Error):

@@ -24,10 +24,15 @@ def find_profile(image: pyvips.Image, name: str) -> tuple[bytes | None, Notice |
         return None, None
     try:
         channels = 4 if image.interpretation == "cmyk" else image.bands - image.hasalpha()
-        if is_srgb(bytes(found), channels):
+        # Programs that make a photo gray often leave its profile of RGB as it was.
+        is_for_rgb = channels == 1 and bytes(found)[16:20] == b"RGB "
+        if is_srgb(bytes(found), 3 if is_for_rgb else channels):
             return None, None
     except pyvips.Error:
         text = f"{name} has a damaged color profile; sRGB was assumed"
+        return None, Notice(text, "profile-ignored")
+    if is_for_rgb:
+        text = f"{name} is gray and has a color profile of RGB; sRGB was assumed"
         return None, Notice(text, "profile-ignored")
     if image.format in ("float", "double"):
         text = (
