@@ -264,6 +264,25 @@ def test_a_run_whose_driver_was_killed_is_completed(tmp_path, write_photograph, 
     assert len(pq.read_table(out / "results.parquet")) == 60
 
 
+def test_ray_does_not_replace_the_handler_of_sigterm(monkeypatch):
+    import ray
+
+    from colorizenet.ray.engine import start_cluster
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(
+        ray, "init", lambda **_: signal.signal(signal.SIGTERM, lambda *_: os._exit(15))
+    )
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with start_cluster(), pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+            time.sleep(1)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def test_a_dataset_of_a_pipeline_gets_the_same_results(tmp_path, photos, worker, cluster):
     import colorizenet.ray
 

@@ -9,7 +9,9 @@ import contextlib
 import logging
 import os
 import secrets
+import signal
 import sys
+import threading
 import time
 import zlib
 from collections import Counter
@@ -121,6 +123,7 @@ def start_cluster(
         }
     else:
         settings["address"] = address
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         with contextlib.nullcontext() if verbose else _silence_stderr():
             ray.init(**settings)
@@ -129,6 +132,9 @@ def start_cluster(
             f"no Ray cluster answers at {quote(address or 'this machine')} ({quote(error)}); "
             "start one with `ray start --head`, or leave --ray-address out"
         ) from error
+    # Ray sets a handler that ends the process with a trace of its native code.
+    if callable(handler) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
     try:
         yield
     finally:
