@@ -116,6 +116,21 @@ def test_texts_of_further_pages_that_are_not_kept_are_reported(gray, names, expe
         assert [each.code for each in opened.warnings] == ["page-texts-left-out"] * expected
 
 
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("order", "<>")
+def test_metadata_behind_a_preview_are_those_of_the_picture(gray, order, big):
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file, byteorder=order, bigtiff=big) as writer:
+        writer.write(gray[::4, ::4], metadata=None, subfiletype=1, description="preview")
+        tags = [(274, 3, 1, 6, True)]
+        size = {"resolution": (600, 600), "resolutionunit": "INCH"}
+        writer.write(gray, metadata=None, description="picture", extratags=tags, **size)
+    image = read_image(file.getvalue())
+    assert np.array_equal(image.pixels, np.rot90(gray, -1))
+    assert image.resolution == pytest.approx((600 / 25.4, 600 / 25.4))
+    assert tiff.read_exif_block(image.metadata.exif)[270] == (2, b"picture\0")
+
+
 @pytest.mark.parametrize("kind", [1, 7])
 def test_a_long_color_profile_of_a_tiff_that_libvips_cannot_read_is_applied(kind, color):
     import pyvips

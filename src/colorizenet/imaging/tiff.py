@@ -13,7 +13,7 @@ References:
 import struct
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, NamedTuple, cast
+from typing import BinaryIO, Literal, NamedTuple, cast
 
 import numpy as np
 
@@ -61,6 +61,10 @@ STORAGE_TAGS = frozenset({
 """Tags of the main directory that say how a file stores its pixels and colors."""
 SEPARATE_TAGS = STORAGE_TAGS | {700, 33723, 34377}
 """The same, and those of XMP, IPTC and Photoshop: none of them becomes EXIF."""
+_SUBFILE, _PREVIEW = 254, 0b101
+"""Tag of the kind of a page, and its bits for a preview and a mask."""
+_MOST_PREVIEWS = 16
+"""Pages among which the first is sought that is not a preview."""
 _WIDTH, _HEIGHT, _STRIPS, _ROWS, _LENGTHS = 256, 257, 273, 278, 279
 _GPS, _INTEROPERABILITY, _USER_COMMENT = 34853, 40965, 37510
 _SUBDIRECTORIES = {0: (EXIF, _GPS), EXIF: (_INTEROPERABILITY,)}
@@ -104,26 +108,28 @@ class _Entry(NamedTuple):
 def read_tags(
     read_at: ReadAt, *, budget: Budget | None = None, skipped: Collection[int] = ()
 ) -> Directory:
-    """Read the tags of the first page of a TIFF file.
+    """Read the tags of the first page of a TIFF file that is not a preview.
 
     Tags that lie outside the file, exceed the budget or are ``skipped`` are left out.
     """
     layout = _read_layout(read_at)
     if layout is None:
         return {}
-    order, big, offset = layout
-    return _read_directory(read_at, offset, order, big, budget or Budget(), set(skipped), 0)
+    order, big, _ = layout
+    offset = _find_picture(read_at, *layout)
+    return _read_directory(read_at, order, big, offset, budget or Budget(), set(skipped))
 
 
 def read_bytes(read_at: ReadAt, tags: Collection[int], longest: int) -> dict[int, bytes]:
-    """Read values of the first page as they are in the file, without swapping bytes.
+    """Read values of the same page as they are in the file, without swapping bytes.
 
     Values of more than ``longest`` bytes are returned empty.
     """
     layout = _read_layout(read_at)
     if layout is None:
         return {}
-    order, big, start = layout
+    order, big, _ = layout
+    start = _find_picture(read_at, *layout)
     found: dict[int, bytes] = {}
     for entry in _iterate_entries(read_at, start, order, big, 4096):
         if entry.tag in tags and entry.tag not in found and entry.kind in _UNITS:
@@ -135,7 +141,12 @@ def read_bytes(read_at: ReadAt, tags: Collection[int], longest: int) -> dict[int
 def read_exif_block(block: bytes, *, budget: Budget | None = None) -> Directory:
     """Read the tags of an EXIF block, with or without its ``Exif\\0\\0``."""
     content = block.removeprefix(b"Exif\0\0")
-    return read_tags(lambda offset, length: content[offset : offset + length], budget=budget)
+
+    def read_at(offset: int, length: int) -> bytes:
+        return content[offset : offset + length]
+
+    layout = _read_layout(read_at)  # in a block, the directory behind the first is a thumbnail
+    return {} if layout is None else _read_directory(read_at, *layout, budget or Budget())
 
 
 def make_exif_block(tags: Directory) -> bytes:
@@ -225,6 +236,24 @@ def _read_layout(read_at: ReadAt) -> tuple[str, bool, int] | None:
     return order, big, offset
 
 
+def _find_picture(read_at: ReadAt, order: str, big: bool, first: int) -> int:
+    """Find the first directory that is neither a preview nor a mask; without one, the
+    first of all."""
+    count_bytes, entry_bytes, width = (8, 20, 8) if big else (2, 12, 4)
+    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
+    offset, seen = first, set[int]()
+    while offset and offset not in seen and len(seen) < _MOST_PREVIEWS:
+        seen.add(offset)
+        entries = _iterate_entries(read_at, offset, order, big, 4096)
+        kinds = (each.value[: _UNITS.get(each.kind, 1)] for each in entries if each.tag == _SUBFILE)
+        if not int.from_bytes(next(kinds, b""), byte_order) & _PREVIEW:
+            return offset
+        count = int.from_bytes(read_at(offset, count_bytes), byte_order)
+        behind = offset + count_bytes + count * entry_bytes
+        offset = int.from_bytes(read_at(behind, width), byte_order)
+    return first
+
+
 def _iterate_entries(
     read_at: ReadAt, start: int, order: str, big: bool, most: int
 ) -> Iterator[_Entry]:
@@ -251,12 +280,12 @@ def _read_value(read_at: ReadAt, entry: _Entry, order: str, big: bool) -> bytes:
 
 def _read_directory(
     read_at: ReadAt,
-    start: int,
     order: str,
     big: bool,
+    start: int,
     budget: Budget,
-    skipped: set[int],
-    parent: int,
+    skipped: Collection[int] = (),
+    parent: int = 0,
 ) -> Directory:
     if start in budget.visited:
         return {}
@@ -277,7 +306,7 @@ def _read_directory(
             unit = _UNITS[kind]
             if kind in (4, 13, 16, 18) and entry.count == 1 and unit <= len(entry.value):
                 (offset,) = struct.unpack(order + {4: "I", 8: "Q"}[unit], entry.value[:unit])
-                inner = _read_directory(read_at, offset, order, big, budget, set(), tag)
+                inner = _read_directory(read_at, order, big, offset, budget, parent=tag)
                 if inner:
                     tags[tag] = (LONG, inner)
             continue
