@@ -103,10 +103,10 @@ def make_gray_table(profile: bytes, *, deep: bool, depth: int) -> np.ndarray | N
 
 def _find_tag(profile: bytes, name: bytes) -> int | None:
     """The offset of a tag of a profile; None where it has no such tag."""
-    for number in range(int.from_bytes(profile[128:132], "big")):
-        entry = profile[132 + 12 * number :][:12]
-        if entry[:4] == name:
-            return int.from_bytes(entry[4:8], "big")
+    entries = profile[132:][: 12 * int.from_bytes(profile[128:132], "big")]
+    for at in range(0, len(entries), 12):
+        if entries[at : at + 4] == name:
+            return int.from_bytes(entries[at + 4 : at + 8], "big")
     return None
 
 
