@@ -95,6 +95,14 @@ def test_nothing_else_is_served(page, path, read_problem):
     assert "does not exist" in read_problem(page.send(request), 404)
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=9999999-", "bytes=abc", "lines=1-2"])
+def test_a_file_is_sent_whole_whatever_range_is_asked_for(page, asked):
+    response = page.get("/icon.svg", headers={"Range": asked})
+    assert response.status_code == 200
+    assert response.content == (PAGE_FOLDER / "icon.svg").read_bytes()
+    assert response.headers["accept-ranges"] == "none"
+
+
 def test_files_cannot_be_written(page, read_problem):
     for method in ("POST", "PUT", "DELETE"):
         response = page.request(method, "/index.html")

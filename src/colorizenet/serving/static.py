@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 __all__ = ["PAGE_FOLDER", "PageFiles"]
 
@@ -32,12 +32,20 @@ its settings, and browsers refuse scripts of another type."""
 
 
 class PageFiles(StaticFiles):
-    """The page as an ASGI application. Raises ``HTTPException`` for other paths."""
+    """The page as an ASGI application. Raises ``HTTPException`` for other paths.
+
+    Files are small and are sent whole, whatever range of bytes a request asks for.
+    """
 
     def __init__(self, folder: Path = PAGE_FOLDER) -> None:
         super().__init__(directory=folder)
         samples = _find_samples()
         self._samples = StaticFiles(directory=samples) if samples else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Respond to a request; its header ``Range`` is ignored, as RFC 9110 allows."""
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The response with a file; ``path`` is relative to the folder."""
@@ -55,6 +63,7 @@ class PageFiles(StaticFiles):
         # A browser asks each time whether a file has changed, so that an upgrade never
         # mixes files of two versions.
         response.headers["Cache-Control"] = "no-cache"
+        response.headers["Accept-Ranges"] = "none"
         return response
 
 
