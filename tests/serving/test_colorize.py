@@ -122,6 +122,7 @@ def test_another_format_than_that_of_the_photo_is_a_warning(api):
         ("tta=perhaps", "tta: Input should be a valid boolean"),
         ("quality=101", "quality: Input should be less than or equal to 100"),
         ("format=gif89", "format"),
+        ("strength=1&tta=1&strength=0", "strength is in the URL more than once"),
         ("hints=1", "hints: Extra inputs are not permitted"),
         ("model=/etc/passwd", "model: Input should be 'default'"),
         ("model=http://127.0.0.1/x.onnx", "model: Input should be 'default'"),

@@ -178,6 +178,14 @@ def _add_colorize_route(api: FastAPI, queue: JobQueue) -> None:
             curl --data-binary @1921.jpg "$URL?variants=6&variant=3" -o 1921-3.jpg
         """
 
+        names = [name for name, _ in request.query_params.multi_items()]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise RequestError(
+                422,
+                "invalid-setting",
+                f"{quote(twice)} is in the URL more than once; give each setting once",
+            )
+
         def start(content: Content, options: bytes) -> Coroutine[Any, Any, ColorizedPhoto]:
             return queue.colorize(content, merge_options(settings, options, FormOptions))
 
