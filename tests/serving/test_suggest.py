@@ -59,6 +59,12 @@ def test_wrong_options_are_named(api, read_problem, samples, options, detail):
     assert detail in read_problem(post(api, samples[0].read_bytes(), options), 422)
 
 
+def test_settings_in_the_url_are_rejected(api, read_problem, samples):
+    form = {"files": {"file": samples[0].read_bytes()}, "data": {"options": json.dumps(PLACE)}}
+    detail = read_problem(api.post("/v1/suggest?n=3", **form), 422)
+    assert detail == "n is in the URL; send it in `options`, the part of the form"
+
+
 def test_a_photo_is_needed(api, read_problem):
     assert "the form has no file" in read_problem(
         api.post("/v1/suggest", files={"options": ("options.json", json.dumps(PLACE))}), 400

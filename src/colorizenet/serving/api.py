@@ -223,6 +223,13 @@ def _add_suggest_route(api: FastAPI, queue: JobQueue) -> None:
         Each color can be sent to `/v1/colorize` as a hint for this place.
         """
 
+        if name := next(iter(request.query_params), None):
+            raise RequestError(
+                422,
+                "invalid-setting",
+                f"{quote(name)} is in the URL; send it in `options`, the part of the form",
+            )
+
         def start(content: Content, options: bytes) -> Coroutine[Any, Any, SuggestedColors]:
             return queue.suggest(content, parse_suggest_options(options, FormOptions))
 
