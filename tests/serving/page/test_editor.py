@@ -206,6 +206,28 @@ def test_suggestions_and_the_plane_have_the_lightness_of_the_place(edit):
         assert color.rgb_to_lab(rgb)[0] == pytest.approx(lightness, abs=4)
 
 
+def test_a_typed_color_that_is_wrong_is_explained_before_the_popover_closes(edit):
+    page = edit()
+    popover = ask_color(page, 0.3, 0.4)
+    field = popover.get_by_label("Color as #RRGGBB")
+    shown = field.input_value()
+    field.fill("reddish brown")
+    popover.get_by_role("button", name="Done").click()
+    problem = popover.get_by_role("alert")
+    expect(problem).to_have_text(
+        "“reddish brown” is not a color. Give one such as #2e6b3a or #f80."
+    )
+    expect(field).to_be_focused()
+    field.fill("")
+    field.press("Enter")
+    expect(problem).to_be_hidden()
+    expect(field).to_have_value(shown)
+    field.fill(" #F80")
+    popover.get_by_role("button", name="Done").click()
+    expect(popover).to_be_hidden()
+    assert [each["color"] for each in read_settings(page)["hints"]] == ["#ff8800"]
+
+
 def test_the_editor_works_with_the_keyboard_alone(edit):
     page = edit()
     stage = page.get_by_role("application", name="Photo")

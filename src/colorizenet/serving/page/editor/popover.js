@@ -29,10 +29,13 @@ export class HintPopover {
   #hex;
   #swatch = make("span", { class: "swatch" });
   #name = make("span", { class: "popover-name" });
+  #problem = make("p", { class: "editor-problem", role: "alert", hidden: true });
   #radius;
   #radiusText = make("output", { class: "editor-number" });
   #neutral;
   #remove;
+  /** The color that is shown, or null for gray. @type {string | null} */
+  #color = null;
 
   /** @param {(key: string, values?: Record<string, string | number>) => string} t */
   constructor(t) {
@@ -52,11 +55,13 @@ export class HintPopover {
       class: "popover-hex",
       type: "text",
       size: 7,
-      maxlength: 7,
       spellcheck: "false",
       autocomplete: "off",
       "aria-label": t("hints.hex"),
       change: () => this.#readHex(),
+      keyup: (/** @type {KeyboardEvent} */ event) => {
+        if (event.key === "Enter") this.#explainHex();
+      },
     });
     this.#radius = make("input", {
       type: "range",
@@ -106,6 +111,7 @@ export class HintPopover {
           this.#plane.element,
           make("div", { class: "popover-chosen" }, this.#swatch, this.#hex),
           this.#name,
+          this.#problem,
         ),
       ),
       make(
@@ -122,7 +128,7 @@ export class HintPopover {
         this.#remove,
         make(
           "button",
-          { type: "button", class: "editor-button is-primary", click: () => this.#emit("done") },
+          { type: "button", class: "editor-button is-primary", click: () => this.#finish() },
           t("hints.done"),
         ),
       ),
@@ -221,10 +227,12 @@ export class HintPopover {
 
   /** @param {string | null} color */
   #showColor(color) {
+    this.#color = color;
     this.#swatch.style.background = color ?? "";
     this.#swatch.classList.toggle("is-neutral", color === null);
     this.#hex.value = color ?? "";
     this.#hex.removeAttribute("aria-invalid");
+    this.#problem.hidden = true;
     this.#neutral.setAttribute("aria-pressed", String(color === null));
     this.#name.textContent = color === null ? this.#t("hints.color.gray") : describeColor(this.#t, color);
     for (const button of this.#suggestions.querySelectorAll("button")) {
@@ -234,15 +242,38 @@ export class HintPopover {
   }
 
   #readHex() {
-    const [, digits] = /^#?([0-9a-f]{6})$/i.exec(this.#hex.value.trim()) ?? [];
-    if (!digits) {
+    const text = this.#hex.value.trim();
+    const [, digits] = /^#?([0-9a-f]{6}|[0-9a-f]{3})$/i.exec(text) ?? [];
+    if (!text) {
+      this.#showColor(this.#color);
+    } else if (!digits) {
       this.#hex.setAttribute("aria-invalid", "true");
-      return;
+    } else {
+      const color = `#${digits.length === 3 ? digits.replace(/./g, "$&$&") : digits}`.toLowerCase();
+      this.#plane.setColor(color);
+      this.#showColor(color);
+      this.#emit("choose", { color, isFinal: true });
     }
-    const color = `#${digits.toLowerCase()}`;
-    this.#plane.setColor(color);
-    this.#showColor(color);
-    this.#emit("choose", { color, isFinal: true });
+  }
+
+  /**
+   * Say what is wrong with the color that was typed. Not when the field loses the focus:
+   * the message moves the buttons, and the click on one of them would miss it.
+   * @returns {boolean} whether it is wrong
+   */
+  #explainHex() {
+    const isWrong = this.#hex.hasAttribute("aria-invalid");
+    if (isWrong) {
+      this.#problem.textContent = this.#t("hints.hex-wrong", { text: this.#hex.value.trim() });
+      this.#problem.hidden = false;
+    }
+    return isWrong;
+  }
+
+  /** Close the popover, unless a color was typed that is wrong. */
+  #finish() {
+    if (this.#explainHex()) this.#hex.focus();
+    else this.#emit("done");
   }
 
   /** @param {boolean} isFinal */

@@ -237,6 +237,7 @@ export default {
   "hints.export": "Speichern",
   "hints.full": "Ein Foto hat höchstens {most} Hinweise. Entfernen Sie zuerst einen.",
   "hints.hex": "Farbe als #RRGGBB",
+  "hints.hex-wrong": "„{text}“ ist keine Farbe. Geben Sie eine wie #2e6b3a oder #f80 an.",
   "hints.import": "Laden",
   "hints.item": "{number}. {name}, bei {x} % × {y} %",
   "hints.list": "Farbhinweise",

@@ -220,6 +220,7 @@ export default {
   "hints.export": "Save",
   "hints.full": "A photo has at most {most} hints. Remove one first.",
   "hints.hex": "Color as #RRGGBB",
+  "hints.hex-wrong": "“{text}” is not a color. Give one such as #2e6b3a or #f80.",
   "hints.import": "Load",
   "hints.item": "{number}. {name}, at {x} % × {y} %",
   "hints.list": "Hints",
