@@ -313,6 +313,40 @@ def test_a_hint_is_dragged_resized_made_neutral_and_removed(edit):
     assert read_settings(page)["hints"] == []
 
 
+def test_escape_cancels_the_drag_of_a_hint(edit):
+    page = edit()
+    add_hint(page, 0.6, 0.4)
+    hints = read_settings(page)["hints"]
+    page.mouse.move(*find_point(page, 0.6, 0.4))
+    page.mouse.down()
+    page.mouse.move(*find_point(page, 0.7, 0.5), steps=5)
+    assert read_settings(page)["hints"] != hints
+    page.keyboard.press("Escape")
+    page.mouse.move(*find_point(page, 0.8, 0.5))
+    page.mouse.up()
+    assert read_settings(page)["hints"] == hints
+    expect(page.get_by_role("application", name="Photo")).to_be_visible()
+    page.get_by_role("button", name="Undo").click()
+    expect(hints_of(page)).to_have_count(0)
+
+
+def test_escape_cancels_the_choice_of_a_color_that_has_not_ended(edit):
+    page = edit()
+    popover = ask_color(page, 0.3, 0.4)
+    box = popover.get_by_role("slider", name="Color", exact=True).bounding_box()
+    assert box
+    page.mouse.move(box["x"] + 80, box["y"] + 60)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 60, box["y"] + 60, steps=3)
+    expect(hints_of(page)).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.mouse.move(box["x"] + 40, box["y"] + 60, steps=3)
+    page.mouse.up()
+    expect(popover).to_be_hidden()
+    expect(hints_of(page)).to_have_count(0)
+    assert read_settings(page)["hints"] == []
+
+
 def test_saved_hints_are_accepted_by_the_command_line_and_loaded_again(edit, samples, tmp_path):
     page = edit()
     add_hint(page, 0.3, 0.4)

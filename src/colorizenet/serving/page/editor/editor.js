@@ -85,6 +85,7 @@ export class PhotoEditor {
       t,
       viewer: this.#viewer,
       change: (hints, ...how) => this.#change({ ...this.#settings, hints }, ...how),
+      cancel: () => this.#cancel(),
       explain: (error) => this.#explain(error),
     });
     this.#undo = this.#makeButton("undo", () => this.#travel("undo"));
@@ -196,6 +197,12 @@ export class PhotoEditor {
   #change(settings, isFinal, group = null) {
     if (isFinal) this.#history.push(settings, group);
     this.#show(settings, !isFinal || group !== null);
+  }
+
+  /** Undo what has changed since the last final change. */
+  #cancel() {
+    const { present } = this.#history;
+    if (this.#settings !== present) this.#show(present, false);
   }
 
   /** @param {Settings} settings @param {boolean} flowing as for `Latest` */
@@ -350,7 +357,7 @@ export class PhotoEditor {
     this.#travel(key === "y" || event.shiftKey ? "redo" : "undo");
   }
 
-  /** @param {"undo" | "redo"} name @param {() => void} click */
+  /** @param {"undo" | "redo" | "close"} name @param {() => void} click */
   #makeButton(name, click) {
     const label = this.#t(`editor.${name}`);
     return make(
@@ -361,17 +368,7 @@ export class PhotoEditor {
   }
 
   #build() {
-    const close = make(
-      "button",
-      {
-        type: "button",
-        class: "editor-button is-icon is-quiet",
-        "aria-label": this.#t("editor.close"),
-        title: this.#t("editor.close"),
-        click: () => this.#leave(),
-      },
-      makeIcon("close"),
-    );
+    const close = this.#makeButton("close", () => this.#leave());
     return make(
       "div",
       { class: "editor" },

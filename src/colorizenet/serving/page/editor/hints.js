@@ -39,9 +39,10 @@ export class HintEditor {
   /**
    * @param {{ t: Translate, viewer: import("./viewer.js").Viewer,
    *           change: (hints: Hint[], isFinal: boolean, group?: string | null) => void,
-   *           explain: (error: unknown) => string }} options
+   *           cancel: () => void, explain: (error: unknown) => string }} options `cancel`
+   *   restores the hints of the last final change
    */
-  constructor({ t, viewer, change, explain }) {
+  constructor({ t, viewer, change, cancel, explain }) {
     this.#t = t;
     this.#viewer = viewer;
     this.#change = change;
@@ -63,6 +64,7 @@ export class HintEditor {
       this.#edit(index, place, isFinal, isStep ? `move hint ${index}` : null);
       if (isFinal && this.#selected === index) void this.#loadPlace(place);
     });
+    listen(this.#marks.element, "hint-cancel", cancel);
     listen(this.list.element, "hint-start", () => viewer.startCrosshair());
     listen(this.list.element, "hints-replace", ({ hints }) => {
       this.close();
@@ -74,6 +76,7 @@ export class HintEditor {
     listen(element, "remove", () => {
       if (this.#selected !== null) this.#remove(this.#selected);
     });
+    listen(element, "cancel", cancel);
     listen(element, "done", () => this.close());
   }
 

@@ -2,8 +2,8 @@
  * The hints on the photo, as marks that are dragged, and that keys move and remove.
  *
  * Events on `element` (the parent of the marks): `hint-open`, `hint-remove` (detail:
- * { index }), and `hint-move` (detail: { index, x, y, isFinal, isStep }), where a step is
- * one of several presses of a key.
+ * { index }), `hint-move` (detail: { index, x, y, isFinal, isStep }), where a step is one
+ * of several presses of a key, and `hint-cancel` where a drag ends without a place.
  *
  * @typedef {import("../types").Hint} Hint
  */
@@ -125,8 +125,15 @@ export class HintMarks {
       if (isDragging) move(event, true);
       else this.#emit("hint-open", { index });
     });
-    mark.addEventListener("pointercancel", () => {
+    const cancel = () => {
       pressed = null;
+      this.#emit("hint-cancel", {});
+    };
+    mark.addEventListener("pointercancel", cancel);
+    mark.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !pressed) return;
+      event.preventDefault(); // the editor stays open
+      cancel();
     });
   }
 

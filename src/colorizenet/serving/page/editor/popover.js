@@ -3,7 +3,7 @@
  * how large the place is.
  *
  * Events on `element`: `choose` (detail: { color, isFinal }; null is neutral), `radius`
- * (detail: { radius, isFinal }), `remove`, and `done`.
+ * (detail: { radius, isFinal }), `cancel` (what is not final), `remove`, and `done`.
  *
  * @typedef {import("../types").Suggestion} Suggestion
  * @typedef {import("./geometry.js").Point} Point
@@ -300,6 +300,7 @@ export class HintPopover {
     if (event.key === "Escape") {
       event.preventDefault();
       event.stopPropagation();
+      this.#emit("cancel"); // a drag that has not ended
       this.#emit("done");
     } else if (event.key === "Tab") {
       this.#keepFocus(event);
