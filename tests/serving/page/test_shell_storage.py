@@ -79,6 +79,27 @@ def test_work_that_a_reload_interrupts_goes_on(visit, hold_requests, samples):
     wait_until_done(page, 3)
 
 
+def test_the_browser_asks_before_changes_in_the_editor_are_lost(visit, samples):
+    page = visit()
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    choose(page, samples / "cat.jpg")
+    wait_until_done(page, 1)
+    page.get_by_role("button", name="Open cat.jpg").click()
+    strength = page.locator(".editor").get_by_role("slider", name="Color strength")
+    with page.expect_response("**/v1/colorize*"):
+        strength.press("Home")
+    expect(page.get_by_role("button", name="Apply")).to_be_enabled()
+    page.wait_for_timeout(400)
+    page.reload()
+    assert asked == ["beforeunload"]
+    wait_until_done(page, 1)
+    page.get_by_role("button", name="Open cat.jpg").click()
+    expect(page.get_by_role("button", name="Apply")).to_be_disabled()
+    page.reload()
+    assert asked == ["beforeunload"]
+
+
 def test_work_goes_on_after_the_server_was_restarted(
     start_server, visit_server, hold_requests, samples
 ):

@@ -35,6 +35,9 @@ export class Editing {
     /** @type {HTMLDialogElement} */
     this.dialog = byId("editor");
     this.dialog.addEventListener("close", () => this.#leave());
+    addEventListener("beforeunload", (event) => {
+      if (this.#job && this.#isChanged(this.#job)) event.preventDefault(); // the browser asks
+    });
   }
 
   /**
@@ -83,15 +86,17 @@ export class Editing {
     return editor;
   }
 
+  /** @param {Job} job The photo that is open. */
+  #isChanged(job) {
+    return this.#changed !== null && !isEqual(this.#changed, this.#jobs.settingsOf(job));
+  }
+
   /** Colorize the photo again if its settings have changed. */
   #leave() {
     document.documentElement.classList.remove("editing");
     this.#editor?.close();
     const job = this.#job;
-    const changed = this.#changed;
+    if (job && this.#isChanged(job)) this.#jobs.apply(job.id, this.#changed);
     this.#job = this.#changed = null;
-    if (job && changed && !isEqual(changed, this.#jobs.settingsOf(job))) {
-      this.#jobs.apply(job.id, changed);
-    }
   }
 }
