@@ -257,6 +257,11 @@ def test_messages_are_seen_wherever_a_person_has_scrolled(visit, samples):
     page.get_by_role("button", name="Open moose.jpg").click()
     message = page.get_by_role("alert").filter(has_text="The editor could not be opened")
     expect(message).to_be_in_viewport(ratio=1)
+    page.unroute("**/editor/editor.js")
+    page.get_by_role("button", name="Open moose.jpg").click()
+    expect(page.get_by_role("toolbar", name="View")).to_be_visible()
+    page.get_by_role("button", name="Close the editor").click()
+    expect(message).to_have_count(0)
 
 
 def test_results_are_downloaded_together_also_after_new_work_was_stopped(

@@ -18,6 +18,9 @@ import { announce, showNotice, Summary } from "./summary.js";
 
 /** @typedef {import("./job.js").Job} Job */
 
+/** Closes the message that the editor could not be opened, if there is one. */
+let closeProblem = () => {};
+
 /** Seconds until an engine that could not start is tried again by itself. */
 const RETRY_SECONDS = 5;
 
@@ -98,7 +101,10 @@ function act({ jobs, pictures, editing }, action, job, button) {
   };
   switch (action) {
     case "open":
-      editing.open(job).catch(() => showNotice(t("error.editor")));
+      closeProblem();
+      editing.open(job).catch(() => {
+        closeProblem = showNotice(t("error.editor"));
+      });
       break;
     case "download":
       saveResult(job);
