@@ -31,6 +31,21 @@ def test_three_hundred_photos_stay_responsive(visit, gray, tmp_path):
     assert page.locator(".picture.colored").count() < 60  # pictures far away are released
 
 
+def test_the_keyboard_goes_on_where_more_photos_appear(visit, hold_requests, gray, tmp_path):
+    small = encode_image(Image(gray[:60, :80]), "jpeg")
+    for number in range(50):
+        (tmp_path / f"{number:03}.jpg").write_bytes(small)
+    page = visit()
+    hold_requests(page)
+    page.set_input_files("#files", sorted(tmp_path.glob("*.jpg")))
+    more = page.get_by_role("button", name="Show more")
+    more.evaluate("e => e.focus({preventScroll: true})")  # scrolling would show them, too
+    page.keyboard.press("Enter")
+    expect(page.locator(".card")).to_have_count(50)
+    expect(page.get_by_role("button", name="Open 048.jpg")).to_be_focused()
+    expect(more).to_be_hidden()
+
+
 def test_a_photo_of_100_megapixels(start_server, visit_server, gray, tmp_path):
     large = cv2.resize(gray, (12_500, 8_000), interpolation=cv2.INTER_CUBIC)
     (tmp_path / "map.jpg").write_bytes(encode_image(Image(large), "jpeg"))

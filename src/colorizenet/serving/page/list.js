@@ -52,7 +52,11 @@ export class List {
       { rootMargin: MARGIN },
     );
     end.observe(more);
-    more.addEventListener("click", () => this.#showMore());
+    more.addEventListener("click", () => {
+      const shown = element.children.length;
+      this.#showMore();
+      this.#focus(element.children[shown]);
+    });
     jobs.addEventListener("added", () => this.#fill());
     jobs.addEventListener("changed", (event) => {
       this.#change(/** @type {CustomEvent<Job>} */ (event).detail);
