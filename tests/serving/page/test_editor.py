@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from colorizenet import color
 from colorizenet.hintfiles import read_hints
@@ -624,6 +624,25 @@ def test_the_strength_is_previewed_and_applied(edit):
     page.get_by_role("button", name="Open cat.jpg").click()
     expect(strength).to_have_value("0")
     expect(page.get_by_role("button", name="Apply")).to_be_disabled()
+
+
+def test_a_result_that_comes_while_the_photo_is_open_is_shown(visit, tmp_path, gray):
+    photo = tmp_path / "large.jpg"
+    photo.write_bytes(encode_image(Image(np.tile(gray, (8, 6))), "jpeg"))
+    page = visit()
+    held: list[Route] = []  # the first request, and not those for previews
+    page.route("**/v1/colorize", lambda route: route.continue_() if held else held.append(route))
+    page.set_input_files("#files", photo)
+    page.get_by_role("button", name="Open large.jpg").click()
+    apply = page.get_by_role("button", name="Apply")
+    full = page.locator(".viewer-pane[data-side=after] img").nth(1)
+    page.get_by_role("toolbar", name="View").wait_for()
+    wait_for_color(page)
+    page.get_by_role("application", name="Photo").press("1")
+    expect(apply).to_be_enabled()
+    held[0].continue_()
+    expect(apply).to_be_disabled()
+    expect(full).to_be_visible()
 
 
 def test_at_100_percent_the_result_is_shown_at_full_resolution(edit, tmp_path, gray):

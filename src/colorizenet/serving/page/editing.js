@@ -35,6 +35,11 @@ export class Editing {
     /** @type {HTMLDialogElement} */
     this.dialog = byId("editor");
     this.dialog.addEventListener("close", () => this.#leave());
+    jobs.addEventListener("changed", (event) => {
+      const job = /** @type {CustomEvent<Job>} */ (event).detail;
+      if (job !== this.#job || job.state !== "done" || !job.result) return;
+      this.#editor?.showResult(job.result.blob, job.result.settings);
+    });
     addEventListener("beforeunload", (event) => {
       if (this.#job && this.#isChanged(this.#job)) event.preventDefault(); // the browser asks
     });

@@ -10,6 +10,7 @@
 
 import { PageError } from "../errors.js";
 import { explainFault } from "../faults.js";
+import { DEFAULTS } from "../job.js";
 import { findModel, selectChoices } from "../modelinfo.js";
 import { addStyles, make, makeIcon } from "./dom.js";
 import { HintEditor } from "./hints.js";
@@ -18,16 +19,13 @@ import { ModelChoice } from "./models.js";
 import { identify, isAbort, Renderer } from "./renderer.js";
 import { StrengthSlider } from "./strength.js";
 import { Toolbar } from "./toolbar.js";
-import { VariantStrip } from "./variants.js";
+import { dropVariant, VariantStrip } from "./variants.js";
 import { Viewer } from "./viewer.js";
 
 /** Milliseconds without a change after which `settings-changed` is sent. */
 const DEBOUNCE = 300;
 
 const STYLES = ["editor", "controls", "toolbar", "choices", "viewer", "hints"];
-
-/** @type {Settings} */
-const DEFAULTS = { model: null, strength: 1, format: null, hints: [] };
 
 /**
  * Events on `element`: `settings-changed` and `apply`, both with the settings as detail,
@@ -85,7 +83,7 @@ export class PhotoEditor {
       t,
       viewer: this.#viewer,
       change: (hints, ...how) => this.#change({ ...this.#settings, hints }, ...how),
-      cancel: () => this.#cancel(),
+      cancel: () => this.#show(this.#history.present, false),
       explain: (error) => this.#explain(error),
     });
     this.#undo = this.#makeButton("undo", () => this.#travel("undo"));
@@ -135,6 +133,13 @@ export class PhotoEditor {
       this.#setBusy(false);
       this.#fail(error);
     }
+  }
+
+  /** Take up a newer result. @param {Blob} result @param {Settings} settings of it */
+  showResult(result, settings) {
+    this.#result = result;
+    this.#applied = settings;
+    this.#refresh();
   }
 
   /** Close the photo, and stop all work on it. May be called twice. */
@@ -197,12 +202,6 @@ export class PhotoEditor {
   #change(settings, isFinal, group = null) {
     if (isFinal) this.#history.push(settings, group);
     this.#show(settings, !isFinal || group !== null);
-  }
-
-  /** Undo what has changed since the last final change. */
-  #cancel() {
-    const { present } = this.#history;
-    if (this.#settings !== present) this.#show(present, false);
   }
 
   /** @param {Settings} settings @param {boolean} flowing as for `Latest` */
@@ -397,9 +396,4 @@ export class PhotoEditor {
       ),
     );
   }
-}
-
-/** The settings with the usual coloring. @param {Settings} settings @returns {Settings} */
-function dropVariant({ variants: _variants, variant: _variant, seed: _seed, ...settings }) {
-  return settings;
 }

@@ -213,6 +213,11 @@ function isVariant({ variants = 1 }) {
 }
 
 /** A text that is equal for settings whose variants look the same. @param {Settings} settings */
-function identifyDraw({ variants: _variants, variant: _variant, seed: _seed, ...settings }) {
-  return identify(settings);
+function identifyDraw(settings) {
+  return identify(dropVariant(settings));
+}
+
+/** The settings with the usual coloring. @param {Settings} settings @returns {Settings} */
+export function dropVariant({ variants: _variants, variant: _variant, seed: _seed, ...settings }) {
+  return settings;
 }
