@@ -705,6 +705,32 @@ def test_axe_finds_no_violations(edit, screen, scheme):
     check()
 
 
+def test_the_buttons_of_the_popover_cover_nothing_that_has_the_focus(edit):
+    page = edit()
+    page.set_viewport_size({"width": 640, "height": 430})  # as at a zoom of 200 percent
+    popover = ask_color(page, 0.8, 0.3)
+    popover.get_by_role("listitem").get_by_role("button").first.wait_for()
+    top = popover.get_by_role("button", name="Done").evaluate(
+        "button => button.parentElement.getBoundingClientRect().top"
+    )
+
+    def bottom(element: Locator) -> float:
+        box = element.bounding_box()
+        assert box
+        return box["y"] + box["height"]
+
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        assert bottom(popover.locator("button:focus")) <= top + 1
+    radius = popover.get_by_role("slider", name="Size of the place")
+    radius.focus()
+    assert bottom(radius) <= top + 1
+    popover.get_by_label("Color as #RRGGBB").fill("reddish")
+    page.keyboard.press("Enter")
+    expect(popover.get_by_role("alert")).to_be_visible()
+    assert bottom(popover.get_by_role("alert")) <= top + 1
+
+
 def test_the_editor_fits_a_window_of_320_pixels(edit):
     page = edit("phone")
     page.set_viewport_size({"width": 320, "height": 568})

@@ -266,6 +266,7 @@ export class HintPopover {
     if (isWrong) {
       this.#problem.textContent = this.#t("hints.hex-wrong", { text: this.#hex.value.trim() });
       this.#problem.hidden = false;
+      this.#problem.scrollIntoView({ block: "nearest" });
     }
     return isWrong;
   }
