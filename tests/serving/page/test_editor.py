@@ -209,6 +209,7 @@ def test_suggestions_and_the_plane_have_the_lightness_of_the_place(edit):
 def test_a_typed_color_that_is_wrong_is_explained_before_the_popover_closes(edit):
     page = edit()
     popover = ask_color(page, 0.3, 0.4)
+    popover.get_by_role("listitem").get_by_role("button").first.wait_for()
     field = popover.get_by_label("Color as #RRGGBB")
     shown = field.input_value()
     field.fill("reddish brown")
@@ -222,6 +223,9 @@ def test_a_typed_color_that_is_wrong_is_explained_before_the_popover_closes(edit
     field.press("Enter")
     expect(problem).to_be_hidden()
     expect(field).to_have_value(shown)
+    field.fill("#12")
+    field.press("Enter")
+    expect(problem).to_be_visible()
     field.fill(" #F80")
     popover.get_by_role("button", name="Done").click()
     expect(popover).to_be_hidden()

@@ -58,6 +58,9 @@ export class HintPopover {
       spellcheck: "false",
       autocomplete: "off",
       "aria-label": t("hints.hex"),
+      input: () => {
+        this.#problem.hidden = true;
+      },
       change: () => this.#readHex(),
       keyup: (/** @type {KeyboardEvent} */ event) => {
         if (event.key === "Enter") this.#explainHex();
