@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from colorizenet.imaging import tiff
 from colorizenet.imaging.image import Image, Metadata
@@ -314,6 +314,24 @@ def test_settings_for_all_leave_photos_with_their_own_alone(visit, samples):
     choose_in_menu(page, "cat.jpg", "Use the settings for all").click()
     expect(card(page, "cat.jpg")).to_contain_text("PNG")
     wait_until_done(page, 2)
+
+
+def test_the_editor_says_that_it_opens_and_can_be_left_meanwhile(visit, samples):
+    page = visit()
+    choose(page, samples / "cat.jpg")
+    wait_until_done(page, 1)
+    held: list[Route] = []
+    page.route("**/editor/editor.js", lambda route: held.append(route))  # a slow network
+    page.get_by_role("button", name="Open cat.jpg").click()
+    expect(page.get_by_role("dialog", name="cat.jpg")).to_contain_text("Opening …")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    for route in held:
+        route.continue_()
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Open cat.jpg").click()
+    expect(page.get_by_role("toolbar", name="View")).to_be_visible()
 
 
 def test_leaving_the_editor_without_changes_does_nothing(visit, hold_requests, samples):

@@ -1,6 +1,6 @@
 /** Opens one photo in the editor, which is loaded only then. */
 
-import { byId } from "./elements.js";
+import { byId, make, makeButton } from "./elements.js";
 import { isEqual } from "./job.js";
 import { t } from "./strings.js";
 
@@ -50,19 +50,27 @@ export class Editing {
    * @returns {Promise<void>} Rejects if the editor cannot be loaded.
    */
   async open(job) {
+    this.#job = job;
+    this.#changed = null;
+    this.dialog.setAttribute("aria-label", job.path);
+    document.documentElement.classList.add("editing");
+    if (!this.#editor) {
+      const close = makeButton(t("editor.close"), () => this.dialog.close(), { class: "quiet" });
+      const note = make("p", { role: "status" }, t("editor.opening"));
+      this.dialog.replaceChildren(make("div", { class: "opening" }, note, close));
+    }
+    if (!this.dialog.open) this.dialog.showModal();
     this.#loading ??= this.#load();
     let editor;
     try {
       editor = this.#editor = await this.#loading;
     } catch (error) {
       this.#loading = null; // the next attempt may succeed
+      if (this.#job !== job) return; // closed meanwhile
+      this.dialog.close();
       throw error;
     }
-    this.#job = job;
-    this.#changed = null;
-    this.dialog.setAttribute("aria-label", job.path);
-    if (!this.dialog.open) this.dialog.showModal();
-    document.documentElement.classList.add("editing");
+    if (this.#job !== job) return;
     const settings = structuredClone(this.#jobs.settingsOf(job));
     const fresh = job.result && isEqual(job.result.settings, settings);
     const result = fresh && job.result ? { result: job.result.blob } : {};
