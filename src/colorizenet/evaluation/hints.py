@@ -126,7 +126,6 @@ def _compute_gains(
 ) -> Iterator[tuple[str, list[tuple[float, float]]]]:
     """Rows with hints, and the mean and the gain by each metric. Of all but PSNR, lower
     is better."""
-    signs = [1 if name == "psnr" else -1 for name in names]
     base: dict[str, float] = {}
     for row, about in results.about.items():
         if "hints" not in about:
@@ -134,5 +133,8 @@ def _compute_gains(
         means = results.means[row]
         if about["hints"] == 0:
             base = means
-        gains = [sign * (means[name] - base[name]) for name, sign in zip(names, signs, strict=True)]
+        gains = [
+            means[name] - base[name] if name == "psnr" else base[name] - means[name]
+            for name in names
+        ]
         yield row, [(means[name], gain) for name, gain in zip(names, gains, strict=True)]
