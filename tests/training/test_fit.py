@@ -27,9 +27,11 @@ from colorizenet.training.data.screen import Screen
 from colorizenet.training.fit import choose_precision, find_commit, fit
 from colorizenet.training.losses.combined import LossConfig, Losses
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.networks.frozen_features import FeaturesConfig
 from colorizenet.training.networks.patchgan import PatchGANConfig
 from colorizenet.training.networks.unet import UNetConfig
 from colorizenet.training.tasks.base import Task
+from colorizenet.training.tasks.frechet import FrechetConfig
 from colorizenet.training.tasks.optim import OptimConfig
 from colorizenet.training.tasks.pix2pix import Pix2PixConfig
 
@@ -738,6 +740,18 @@ def test_the_best_score_is_known_where_a_folder_was_moved(tmp_path):
     after.load_state_dict(before.state_dict())
     assert after.best_model_score == 1.0 and after.state_key == before.state_key
     assert list(after.best_k_models) == [str(tmp_path / "after" / "best.ckpt")]
+
+
+def test_the_weights_before_the_first_step_may_be_the_best(tiny, tmp_path):
+    features = FeaturesConfig(encoder="test_efficientnet", pretrained="none")
+    task = FrechetConfig(dimensions=8, basis_pictures=8, moment_pictures=8, features=features)
+    optim = OptimConfig(lr=0.0, freeze="encoder")
+    fit(dataclasses.replace(tiny, task=task, optim=optim, pictures=32), tmp_path / "run")
+    with (tmp_path / "run" / "metrics.csv").open(newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["val/score"] == second["val/score"]
+    best = torch.load(tmp_path / "run" / "best.ckpt", weights_only=True)
+    assert best["pictures_seen"] == 16  # when only moments were collected
 
 
 def test_pictures_that_the_network_cannot_halve_are_refused(tiny, tmp_path):

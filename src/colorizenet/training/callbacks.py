@@ -99,6 +99,8 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: Any) -> None:
         super().on_train_start(trainer, pl_module)
+        # Initial weights may be the best, and Lightning would not save them at step 0.
+        self._last_global_step_saved = -1
         if trainer.datamodule.val_changed:  # type: ignore[attr-defined]
             self.load_state_dict(self.state_dict() | {"best_model_score": None})
             if trainer.is_global_zero and pl_module.pictures_seen < pl_module.pictures:
