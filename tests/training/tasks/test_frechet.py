@@ -82,6 +82,12 @@ def test_a_network_without_an_encoder_cannot_freeze_it():
         SMALL.build(network, LossConfig(), OptimConfig(freeze="encoder"), pictures=4)
 
 
+def test_a_run_that_would_train_nothing_is_refused(make_task, train):
+    with pytest.raises(ConfigError, match="pictures is 16, and the first 16 only collect"):
+        train(make_task(pictures=16), 1)
+    train(make_task(pictures=17), 1)
+
+
 def test_the_loss_lowers_the_distance(make_task, train):
     task = make_task(lambda_frechet=100.0, lr=1e-2, memory=16)
     logged, _ = train(task, 100)

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from colorizenet.errors import check_minimum
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.training.data.augment import Sample, to_pixels
 from colorizenet.training.losses.combined import LossConfig
 from colorizenet.training.losses.frechet import RunningFrechet
@@ -121,8 +121,14 @@ class Frechet(ScoredTask):
         )
 
     def on_fit_start(self) -> None:
-        """Report missing weights before the first step."""
+        """Report missing weights, and a run too short, before the first step."""
         super().on_fit_start()
+        collected = self.config.basis_pictures + self.config.moment_pictures
+        if self.pictures <= collected:
+            raise ConfigError(
+                f"pictures is {self.pictures}, and the first {collected} only collect statistics; "
+                "give more pictures, or a smaller task.basis-pictures and task.moment-pictures"
+            )
         self.extract.load_weights()
         if self.trainer.world_size > 1:
             self.frechet.gather = self._gather
