@@ -25,6 +25,7 @@ from colorizenet.training.export import (
 )
 from colorizenet.training.fit import build_task
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.tasks.base import ExportedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
 CARD = ModelCard(name="tiny", task="regression")
@@ -141,6 +142,15 @@ def test_existing_file_stays_where_the_new_one_would_be_wrong(tmp_path):
     with pytest.raises(ModelFileError, match="nan"):
         export_network(network, CARD, tmp_path / "out.onnx")
     assert (tmp_path / "out.onnx").read_text() == "the old one"
+
+
+def test_an_export_prints_no_notes_of_the_exporter(tmp_path, caplog):
+    network = EncoderUNetConfig(
+        encoder="test_efficientnet", pretrained="none", widths=(16, 8, 8, 8), queries=3
+    ).build()
+    card = dataclasses.replace(CARD, size_multiple=network.size_multiple)
+    export_network(ExportedNetwork(network, ["lightness"]), card, tmp_path / "out.onnx")
+    assert not [record for record in caplog.records if record.name.startswith("onnxscript")]
 
 
 def test_similarity_that_is_not_finite_leaves_no_file(tmp_path):

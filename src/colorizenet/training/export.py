@@ -5,8 +5,10 @@ the output ``ab``, ``(N, 2, h, w)``. N, H and W are free. Network and file are c
 at sizes that the exporter did not trace; where they differ, no file is written.
 """
 
+import logging
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -157,12 +159,24 @@ class _Positional(nn.Module):
         return self.network(*inputs)
 
 
+@contextmanager
+def _quiet_optimizer() -> Iterator[None]:
+    """Silence the notes of onnxscript about nodes that it leaves as they are."""
+    logger = logging.getLogger("onnxscript.optimizer")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 @torch.enable_grad()  # without gradients, attention is fused into code for one shape
 def _trace(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
     dynamic = torch.export.Dim.DYNAMIC
     examples = _random_inputs(card, _TRACED, torch.Generator().manual_seed(0))
     single = isinstance(network(*examples.values()), Tensor)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet_optimizer():
         path = Path(folder) / "model.onnx"
         torch.onnx.export(
             _Positional(network).eval(),
