@@ -14,7 +14,7 @@ from torch import nn
 
 from colorizenet import color
 from colorizenet.errors import ConfigError, ModelFileError
-from colorizenet.modelfile import LIGHTNESS, Input, ModelCard, load_model
+from colorizenet.modelfile import LIGHTNESS, Input, ModelCard, load_model, model_path
 from colorizenet.training.checkpoints import network_weights
 from colorizenet.training.config import read_json, to_json
 from colorizenet.training.export import (
@@ -25,6 +25,9 @@ from colorizenet.training.export import (
 )
 from colorizenet.training.fit import build_task
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
+from colorizenet.training.networks.onnx_weights import read_model_weights
+from colorizenet.training.networks.pretrained import complete_weights
+from colorizenet.training.recipes import RECIPES
 from colorizenet.training.tasks.base import ExportedNetwork
 
 REPOSITORY = Path(__file__).parents[2]
@@ -283,6 +286,22 @@ def test_fp16_takes_half_the_room_of_fp32_and_int8_half_of_that(tmp_path):
     assert difference(paths["fp32"], network, 2, 1, 64, 96) < 2e-3
     assert difference(paths["fp16"], network, 2, 1, 64, 96) < 0.5
     assert 0 < difference(paths["int8"], network, 2, 1, 64, 96) < 1
+
+
+def test_a_model_that_says_what_is_similar_can_be_stored_in_int8(tmp_path):
+    network = RECIPES["hints"]().network.build(pretrained=False)
+    weights = read_model_weights(model_path("default"), network)
+    network.load_state_dict(complete_weights(weights, network.state_dict()))
+    card = dataclasses.replace(CARD, size_multiple=network.size_multiple)
+    path = tmp_path / "int8.onnx"
+    export_network(ExportedNetwork(network, ["lightness"]), card, path, dtype="int8")
+    assert path.stat().st_size < 0.6 * model_path("default").stat().st_size
+    l_star = np.tile(np.linspace(0.1, 0.9, 128, dtype=np.float32), (1, 1, 96, 1))
+    (ab, alike), (expected, expected_alike) = (
+        load_model(source).session.run(None, {"lightness": l_star}) for source in (path, "default")
+    )
+    assert np.abs(ab - expected).max() * color.AB_SCALE < 3
+    assert np.abs(alike[:, 1:] - expected_alike[:, 1:]).max() < 0.1
 
 
 def test_weights_that_fp16_cannot_hold_are_stored_as_fp32(tmp_path):

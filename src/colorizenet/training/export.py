@@ -297,9 +297,9 @@ def _compare(network: nn.Module, model: onnx.ModelProto, card: ModelCard, dtype:
         ]
         differences[0] *= color.AB_SCALE
         for similarity in differences[1:]:
-            # The first channel is chroma in a*b* units. A distance of 1 between the
-            # coordinates of the others is about as much as 100 of them.
-            similarity[1:] *= 100
+            # The first channel is chroma in a*b* units. A distance of 0.1 between the
+            # coordinates of the others changes by a tenth what a hint changes.
+            similarity[1:] *= 50
         largest = float(np.max(np.concatenate(differences)))  # NaN if any of them is
         if not largest <= _TOLERANCES[dtype]:
             height, width = inputs["lightness"].shape[-2:]
