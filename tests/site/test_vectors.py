@@ -11,6 +11,8 @@ import write_vectors
 
 TOLERANCE = 1e-4
 """Of L*, a* and b*, of probabilities, and of fractions of a picture."""
+OTHER_PROCESSOR = 10 * TOLERANCE
+"""The same, where OpenCV sums in another order, as it does with AVX-512."""
 STEPS = {
     "color": "Color",
     "reduction": "Reduction",
@@ -47,7 +49,7 @@ def test_the_vectors_are_those_that_python_computes(name):
             assert written[path] == value, path
         else:
             # OpenCV rounds some levels otherwise on other processors.
-            rounding = 1 if getattr(value, "dtype", None) == np.uint8 else TOLERANCE
+            rounding = 1 if getattr(value, "dtype", None) == np.uint8 else OTHER_PROCESSOR
             np.testing.assert_allclose(
                 np.asarray(written[path], float), np.asarray(value, float), 0, rounding, path
             )

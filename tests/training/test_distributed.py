@@ -127,7 +127,8 @@ def test_two_processes_train_as_one(photographs, launch, folder, tmp_path):
         weights(tmp_path / "other"),
     )
     apart = max(float((one[name] - two[name]).abs().max()) for name in one)
-    assert apart < 1e-5
+    # A tenth of one step: sums in another order change the steps of small gradients.
+    assert apart < 1e-4
     assert max(float((one[name] - other[name]).abs().max()) for name in one) > 100 * apart
     of_one, of_two = rows(tmp_path / "one"), rows(folder / "whole")
     assert [row["pictures"] for row in of_one] == [16, 32, 48]

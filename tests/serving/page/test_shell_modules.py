@@ -413,7 +413,7 @@ def test_opening_a_photo_twice_before_the_editor_is_loaded_makes_one_editor(run)
           return new Promise(() => {});
         };
         const settings = { model: null, strength: 1, format: null, hints: [] };
-        const jobs = { settingsOf: () => settings, apply() {} };
+        const jobs = Object.assign(new EventTarget(), { settingsOf: () => settings, apply() {} });
         const editing = new Editing(jobs, { kind: "server", open }, { models: [] });
         const job = { path: "a.jpg", file: new File(["a"], "a.jpg"), result: null };
         void editing.open(job);
