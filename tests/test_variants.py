@@ -143,3 +143,12 @@ def test_diverse_draws_the_colorings_of_default_where_there_are_several():
     assert choose_model("default", 1, ["default", "diverse"]) == "default"
     assert choose_model("default", 2, ["default"]) == "default"
     assert choose_model("mine.onnx", 2, ["default", "diverse"]) == "mine.onnx"
+
+
+def test_variants_of_diverse_do_not_depend_on_the_number_of_threads(gray):
+    """It follows from how many photos are colorized at a time."""
+    alone, among_others = (
+        Colorizer("diverse", threads=threads).predict(gray, count=3, seed=7) for threads in (1, 2)
+    )
+    for one, other in zip(alone, among_others, strict=True):
+        assert np.array_equal(one.ab, other.ab)

@@ -251,12 +251,15 @@ def _log_distances(
     height: int | torch.SymInt, width: int | torch.SymInt, like: Tensor
 ) -> Float[Tensor, "n n"]:
     """log(1 + distance) of each pair of places, in pixels, row by row."""
-    rows = torch.arange(height, dtype=like.dtype, device=like.device)
-    columns = torch.arange(width, dtype=like.dtype, device=like.device)
-    y = rows[:, None].expand(height, width).flatten()
-    x = columns[None].expand(height, width).flatten()
-    squared = (y[:, None] - y).square() + (x[:, None] - x).square()
-    return torch.log1p(squared.sqrt())
+    # ONNX Runtime rounds some logarithms of a long array otherwise with each number of
+    # threads, and draws must not depend on it. There are few different offsets.
+    rows = torch.arange(height, device=like.device)
+    columns = torch.arange(width, device=like.device)
+    squared = rows[:, None].square() + columns.square()
+    offsets = torch.log1p(squared.to(like.dtype).sqrt()).flatten()
+    down = (rows[:, None] - rows).abs()[:, None, :, None]
+    across = (columns[:, None] - columns).abs()[None, :, None, :]
+    return offsets[(down * width + across).flatten()].unflatten(0, (height * width, height * width))
 
 
 def _make_blocks(width: int, config: DenoiserConfig, *, attention: bool = False) -> nn.ModuleList:
