@@ -259,7 +259,8 @@ def _log_distances(
     offsets = torch.log1p(squared.to(like.dtype).sqrt()).flatten()
     down = (rows[:, None] - rows).abs()[:, None, :, None]
     across = (columns[:, None] - columns).abs()[None, :, None, :]
-    return offsets[(down * width + across).flatten()].unflatten(0, (height * width, height * width))
+    numbers = (down.mul(width) + across).flatten()
+    return offsets[numbers].unflatten(0, (height * width, height * width))
 
 
 def _make_blocks(width: int, config: DenoiserConfig, *, attention: bool = False) -> nn.ModuleList:
