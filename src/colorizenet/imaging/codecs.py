@@ -16,7 +16,7 @@ import numpy as np
 from colorizenet.errors import DamagedImageError, ImageError, quote
 from colorizenet.imaging.formats import require_extra
 from colorizenet.imaging.sizes import find_jpeg2000, read_jpegxl_depth, read_size
-from colorizenet.imaging.tiff import ReadAt
+from colorizenet.imaging.tiff import ReadAt, read_from
 
 __all__ = [
     "CUT_SHORT",
@@ -260,7 +260,7 @@ def _decode_with_pillow(
             import PIL.Image
             import pillow_jxl  # noqa: F401 (the import registers the plugin)
 
-            size = read_size(lambda offset, length: encoded[offset : offset + length])
+            size = read_size(read_from(encoded))
             if size is None:
                 raise ValueError("its size cannot be found")
             check_pixels(*size)  # the plugin decodes while it opens the file
@@ -286,7 +286,7 @@ def _decode_with_pillow(
 def _decode_deep_jpegxl(encoded: bytes, array: np.ndarray) -> np.ndarray:
     """Decode a JPEG XL of more than 8 bits, which the plugin cuts to 8 where there are
     several channels. ``array``: what the plugin returned."""
-    depth = read_jpegxl_depth(lambda offset, length: encoded[offset : offset + length])
+    depth = read_jpegxl_depth(read_from(encoded))
     if not 8 < depth <= 16:
         return array
     from imagecodecs import jpegxl_decode

@@ -135,7 +135,7 @@ def make_tiff_header(image: pyvips.Image, rows: int, **options: Any) -> bytes:
     ``options`` are those of libvips' ``tiffsave``.
     """
     pixel = image.crop(0, 0, 1, 1).tiffsave_buffer(**options)
-    tags = tiff.read_tags(lambda offset, length: pixel[offset : offset + length])
+    tags = tiff.read_tags(tiff.read_from(pixel))
     shape = (image.height, image.width)
     return tiff.make_header(tags, shape, rows, big=options.get("bigtiff", False))
 

@@ -37,6 +37,7 @@ __all__ = [
     "make_header",
     "read_bytes",
     "read_exif_block",
+    "read_from",
     "read_tags",
 ]
 
@@ -138,13 +139,14 @@ def read_bytes(read_at: ReadAt, tags: Collection[int], longest: int) -> dict[int
     return found
 
 
+def read_from(content: bytes) -> ReadAt:
+    """Read parts of bytes as those of a file."""
+    return lambda offset, length: content[offset : offset + length if length >= 0 else None]
+
+
 def read_exif_block(block: bytes, *, budget: Budget | None = None) -> Directory:
     """Read the tags of an EXIF block, with or without its ``Exif\\0\\0``."""
-    content = block.removeprefix(b"Exif\0\0")
-
-    def read_at(offset: int, length: int) -> bytes:
-        return content[offset : offset + length]
-
+    read_at = read_from(block.removeprefix(b"Exif\0\0"))
     layout = _read_layout(read_at)  # in a block, the directory behind the first is a thumbnail
     return {} if layout is None else _read_directory(read_at, *layout, budget or Budget())
 
