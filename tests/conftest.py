@@ -1,8 +1,10 @@
 """Pictures and models small enough to make for each test."""
 
+import os
+import shutil
 import signal
 import tarfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 import skimage.data
 from hypothesis import settings
 from onnx import TensorProto, helper
+from playwright.sync_api import Browser, sync_playwright
 
 from colorizenet.modelfile import LIGHTNESS, METADATA_KEY, NOISE, Input, ModelCard
 
@@ -26,6 +29,26 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 SAMPLES = Path(__file__).parents[1] / "samples"
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The program of a browser. Without one, tests are skipped, but in CI they fail."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if found is None and "CI" not in os.environ:
+        pytest.skip("needs Chromium: apt-get install chromium")
+    assert found, "Chromium is missing; CI must install it"
+    return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium) -> Iterator[Browser]:
+    """A real browser without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

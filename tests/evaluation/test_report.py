@@ -4,12 +4,10 @@ import json
 import math
 import os
 import re
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import sync_playwright
 
 from colorizenet.evaluation.confidence import (
     compute_mean_intervals,
@@ -26,9 +24,6 @@ from colorizenet.evaluation.truth import Truth
 from colorizenet.photosets import Photo
 
 PICTURES = 6
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
 
 # Confidence
@@ -198,22 +193,18 @@ def test_a_photograph_whose_name_is_no_text_is_in_every_report(tmp_path, coloriz
     )
 
 
-@pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ, reason="needs Chromium: apt-get install chromium"
-)
-def test_the_page_of_a_model_with_a_long_name_can_be_read_on_a_phone(folder, colorizer, tmp_path):
+def test_the_page_of_a_model_with_a_long_name_can_be_read_on_a_phone(
+    folder, colorizer, browser, tmp_path
+):
     name = "landscapes-of-the-archive-fine-tuned-2026-11-27-last-checkpoint"
     path = tmp_path / "report.html"
     evaluate({name: colorizer}, folder, picture_size=32).to_html(path)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 375, "height": 700})
-        page.goto(path.as_uri())
-        assert page.evaluate("document.documentElement.scrollWidth") == 375
-        names = "[...document.querySelectorAll('.wide th:first-child')]"
-        widest = f"Math.max(...{names}.map((each) => each.getBoundingClientRect().width))"
-        assert page.evaluate(widest) < 375 / 2  # the names stay while values scroll
-        browser.close()
+    page = browser.new_page(viewport={"width": 375, "height": 700})
+    page.goto(path.as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    names = "[...document.querySelectorAll('.wide th:first-child')]"
+    widest = f"Math.max(...{names}.map((each) => each.getBoundingClientRect().width))"
+    assert page.evaluate(widest) < 375 / 2  # the names stay while values scroll
 
 
 def test_the_html_page_renders_only_the_examples(report):

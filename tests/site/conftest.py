@@ -2,7 +2,6 @@
 
 import base64
 import os
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -12,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Page
 
 import build_site
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 SUBPATH = "/some/folder/"
 """Sites must not depend on being at the root of a host."""
 COMPARE = Path(__file__).with_name("compare.js")
@@ -89,17 +85,6 @@ def site(site_folder) -> Iterator[Site]:
         yield Site(address, site_folder, requests)
         server.shutdown()
         thread.join()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None and "CI" not in os.environ:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    assert CHROMIUM, "Chromium is missing; CI must install it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

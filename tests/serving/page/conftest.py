@@ -1,8 +1,6 @@
 """A server with its page, and a browser that visits it."""
 
 import contextlib
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,12 +20,8 @@ from playwright.sync_api import (
     Response,
     Route,
     expect,
-    sync_playwright,
 )
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 expect.set_options(timeout=20_000)  # several tests may share one core
 
 SAMPLES = Path(__file__).parents[3] / "samples"
@@ -67,10 +61,8 @@ class RunningServer:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def need_browser() -> None:
+def need_browser(chromium) -> None:
     """Skip the tests of this folder where there is no browser, except in CI."""
-    if CHROMIUM is None and "CI" not in os.environ:
-        pytest.skip("needs Chromium: apt-get install chromium")
 
 
 @pytest.fixture(scope="session")
@@ -100,15 +92,6 @@ def address(start_server) -> str:
     """The URL of a server with two models that accepts files of 2 MB."""
     flags = ("--model", "default", "--model", "small", "--max-bytes", str(MAX_BYTES))
     return start_server(*flags).address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    assert CHROMIUM, "Chromium is missing; CI must install it"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 class Gate:

@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,13 +17,6 @@ from colorizenet.imaging.image import Image, Metadata
 from colorizenet.imaging.reading import read_image
 from colorizenet.imaging.writing import encode_image
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and "CI" not in os.environ,
-    reason="needs Chromium: apt-get install chromium",
-)
 SAMPLES = Path(__file__).parents[3] / "samples"
 
 HELPERS = """
