@@ -13,7 +13,8 @@ References:
 import struct
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, Literal, NamedTuple, cast
+from itertools import islice
+from typing import BinaryIO, NamedTuple, cast
 
 import numpy as np
 
@@ -30,11 +31,14 @@ __all__ = [
     "SEPARATE_TAGS",
     "STORAGE_TAGS",
     "Budget",
+    "Directories",
     "Directory",
+    "Entry",
     "ReadAt",
     "add_tags",
     "make_exif_block",
     "make_header",
+    "open_directories",
     "read_bytes",
     "read_exif_block",
     "read_from",
@@ -64,6 +68,8 @@ SEPARATE_TAGS = STORAGE_TAGS | {700, 33723, 34377}
 """The same, and those of XMP, IPTC and Photoshop: none of them becomes EXIF."""
 _SUBFILE, _PREVIEW = 254, 0b101
 """Tag of the kind of a page, and its bits for a preview and a mask."""
+_MOST_ENTRIES = 4096
+"""Entries of a directory that are read."""
 _MOST_PREVIEWS = 16
 """Pages among which the first is sought that is not a preview."""
 _WIDTH, _HEIGHT, _STRIPS, _ROWS, _LENGTHS = 256, 257, 273, 278, 279
@@ -93,7 +99,9 @@ class Budget:
     """Offsets of the directories that have been read."""
 
 
-class _Entry(NamedTuple):
+class Entry(NamedTuple):
+    """An entry of a directory."""
+
     tag: int
     kind: int
     count: int
@@ -106,6 +114,79 @@ class _Entry(NamedTuple):
         return self.count * _UNITS.get(self.kind, 1) * (2 if self.kind in (5, 10) else 1)
 
 
+@dataclass(frozen=True)
+class Directories:
+    """The directories of a TIFF file, read when they are needed."""
+
+    read_at: ReadAt
+    order: str
+    """Byte order as in ``struct``: "<" or ">"."""
+    big: bool
+    """Whether it is a BigTIFF."""
+    first: int
+    """Offset of the first directory, or 0."""
+
+    def read_entries(self, start: int) -> tuple[list[Entry], int]:
+        """Read the entries of a directory; return also the offset of the next or 0."""
+        count_bytes, entry_bytes, width = (8, 20, 8) if self.big else (2, 12, 4)
+        head = self.read_at(start, count_bytes)
+        if len(head) < count_bytes:
+            return [], 0
+        (count,) = struct.unpack(self.order + ("Q" if self.big else "H"), head)
+        end = min(count, _MOST_ENTRIES) * entry_bytes
+        table = self.read_at(start + count_bytes, end + width)
+        form = self.order + ("HHQ" if self.big else "HHI")
+        entries: list[Entry] = []
+        for at in range(0, min(end, len(table)) - entry_bytes + 1, entry_bytes):
+            tag, kind, length = struct.unpack(form, table[at : at + 4 + width])
+            entries.append(Entry(tag, kind, length, table[at + 4 + width : at + entry_bytes]))
+        whole = count <= _MOST_ENTRIES and len(table) == end + width
+        return entries, self._read_offset(table[end:]) if whole else 0
+
+    def read_value(self, entry: Entry, longest: int = -1) -> bytes:
+        """Read a value as it is in the file, at most ``longest`` bytes of it if that is
+        not negative; fewer bytes at the end of the file."""
+        size = entry.size if longest < 0 else min(entry.size, longest)
+        if entry.size <= len(entry.value):
+            return entry.value[:size]
+        return self.read_at(self._read_offset(entry.value), size)
+
+    def iterate_pages(self) -> Iterator[tuple[int, list[Entry]]]:
+        """Yield offset and entries of the directory of each page, each of them once."""
+        start, seen = self.first, set[int]()
+        while start and start not in seen:
+            seen.add(start)
+            entries, following = self.read_entries(start)
+            yield start, entries
+            start = following
+
+    def find_picture(self) -> int:
+        """Find the first directory that is neither a preview nor a mask; without one,
+        the first of all."""
+        for start, entries in islice(self.iterate_pages(), _MOST_PREVIEWS):
+            values = (self.read_value(entry) for entry in entries if entry.tag == _SUBFILE)
+            kind = int.from_bytes(next(values, b""), "little" if self.order == "<" else "big")
+            if not kind & _PREVIEW:
+                return start
+        return self.first
+
+    def _read_offset(self, field: bytes) -> int:
+        return struct.unpack(self.order + ("Q" if self.big else "I"), field)[0]
+
+
+def open_directories(read_at: ReadAt) -> Directories | None:
+    """Read the header of a TIFF file or EXIF block; None if it is not one."""
+    start = read_at(0, 16)
+    order = {b"II": "<", b"MM": ">"}.get(start[:2])
+    if order is None or len(start) < 8:
+        return None
+    big = struct.unpack(order + "H", start[2:4])[0] == 43
+    if big and len(start) < 16:
+        return None
+    (offset,) = struct.unpack(order + ("Q" if big else "I"), start[8:16] if big else start[4:8])
+    return Directories(read_at, order, big, offset)
+
+
 def read_tags(
     read_at: ReadAt, *, budget: Budget | None = None, skipped: Collection[int] = ()
 ) -> Directory:
@@ -113,12 +194,11 @@ def read_tags(
 
     Tags that lie outside the file, exceed the budget or are ``skipped`` are left out.
     """
-    layout = _read_layout(read_at)
-    if layout is None:
+    directories = open_directories(read_at)
+    if directories is None:
         return {}
-    order, big, _ = layout
-    offset = _find_picture(read_at, *layout)
-    return _read_directory(read_at, order, big, offset, budget or Budget(), set(skipped))
+    start = directories.find_picture()
+    return _read_directory(directories, start, budget or Budget(), set(skipped))
 
 
 def read_bytes(read_at: ReadAt, tags: Collection[int], longest: int) -> dict[int, bytes]:
@@ -126,16 +206,13 @@ def read_bytes(read_at: ReadAt, tags: Collection[int], longest: int) -> dict[int
 
     Values of more than ``longest`` bytes are returned empty.
     """
-    layout = _read_layout(read_at)
-    if layout is None:
+    directories = open_directories(read_at)
+    if directories is None:
         return {}
-    order, big, _ = layout
-    start = _find_picture(read_at, *layout)
     found: dict[int, bytes] = {}
-    for entry in _iterate_entries(read_at, start, order, big, 4096):
+    for entry in directories.read_entries(directories.find_picture())[0]:
         if entry.tag in tags and entry.tag not in found and entry.kind in _UNITS:
-            short = entry.size <= longest
-            found[entry.tag] = _read_value(read_at, entry, order, big) if short else b""
+            found[entry.tag] = directories.read_value(entry) if entry.size <= longest else b""
     return found
 
 
@@ -146,9 +223,11 @@ def read_from(content: bytes) -> ReadAt:
 
 def read_exif_block(block: bytes, *, budget: Budget | None = None) -> Directory:
     """Read the tags of an EXIF block, with or without its ``Exif\\0\\0``."""
-    read_at = read_from(block.removeprefix(b"Exif\0\0"))
-    layout = _read_layout(read_at)  # in a block, the directory behind the first is a thumbnail
-    return {} if layout is None else _read_directory(read_at, *layout, budget or Budget())
+    directories = open_directories(read_from(block.removeprefix(b"Exif\0\0")))
+    if directories is None:
+        return {}
+    # In a block, the directory behind the first is that of a thumbnail.
+    return _read_directory(directories, directories.first, budget or Budget())
 
 
 def make_exif_block(tags: Directory) -> bytes:
@@ -225,65 +304,8 @@ def make_header(pixel: Directory, shape: tuple[int, int], rows: int, *, big: boo
     return serialize(len(serialize(0)))  # the length does not depend on the offsets
 
 
-def _read_layout(read_at: ReadAt) -> tuple[str, bool, int] | None:
-    """Read the byte order, whether it is a BigTIFF, and the first offset."""
-    start = read_at(0, 16)
-    order = {b"II": "<", b"MM": ">"}.get(start[:2])
-    if order is None or len(start) < 8:
-        return None
-    big = struct.unpack(order + "H", start[2:4])[0] == 43
-    if big and len(start) < 16:
-        return None
-    (offset,) = struct.unpack(order + ("Q" if big else "I"), start[8:16] if big else start[4:8])
-    return order, big, offset
-
-
-def _find_picture(read_at: ReadAt, order: str, big: bool, first: int) -> int:
-    """Find the first directory that is neither a preview nor a mask; without one, the
-    first of all."""
-    count_bytes, entry_bytes, width = (8, 20, 8) if big else (2, 12, 4)
-    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
-    offset, seen = first, set[int]()
-    while offset and offset not in seen and len(seen) < _MOST_PREVIEWS:
-        seen.add(offset)
-        entries = _iterate_entries(read_at, offset, order, big, 4096)
-        kinds = (each.value[: _UNITS.get(each.kind, 1)] for each in entries if each.tag == _SUBFILE)
-        if not int.from_bytes(next(kinds, b""), byte_order) & _PREVIEW:
-            return offset
-        count = int.from_bytes(read_at(offset, count_bytes), byte_order)
-        behind = offset + count_bytes + count * entry_bytes
-        offset = int.from_bytes(read_at(behind, width), byte_order)
-    return first
-
-
-def _iterate_entries(
-    read_at: ReadAt, start: int, order: str, big: bool, most: int
-) -> Iterator[_Entry]:
-    """Yield the entries of a directory, at most ``most``."""
-    count_bytes, entry_bytes, width = (8, 20, 8) if big else (2, 12, 4)
-    head = read_at(start, count_bytes)
-    if len(head) < count_bytes:
-        return
-    (count,) = struct.unpack(order + ("Q" if big else "H"), head)
-    table = read_at(start + count_bytes, min(count, most) * entry_bytes)
-    form = order + ("HHQ" if big else "HHI")
-    for at in range(0, len(table) - entry_bytes + 1, entry_bytes):
-        tag, kind, length = struct.unpack(form, table[at : at + 4 + width])
-        yield _Entry(tag, kind, length, table[at + 4 + width : at + entry_bytes])
-
-
-def _read_value(read_at: ReadAt, entry: _Entry, order: str, big: bool) -> bytes:
-    """Read a value as it is in the file; fewer bytes at the end of the file."""
-    if entry.size <= len(entry.value):
-        return entry.value[: entry.size]
-    (offset,) = struct.unpack(order + ("Q" if big else "I"), entry.value)
-    return read_at(offset, entry.size)
-
-
 def _read_directory(
-    read_at: ReadAt,
-    order: str,
-    big: bool,
+    directories: Directories,
     start: int,
     budget: Budget,
     skipped: Collection[int] = (),
@@ -293,7 +315,8 @@ def _read_directory(
         return {}
     budget.visited.add(start)
     tags: Directory = {}
-    for entry in _iterate_entries(read_at, start, order, big, 4096):
+    order = directories.order
+    for entry in directories.read_entries(start)[0]:
         tag, kind = entry.tag, entry.kind
         if kind not in _UNITS or tag in skipped or tag in tags:
             continue
@@ -308,11 +331,11 @@ def _read_directory(
             unit = _UNITS[kind]
             if kind in (4, 13, 16, 18) and entry.count == 1 and unit <= len(entry.value):
                 (offset,) = struct.unpack(order + {4: "I", 8: "Q"}[unit], entry.value[:unit])
-                inner = _read_directory(read_at, order, big, offset, budget, parent=tag)
+                inner = _read_directory(directories, offset, budget, parent=tag)
                 if inner:
                     tags[tag] = (LONG, inner)
             continue
-        value = _read_value(read_at, entry, order, big)
+        value = directories.read_value(entry)
         if len(value) == size:
             unit = _UNITS[kind]
             swapped = np.frombuffer(value, f"{order}u{unit}").astype(f"<u{unit}").tobytes()

@@ -7,12 +7,11 @@ References:
     TIFF 6.0 (Adobe, 1992); BigTIFF (libtiff); DNG 1.7 (Adobe).
 """
 
-import struct
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from colorizenet.imaging.tiff import ReadAt
+from colorizenet.imaging.tiff import Directories, Entry, ReadAt, open_directories
 
 __all__ = ["CIELAB", "MAX_PAGES", "YCBCR", "Layout", "Page", "read_layout"]
 
@@ -118,8 +117,6 @@ class Page:
     jpeg_tables: bytes
     subsampled: bool
     """Whether pixels of YCbCr share chroma."""
-    texts: tuple[bytes, ...]
-    """How the texts that describe the page begin; empty where they are missing."""
 
     @property
     def kind(self) -> tuple[object, ...]:
@@ -171,45 +168,33 @@ class Layout:
     """The number of pages, at most ``MAX_PAGES + 1``."""
     excess: str = ""
     """What there is too much of, as "200 pages"; empty for most files."""
+    has_further_texts: bool = False
+    """Whether texts of a page behind the first are not those of the first."""
 
     @property
     def page(self) -> Page:
         """The first page that is colorized."""
         return self.pages[self.first]
 
-    @property
-    def has_further_texts(self) -> bool:
-        """Whether texts of a page behind the first are not those of the first."""
-        behind = self.pages[self.first + 1 : self.first + self.count]
-        return any(
-            text not in (b"", kept)
-            for page in behind
-            for text, kept in zip(page.texts, self.page.texts, strict=True)
-        )
-
 
 def read_layout(read_at: ReadAt) -> Layout | None:
     """Read the directories of a TIFF file; None where there is none to be found."""
-    start = read_at(0, 16)
-    order = {b"II": "<", b"MM": ">"}.get(start[:2])
-    if order is None or len(start) < 16:
+    directories = open_directories(read_at)
+    if directories is None:
         return None
-    big = struct.unpack(order + "H", start[2:4])[0] == 43
-    field = order + ("Q" if big else "I")
-    (offset,) = struct.unpack(field, start[8:16] if big else start[4:8])
-    canon = start[8:10] == b"CR" and not big
+    canon = not directories.big and read_at(8, 2) == b"CR"
     pages: list[tuple[Page, _Values]] = []
-    seen: set[int] = set()
     tags = most = 0
-    while offset and offset not in seen and len(pages) <= MAX_PAGES and tags <= _MOST_TAGS:
-        seen.add(offset)
-        values, offset = _read_directory(read_at, offset, order, big)
+    for _, entries in directories.iterate_pages():
+        values = _Values(directories, entries)
         page = _describe(values, raw=canon)
         if page is None:
             break
-        tags += len(values)
-        most = max(most, len(values))
+        tags += len(entries)
+        most = max(most, len(entries))
         pages.append((page, values))
+        if len(pages) > MAX_PAGES or tags > _MOST_TAGS:
+            break
     if not pages:
         return None
     first = next((number for number, (page, _) in enumerate(pages) if not page.reduced), 0)
@@ -227,66 +212,35 @@ def read_layout(read_at: ReadAt) -> Layout | None:
         described[number] = replace(page, segments=segments)
         room -= len(segments)
     excess = excess if room else f"{_MOST_SEGMENTS:,} strips or tiles"
-    return Layout(tuple(described), first, same, len(pages), excess)
+    colorized = [values for _, values in pages[first : first + same]]
+    further = same > 1 and not excess and _has_further_texts(colorized)
+    return Layout(tuple(described), first, same, len(pages), excess, further)
 
 
 class _Values:
     """The values of a directory, read when they are needed."""
 
-    def __init__(
-        self,
-        read_at: ReadAt,
-        order: str,
-        entries: list[tuple[int, int, int, bytes]],
-        big: bool,
-    ) -> None:
-        self._read_at, self._order, self._big = read_at, order, big
-        self._count = len(entries)
-        self._entries = {tag: (kind, count, value) for tag, kind, count, value in entries}
+    def __init__(self, directories: Directories, entries: list[Entry]) -> None:
+        self._directories = directories
+        self._entries = {entry.tag: entry for entry in entries}
 
     def __contains__(self, tag: int) -> bool:
         return tag in self._entries
 
-    def __len__(self) -> int:
-        return self._count
-
     def read(self, tag: int, most: int) -> np.ndarray:
         """The first numbers of a tag, at most so many; empty where it is missing or
         lies outside the file."""
-        kind, count, inline = self._entries.get(tag, (0, 0, b""))
-        if kind not in _DTYPES:
+        entry = self._entries.get(tag)
+        if entry is None or entry.kind not in _DTYPES:
             return np.empty(0, np.uint8)
-        dtype = np.dtype(self._order + _DTYPES[kind])
-        if dtype.itemsize * count > len(inline):
-            (offset,) = struct.unpack(self._order + ("Q" if self._big else "I"), inline)
-            inline = self._read_at(offset, dtype.itemsize * min(count, most))
-        count = min(count, most)
-        if len(inline) < dtype.itemsize * count:
-            return np.empty(0, np.uint8)
-        return np.frombuffer(inline, dtype, count)
+        dtype = np.dtype(self._directories.order + _DTYPES[entry.kind])
+        size = dtype.itemsize * min(entry.count, most)
+        value = self._directories.read_value(entry, size)
+        return np.frombuffer(value if len(value) == size else b"", dtype)
 
     def first(self, tag: int, default: int) -> int:
         """The first number of a tag."""
         return next(iter(self.read(tag, 1).tolist()), default)
-
-
-def _read_directory(read_at: ReadAt, offset: int, order: str, big: bool) -> tuple[_Values, int]:
-    """Read one directory: its values, and the offset of the next one or 0."""
-    head, entry, field = (8, 20, 8) if big else (2, 12, 4)
-    start = read_at(offset, head)
-    if len(start) < head:
-        return _Values(read_at, order, [], big), 0
-    (count,) = struct.unpack(order + ("Q" if big else "H"), start)
-    count = min(count, 4096)
-    table = read_at(offset + head, count * entry + field)
-    entries: list[tuple[int, int, int, bytes]] = []
-    for at in range(0, min(count, len(table) // entry) * entry, entry):
-        tag, kind = struct.unpack(order + "HH", table[at : at + 4])
-        (length,) = struct.unpack(order + ("Q" if big else "I"), table[at + 4 : at + 4 + field])
-        entries.append((tag, kind, length, table[at + 4 + field : at + entry]))
-    rest = table[count * entry :]
-    following = struct.unpack(order + ("Q" if big else "I"), rest)[0] if len(rest) == field else 0
-    return _Values(read_at, order, entries, big), following
 
 
 def _describe(values: _Values, *, raw: bool) -> Page | None:
@@ -327,7 +281,16 @@ def _describe(values: _Values, *, raw: bool) -> Page | None:
         segments=np.empty((0, 2), np.int64),
         jpeg_tables=values.read(_JPEG_TABLES, _LONGEST_TABLES).tobytes(),
         subsampled=values.read(_SUBSAMPLING, 2).tolist() != [1, 1],
-        texts=tuple(values.read(tag, _LONGEST_TEXT).tobytes() for tag in _TEXTS),
+    )
+
+
+def _has_further_texts(pages: list[_Values]) -> bool:
+    """Whether texts of a page behind the first are not those of the first."""
+    first, *behind = (
+        [values.read(tag, _LONGEST_TEXT).tobytes() for tag in _TEXTS] for values in pages
+    )
+    return any(
+        text not in (b"", kept) for texts in behind for text, kept in zip(texts, first, strict=True)
     )
 
 
