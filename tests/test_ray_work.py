@@ -20,12 +20,13 @@ import pytest
 
 from colorizenet.batch import Worker, run_threads
 from colorizenet.errors import ColorizeNetError, ConfigError, ImageError
+from colorizenet.files import is_url
 from colorizenet.options import Hint, Options
 from colorizenet.planning import plan_jobs
 from colorizenet.ray import stores
 from colorizenet.ray.archive import Archive
 from colorizenet.ray.plan import Planner, read_manifest
-from colorizenet.ray.stores import Folder, fingerprint, is_url, open_store
+from colorizenet.ray.stores import Folder, fingerprint, open_store
 from colorizenet.ray.units import Record, Unit, decode_units, encode_units
 from colorizenet.ray.work import UnitWorker
 

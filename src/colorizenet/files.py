@@ -6,6 +6,7 @@ the final name, never half of one.
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,7 @@ __all__ = [
     "RUN",
     "TEMPORARY_PATTERN",
     "compute_sha256",
+    "is_url",
     "open_atomically",
     "open_for_reading",
     "sync_folder",
@@ -28,6 +30,11 @@ with that of the run."""
 
 RUN = secrets.token_hex(8)
 """A number of this process, by which the next run finds what this one left behind."""
+
+
+def is_url(text: str) -> bool:
+    """Whether a text names a place in a store. One letter is a drive of Windows."""
+    return re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) is not None
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -2,7 +2,6 @@
 
 import glob
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,9 @@ from typing import Any
 from cyclopts import Token
 
 from colorizenet.errors import ConfigError, quote
+from colorizenet.files import is_url
 
-__all__ = ["expand_patterns", "is_url", "parse_input"]
-
-
-def is_url(text: str) -> bool:
-    """Whether a text names a place in a store. One letter is a drive of Windows."""
-    return re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) is not None
+__all__ = ["expand_patterns", "parse_input"]
 
 
 def parse_input(_type: Any, tokens: Sequence[Token]) -> Path | str:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from colorizenet.cli import console
 from colorizenet.cli.app import DASH, explain_interruption, require_extra
 from colorizenet.cli.hints import add_hints
-from colorizenet.cli.inputs import expand_patterns, is_url
+from colorizenet.cli.inputs import expand_patterns
 from colorizenet.cli.single import detect_ending
 from colorizenet.errors import ConfigError, quote
+from colorizenet.files import is_url
 
 if TYPE_CHECKING:
     from colorizenet.batch import Worker

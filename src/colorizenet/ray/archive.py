@@ -9,9 +9,10 @@ from typing import Protocol
 
 from colorizenet.batch import Worker
 from colorizenet.errors import quote
+from colorizenet.files import is_url
 from colorizenet.journal import append_record
 from colorizenet.ray.catalog import Catalog
-from colorizenet.ray.stores import Folder, is_url
+from colorizenet.ray.stores import Folder
 from colorizenet.ray.units import (
     Record,
     Unit,

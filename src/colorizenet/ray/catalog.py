@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from colorizenet.errors import ConfigError, quote
+from colorizenet.files import is_url
 from colorizenet.journal import FOLDER, is_torn, read_records
-from colorizenet.ray.stores import Folder, is_url, list_folders
+from colorizenet.ray.stores import Folder, list_folders
 from colorizenet.ray.units import Record, Unit, is_shard
 
 __all__ = ["REPORT", "SHARDS", "Catalog", "State"]

@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from colorizenet.errors import ConfigError, quote
+from colorizenet.files import is_url
 from colorizenet.imaging.formats import find_format
 from colorizenet.imaging.reading import MAX_PIXELS
 from colorizenet.journal import read_fingerprint
@@ -34,7 +35,6 @@ from colorizenet.planning import (
 from colorizenet.ray.stores import (
     Folder,
     fingerprint,
-    is_url,
     list_folders,
     open_store,
     read_info,

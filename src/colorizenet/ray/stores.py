@@ -9,7 +9,6 @@ store it is written with one put.
 """
 
 import json
-import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,14 +23,13 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from colorizenet.errors import ConfigError, ImageError, quote
-from colorizenet.files import write_atomically
+from colorizenet.files import is_url, write_atomically
 from colorizenet.journal import read_fingerprint
 
 __all__ = [
     "Folder",
     "download",
     "fingerprint",
-    "is_url",
     "list_folders",
     "open_store",
     "read_info",
@@ -49,11 +47,6 @@ _MARKS = (
 """What stores call the mark by which another content of a file is recognized."""
 
 T = TypeVar("T")
-
-
-def is_url(text: str) -> bool:
-    """Whether a text names a place in a store. One letter is a drive of Windows."""
-    return re.match(r"[a-z][a-z0-9+.-]+://", text, re.IGNORECASE) is not None
 
 
 def open_store(url: str) -> tuple[AbstractFileSystem, str]:

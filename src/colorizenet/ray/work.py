@@ -20,13 +20,13 @@ from typing import IO, Protocol
 
 from colorizenet.batch import Done, Worker
 from colorizenet.errors import ConfigError, ImageError, quote
-from colorizenet.files import compute_sha256
+from colorizenet.files import compute_sha256, is_url
 from colorizenet.imaging.formats import FORMATS
 from colorizenet.journal import FOLDER
 from colorizenet.planning import Job, choose_ending, fit_format, name_variants
 from colorizenet.ray.catalog import SHARDS
 from colorizenet.ray.publish import Colored, Publisher
-from colorizenet.ray.stores import Folder, download, fingerprint, is_url, read_info
+from colorizenet.ray.stores import Folder, download, fingerprint, read_info
 from colorizenet.ray.units import Record, Unit, is_photo, is_shard, list_own_settings
 
 __all__ = ["MAX_BYTES", "WORK", "Attempts", "UnitWorker"]

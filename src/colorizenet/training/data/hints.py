@@ -117,7 +117,7 @@ def paint_hints(hints: Hints, ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b 
     """
     hints = drop_absent(hints)  # fewer hints, less to multiply
     rows, columns = _cover(hints, ab)
-    mean = average_colors(hints, ab)
+    mean = _average(hints, ab, rows, columns)
     weight = torch.einsum("bkh,bkw->bhw", rows, columns)[:, None]
     total = torch.einsum("bkh,bkc,bkw->bchw", rows, mean, columns)
     return torch.cat([weight.clamp(max=1), total / weight.clamp(min=1)], dim=1)
@@ -131,7 +131,15 @@ def drop_absent(hints: Hints) -> Hints:
 
 def average_colors(hints: Hints, ab: Float[Tensor, "b 2 h w"]) -> Float[Tensor, "b k 2"]:
     """The mean of ``ab`` under each hint; 0 for hints that are not present."""
-    rows, columns = _cover(hints, ab)
+    return _average(hints, ab, *_cover(hints, ab))
+
+
+def _average(
+    hints: Hints,
+    ab: Float[Tensor, "b 2 h w"],
+    rows: Float[Tensor, "b k h"],
+    columns: Float[Tensor, "b k w"],
+) -> Float[Tensor, "b k 2"]:
     area = hints.side.square()[..., None].to(ab)
     return torch.einsum("bkh,bchw,bkw->bkc", rows, ab, columns) / area
 
