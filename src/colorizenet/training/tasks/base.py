@@ -307,20 +307,10 @@ class Task(lightning.LightningModule, ABC):
         index: int,
     ) -> UInt8[Tensor, "b h _width 3"]:
         """Colorize the gray photos of a batch and log the mean of each metric."""
-        colored, means = self.measure(batch, grays, condition, index)
+        predicted = self.sample(condition, generator=torch.Generator().manual_seed(index))
+        colored, means = self.measure_chroma(predicted, batch, grays)
         self.log_validation(means, len(batch))
         return colored
-
-    def measure(
-        self,
-        batch: UInt8[Tensor, "b h w 3"],
-        grays: UInt8[np.ndarray, "b h w"],
-        condition: Float[Tensor, "b c h w"],
-        index: int,
-    ) -> tuple[UInt8[Tensor, "b h w 3"], dict[str, float]]:
-        """Colorize gray photos, and compute the mean of each metric."""
-        predicted = self.sample(condition, generator=torch.Generator().manual_seed(index))
-        return self.measure_chroma(predicted, batch, grays)
 
     def measure_chroma(
         self,

@@ -1,10 +1,12 @@
-"""``OptimConfig``, the optimizer of a network, and its learning rate.
+"""``OptimConfig``, the optimizer of a network, its learning rate, and frozen weights.
 
 Learning rates are functions of the number of pictures trained on, so the batch size is
 free. ``Task.step_schedulers`` is the only place that changes them.
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,6 +24,7 @@ __all__ = [
     "build_schedulers",
     "check_betas",
     "find_frozen",
+    "freeze",
     "scale_learning_rate",
 ]
 
@@ -166,3 +169,16 @@ def build_schedulers(
         patience, factor = optim.plateau_patience, optim.plateau_factor
         schedulers.append(ReduceLROnPlateau(optimizer, patience=patience, factor=factor))
     return schedulers
+
+
+@contextmanager
+def freeze(network: nn.Module) -> Iterator[None]:
+    """Exclude the trained parameters of a network from the gradient."""
+    trained = [each for each in network.parameters() if each.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

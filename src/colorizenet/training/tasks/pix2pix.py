@@ -19,8 +19,9 @@ from colorizenet.training.tasks.optim import (
     build_optimizer,
     build_schedulers,
     check_betas,
+    freeze,
 )
-from colorizenet.training.tasks.scored import ScoredTask, freeze
+from colorizenet.training.tasks.scored import ScoredTask
 
 __all__ = ["Pix2Pix", "Pix2PixConfig"]
 

@@ -25,9 +25,10 @@ from colorizenet.training.tasks.optim import (
     build_optimizer,
     build_schedulers,
     check_betas,
+    freeze,
     scale_learning_rate,
 )
-from colorizenet.training.tasks.scored import ScoredTask, freeze
+from colorizenet.training.tasks.scored import ScoredTask
 
 __all__ = ["ProjectedGAN", "ProjectedGANConfig"]
 

@@ -1,11 +1,9 @@
 """``ScoredTask``: a task whose best weights have the lowest Fréchet distance."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from jaxtyping import UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorizenet.errors import ConfigError
 from colorizenet.evaluation import metrics
@@ -15,7 +13,7 @@ from colorizenet.training.networks.base import Network
 from colorizenet.training.tasks.base import Task
 from colorizenet.training.tasks.optim import OptimConfig
 
-__all__ = ["ScoredTask", "freeze"]
+__all__ = ["ScoredTask"]
 
 _FRECHET = "frechet_efficientnet_lite0"
 
@@ -73,16 +71,3 @@ class ScoredTask(Task):
         error = abs(float(logged["val/colorfulness"]) - true) / max(true, 1e-6)  # 0 for grays
         self.log_dict({"val/frechet": frechet, "val/score": frechet * (1 + error)}, sync_dist=True)
         self._frechet = None
-
-
-@contextmanager
-def freeze(network: nn.Module) -> Iterator[None]:
-    """Exclude the trained parameters of a network from the gradient."""
-    trained = [each for each in network.parameters() if each.requires_grad]
-    for parameter in trained:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in trained:
-            parameter.requires_grad_(True)
