@@ -341,6 +341,73 @@ def test_escape_cancels_the_drag_of_a_hint(edit):
     expect(hints_of(page)).to_have_count(0)
 
 
+def test_escape_cancels_a_drag_also_where_what_is_dragged_has_no_focus(edit):
+    page = edit()
+    add_hint(page, 0.6, 0.4)
+    page.mouse.move(*find_point(page, 0.6, 0.4))
+    page.mouse.down()
+    page.evaluate("document.activeElement.blur()")  # Safari does not focus buttons
+    page.mouse.move(*find_point(page, 0.7, 0.5), steps=5)
+    page.keyboard.press("Escape")
+    page.mouse.up()
+    [hint] = read_settings(page)["hints"]
+    assert hint["x"] == pytest.approx(0.6, abs=0.01)
+    expect(page.get_by_role("application", name="Photo")).to_be_visible()
+
+
+def test_escape_cancels_the_drag_of_the_divider(edit):
+    page = edit()
+    divider = page.get_by_role("slider", name="Part that shows the original")
+    page.mouse.move(*find_point(page, 0.5, 0.5))
+    page.mouse.down()
+    page.mouse.move(*find_point(page, 0.7, 0.5), steps=5)
+    expect(divider).not_to_have_attribute("aria-valuenow", "50")
+    page.keyboard.press("Escape")
+    page.mouse.move(*find_point(page, 0.8, 0.5))
+    page.mouse.up()
+    expect(divider).to_have_attribute("aria-valuenow", "50")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("application", name="Photo")).to_be_hidden()
+
+
+def test_escape_while_the_strength_is_dragged_does_not_apply_it(edit):
+    page = edit()
+    strength = page.locator(".editor").get_by_role("slider", name="Color strength")
+    box = strength.bounding_box()
+    assert box
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], middle, steps=5)
+    page.keyboard.press("Escape")
+    expect(strength).to_be_visible()
+    page.mouse.up()
+    page.get_by_role("button", name="Undo").click()
+    expect(strength).to_have_value("1")
+
+
+def test_escape_cancels_the_drag_of_the_photo(edit):
+    page = edit()
+    page.mouse.move(*find_point(page, 0.7, 0.5))
+    for _ in range(4):
+        page.mouse.wheel(0, -300)
+    page.wait_for_timeout(100)
+    before = find_photo(page, "after")
+    x, y = 300, 300
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x - 80, y - 60, steps=5)
+    page.wait_for_timeout(100)
+    assert find_photo(page, "after")["x"] == pytest.approx(before["x"] - 80, abs=1)
+    page.keyboard.press("Escape")
+    page.mouse.move(x - 120, y - 90, steps=3)
+    page.mouse.up()
+    page.wait_for_timeout(300)  # until a click could have asked for a color
+    assert find_photo(page, "after") == before
+    expect(page.get_by_role("application", name="Photo")).to_be_visible()
+    expect(page.get_by_role("dialog", name="What color is this?")).to_be_hidden()
+
+
 def test_escape_cancels_the_choice_of_a_color_that_has_not_ended(edit):
     page = edit()
     popover = ask_color(page, 0.3, 0.4)

@@ -2,6 +2,7 @@
 
 import { make } from "./dom.js";
 import { clamp } from "./geometry.js";
+import { cancelOnEscape } from "./gestures.js";
 
 /** Fractions of the width by which keys move the divider. */
 const STEPS = /** @type {Record<string, number>} */ ({
@@ -18,6 +19,8 @@ const STEPS = /** @type {Record<string, number>} */ ({
 export class Divider {
   /** Fraction of the pane that shows the original. */
   position = 0.5;
+  /** Where it was when it was pressed. */
+  #pressedPosition = this.position;
   #t;
   #changed;
 
@@ -43,11 +46,16 @@ export class Divider {
           event.preventDefault();
           this.element.focus();
           this.element.setPointerCapture(event.pointerId);
+          this.#pressedPosition = this.position;
         },
         pointermove: (/** @type {PointerEvent} */ event) => this.#drag(event),
       },
       make("span", { class: "viewer-handle" }),
     );
+    cancelOnEscape(this.element, (pointer) => {
+      this.element.releasePointerCapture(pointer);
+      this.move(this.#pressedPosition);
+    });
     this.move(this.position);
   }
 

@@ -14,7 +14,9 @@ const DOUBLE_CLICK_SLACK = 24;
 /**
  * Watch an element. All points are in CSS pixels of the window.
  * @param {HTMLElement} element
- * @param {{ pan: (dx: number, dy: number) => void,
+ * @param {{ begin: () => void,
+ *           cancel: () => void,
+ *           pan: (dx: number, dy: number) => void,
  *           zoom: (factor: number, point: Point) => void,
  *           click: (point: Point) => void,
  *           doubleClick: (point: Point) => void }} actions
@@ -33,6 +35,13 @@ export function watchGestures(element, actions) {
     element.setPointerCapture(event.pointerId);
     pointers.set(event.pointerId, pointOf(event));
     pressed = pointers.size === 1 ? pointOf(event) : null;
+    if (pressed) actions.begin();
+  });
+  cancelOnEscape(element, () => {
+    if (!pointers.size) return;
+    pointers.clear();
+    pressed = null;
+    actions.cancel();
   });
 
   element.addEventListener("pointermove", (event) => {
@@ -84,6 +93,29 @@ export function watchGestures(element, actions) {
     },
     { passive: false },
   );
+}
+
+/**
+ * Call `cancel` when a person presses Escape while a pointer that was pressed on an
+ * element is down. The key does nothing else then: the editor stays open.
+ * @param {HTMLElement} element @param {(pointer: number) => void} cancel
+ */
+export function cancelOnEscape(element, cancel) {
+  element.addEventListener("pointerdown", ({ pointerId }) => {
+    const ended = new AbortController();
+    const { signal } = ended;
+    const end = () => ended.abort();
+    const handleKey = (/** @type {KeyboardEvent} */ event) => {
+      if (event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      end();
+      cancel(pointerId);
+    };
+    // Keys of the window: some browsers do not focus what is pressed.
+    addEventListener("keydown", handleKey, { capture: true, signal });
+    for (const type of ["pointerup", "pointercancel"]) addEventListener(type, end, { signal });
+  });
 }
 
 /** @param {EventTarget | null} target @param {HTMLElement} within */

@@ -10,6 +10,7 @@
 
 import { make } from "./dom.js";
 import { clamp } from "./geometry.js";
+import { cancelOnEscape } from "./gestures.js";
 import { DEFAULT_RADIUS } from "./hintfile.js";
 import { describeColor } from "./popover.js";
 
@@ -130,11 +131,7 @@ export class HintMarks {
       this.#emit("hint-cancel", {});
     };
     mark.addEventListener("pointercancel", cancel);
-    mark.addEventListener("keydown", (event) => {
-      if (event.key !== "Escape" || !pressed) return;
-      event.preventDefault(); // the editor stays open
-      cancel();
-    });
+    cancelOnEscape(mark, () => pressed && cancel());
   }
 
   /** @param {KeyboardEvent} event @param {number} index */

@@ -5,6 +5,7 @@
  */
 
 import { make } from "./dom.js";
+import { cancelOnEscape } from "./gestures.js";
 
 /** Strength that a model predicts itself. */
 const USUAL = 1;
@@ -29,6 +30,8 @@ export class StrengthSlider {
       input: () => this.#emit(false),
       change: () => this.#emit(true),
     });
+    // Browsers let nothing cancel the drag of a slider. It goes on, in the open editor.
+    cancelOnEscape(this.#slider, () => {});
     this.#reset = make(
       "button",
       {

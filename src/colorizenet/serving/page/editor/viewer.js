@@ -37,6 +37,8 @@ export class Viewer {
   #size = { width: 1, height: 1 };
   #view = { x: 0.5, y: 0.5, scale: 1 };
   #isFitted = true;
+  /** What was shown when a finger or a button was pressed on the photo. */
+  #pressedView = { view: this.#view, isFitted: true };
   #frame = 0;
   /** @type {Mode} */
   #mode = "slider";
@@ -79,6 +81,12 @@ export class Viewer {
     this.element = make("div", { class: "viewer", "data-mode": this.#mode }, help, this.stage);
     this.element.addEventListener("full-ready", () => this.#schedule());
     watchGestures(this.stage, {
+      begin: () => (this.#pressedView = { view: { ...this.#view }, isFitted: this.#isFitted }),
+      cancel: () => {
+        this.#view = this.#pressedView.view;
+        this.#isFitted = this.#pressedView.isFitted;
+        this.#schedule();
+      },
       pan: (dx, dy) => this.#pan(dx, dy),
       zoom: (factor, point) => this.#zoomTo(this.#view.scale * factor, this.#toPane(point)),
       click: (point) => this.#place(this.locate(point)),
