@@ -666,6 +666,23 @@ def test_variants_that_failed_are_explained_until_they_are_drawn(edit):
     expect(message).to_be_hidden()
 
 
+@pytest.mark.parametrize("text", ["-3", "2.5", "9007199254740992", ""])
+def test_a_wrong_seed_stays_and_draws_nothing_until_it_is_corrected(edit, text):
+    page = edit()
+    page.get_by_role("radiogroup", name="Model").locator("label", has_text="drawing").click()
+    wait_for_color(page)
+    variants = page.get_by_role("region", name="Variants")
+    seed = variants.get_by_label("Seed")
+    seed.fill(text)
+    variants.get_by_role("button", name="Show variants").click()
+    expect(seed).to_be_focused()  # with the message of the browser, which tests cannot see
+    expect(seed).to_have_value(text)
+    expect(variants.locator("label.choice")).to_have_count(0)
+    seed.fill("7")
+    seed.press("Enter")
+    expect(variants.locator("img")).to_have_count(6)
+
+
 def test_a_variant_among_pictures_of_another_seed_stays_chosen(edit):
     page = edit()
     page.get_by_role("radiogroup", name="Model").locator("label", has_text="drawing").click()

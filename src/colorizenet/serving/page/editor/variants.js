@@ -57,6 +57,7 @@ export class VariantStrip {
       min: 0,
       max: Number.MAX_SAFE_INTEGER,
       step: 1,
+      required: true,
       value: 0,
       inputmode: "numeric",
       change: () => void this.draw(),
@@ -120,14 +121,15 @@ export class VariantStrip {
     else this.#refresh();
   }
 
-  /** Draw the colorings of the seed that is entered. */
+  /** Draw the colorings of the seed that is entered, or let the browser say why it is none. */
   async draw() {
-    if (!this.#preview || !this.#settings) return;
+    if (!this.#preview || !this.#settings || !this.#seed.reportValidity()) return;
     this.#drawing.abort();
     const drawing = (this.#drawing = new AbortController());
     const { signal } = drawing;
     this.#problem.textContent = "";
-    const seed = this.#readSeed();
+    const seed = Number(this.#seed.value);
+    this.#seed.value = String(seed); // not 1e3
     const settings = { ...this.#settings, format: null };
     const count = isVariant(settings) ? (settings.variants ?? COUNT) : COUNT;
     this.#drawn = { count, seed, key: identifyDraw(settings) };
@@ -189,13 +191,6 @@ export class VariantStrip {
     if (!isVariant(settings)) return 0;
     const isAmong = settings.variants === drawn.count && (settings.seed ?? 0) === drawn.seed;
     return isAmong ? (settings.variant ?? 1) - 1 : null;
-  }
-
-  #readSeed() {
-    const seed = Math.floor(Number(this.#seed.value));
-    const allowed = Number.isSafeInteger(seed) && seed >= 0 ? seed : 0;
-    this.#seed.value = String(allowed);
-    return allowed;
   }
 
   /** @param {number} index */
