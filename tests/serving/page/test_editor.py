@@ -548,6 +548,21 @@ def test_the_slider_moves_by_keyboard_and_by_mouse(edit):
     assert int(slider.get_attribute("aria-valuenow") or 0) == pytest.approx(80, abs=1)
 
 
+@pytest.mark.parametrize("width", [1, 5])
+def test_the_divider_does_not_hide_a_narrow_photo(edit, gray, tmp_path, width):
+    path = tmp_path / "strip.png"
+    path.write_bytes(encode_image(Image(gray[:, 100 : 100 + width]), "png"))
+    page = edit(photo=path)
+    handle = page.locator(".viewer-handle").bounding_box()
+    assert handle
+    assert handle["x"] + handle["width"] < find_photo(page, "after")["x"]
+
+
+def test_the_divider_begins_in_the_middle_of_other_photos(edit):
+    divider = edit("phone").get_by_role("slider", name="Part that shows the original")
+    expect(divider).to_have_attribute("aria-valuenow", "50")
+
+
 def test_the_original_is_shown_while_a_button_or_a_key_is_held(edit):
     page = edit("phone")
     page.get_by_role("radiogroup", name="Compare").locator("label").nth(2).click()

@@ -28,6 +28,9 @@ const ZOOM_STEP = 1.4;
 const PAN_STEP = 60;
 /** CSS pixels by which the divider stays off a place that it uncovers. */
 const UNCOVERED = 60;
+/** Of a photo with a width of fewer pixels, or of a smaller part of its height, the divider
+    hides most, in a window of any size. */
+const NARROW = { pixels: 15, part: 1 / 16 };
 
 export class Viewer {
   #before = new Layer("before");
@@ -142,7 +145,8 @@ export class Viewer {
     this.#size = size;
     this.#isFitted = true;
     this.#view = { x: size.width / 2, y: size.height / 2, scale: 1 };
-    this.#divider.move(0.5);
+    const isNarrow = size.width < NARROW.pixels || size.width / size.height < NARROW.part;
+    this.#divider.move(isNarrow ? 0.3 : 0.5);
     this.#schedule();
   }
 
