@@ -186,22 +186,40 @@ def test_a_folder_keeps_its_structure_in_the_archive(visit, samples, tmp_path):
         assert all(colorfulness(file.read(name)) > 3 for name in file.namelist())
 
 
+def drop(page: Page, *files: Path) -> None:
+    """Drop files or folders onto the page, which must say where they go."""
+    session = page.context.new_cdp_session(page)
+    for event in ("dragEnter", "dragOver", "drop"):
+        data = {"items": [], "files": [str(each) for each in files], "dragOperationsMask": 1}
+        session.send("Input.dispatchDragEvent", {"type": event, "x": 600, "y": 400, "data": data})
+        if event == "dragOver":
+            expect(page.locator("#overlay")).to_be_visible()
+    expect(page.locator("#overlay")).to_be_hidden()
+
+
 def test_files_and_folders_are_dropped(visit, samples, tmp_path):
     (tmp_path / "album/summer").mkdir(parents=True)
     shutil.copy(samples / "cat.jpg", tmp_path / "album/summer/cat.jpg")
     shutil.copy(samples / "temple.jpg", tmp_path / "temple.jpg")
     page = visit()
-    session = page.context.new_cdp_session(page)
-    files = [str(tmp_path / "album"), str(tmp_path / "temple.jpg")]
-    for event in ("dragEnter", "dragOver", "drop"):
-        data = {"items": [], "files": files, "dragOperationsMask": 1}
-        session.send("Input.dispatchDragEvent", {"type": event, "x": 600, "y": 400, "data": data})
-        if event == "dragOver":
-            expect(page.locator("#overlay")).to_be_visible()
-    expect(page.locator("#overlay")).to_be_hidden()
+    drop(page, tmp_path / "album", tmp_path / "temple.jpg")
     wait_until_done(page, 2)
     expect(page.locator(".name").nth(0)).to_have_text("album/summer/cat.jpg")
     expect(page.locator(".name").nth(1)).to_have_text("temple.jpg")
+
+
+def test_the_editor_says_that_photos_are_dropped_behind_it(visit, samples):
+    page = visit()
+    page.set_input_files("#files", samples / "cat.jpg")
+    wait_until_done(page, 1)
+    page.get_by_role("button", name="Open cat.jpg", exact=True).click()
+    page.get_by_role("toolbar", name="View").wait_for()
+    note = page.locator("#editor").get_by_role("status").filter(has_text="1 photo added")
+    drop(page, samples / "temple.jpg")
+    expect(note).to_be_visible()
+    expect(note).to_be_hidden()
+    page.get_by_role("button", name="Close the editor").click()
+    wait_until_done(page, 2)
 
 
 def test_a_picture_is_pasted(visit, samples):

@@ -10,6 +10,9 @@ import { t } from "./strings.js";
  * @typedef {import("./types").Settings} Settings
  */
 
+/** Seconds for which the editor says that photos were added behind it. */
+const NOTE_SECONDS = 6;
+
 export class Editing {
   /** @type {Promise<import("./editor/editor.js").PhotoEditor> | null} Null until it is needed. */
   #loading = null;
@@ -19,6 +22,8 @@ export class Editing {
   #job = null;
   /** @type {Settings | null} Settings that have not been applied. */
   #changed = null;
+  #added = make("p", { class: "added", role: "status" });
+  #timer = 0;
   #jobs;
   #engine;
   #info;
@@ -40,6 +45,9 @@ export class Editing {
       if (job !== this.#job || job.state !== "done" || !job.result) return;
       this.#editor?.showResult(job.result.blob, job.result.settings);
     });
+    jobs.addEventListener("added", (event) => {
+      this.#showAdded(/** @type {CustomEvent<Job[]>} */ (event).detail.length);
+    });
     addEventListener("beforeunload", (event) => {
       if (this.#job && this.#isChanged(this.#job)) event.preventDefault(); // the browser asks
     });
@@ -57,7 +65,7 @@ export class Editing {
     if (!this.#editor) {
       const close = makeButton(t("editor.close"), () => this.dialog.close(), { class: "quiet" });
       const note = make("p", { role: "status" }, t("editor.opening"));
-      this.dialog.replaceChildren(make("div", { class: "opening" }, note, close));
+      this.dialog.replaceChildren(make("div", { class: "opening" }, note, close), this.#added);
     }
     if (!this.dialog.open) this.dialog.showModal();
     this.#loading ??= this.#load();
@@ -95,8 +103,19 @@ export class Editing {
     element.addEventListener("close", (event) => {
       if (event.target === element) this.dialog.close();
     });
-    this.dialog.replaceChildren(element);
+    this.dialog.replaceChildren(element, this.#added);
     return editor;
+  }
+
+  /**
+   * Say that photos were dropped or pasted while the editor covers the list.
+   * @param {number} count
+   */
+  #showAdded(count) {
+    if (!this.#job) return;
+    this.#added.textContent = t("app.added", { count });
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => (this.#added.textContent = ""), 1000 * NOTE_SECONDS);
   }
 
   /** @param {Job} job The photo that is open. */
@@ -107,6 +126,7 @@ export class Editing {
   /** Colorize the photo again if its settings have changed. */
   #leave() {
     document.documentElement.classList.remove("editing");
+    this.#added.textContent = "";
     this.#editor?.close();
     const job = this.#job;
     if (job && this.#isChanged(job)) this.#jobs.apply(job.id, this.#changed);

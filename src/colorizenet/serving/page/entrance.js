@@ -43,11 +43,11 @@ export function connectFiles(jobs) {
 
 /** @param {(files: import("./files.js").Files) => void} add */
 function connectDrop(add) {
-  const overlay = byId("overlay");
+  const overlay = byId("overlay"); // a popover, which dialogs do not cover
   let depth = 0; // elements entered less elements left
   const show = (/** @type {number} */ entered) => {
     depth = entered;
-    overlay.hidden = depth <= 0;
+    overlay.togglePopover(depth > 0);
   };
   addEventListener("dragenter", (event) => hasFiles(event.dataTransfer) && show(depth + 1));
   addEventListener("dragleave", (event) => hasFiles(event.dataTransfer) && show(depth - 1));
