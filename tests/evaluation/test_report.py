@@ -207,6 +207,23 @@ def test_the_page_of_a_model_with_a_long_name_can_be_read_on_a_phone(
     assert page.evaluate(widest) < 375 / 2  # the names stay while values scroll
 
 
+def test_the_chart_and_the_names_of_photographs_can_be_read_on_a_phone(
+    folder, colorizer, browser, tmp_path
+):
+    path = tmp_path / "report.html"
+    evaluate(colorizer, folder, picture_size=32).to_html(path)
+    page = browser.new_page(viewport={"width": 375, "height": 700})
+    page.goto(path.as_uri())
+    box = page.get_by_role("img", name="CIEDE2000 of every photograph").bounding_box()
+    assert box and box["width"] > 300 and box["height"] > 200
+    label = page.locator(".chart span").first
+    assert label.evaluate("(each) => each.getBoundingClientRect().height") > 12
+    names = page.locator(".pictures tbody th").evaluate_all(
+        "(all) => all.map((each) => each.getBoundingClientRect().width)"
+    )
+    assert min(names) > 50  # not a letter on each line
+
+
 def test_the_html_page_renders_only_the_examples(report):
     rendered = []
 

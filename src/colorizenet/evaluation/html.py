@@ -23,7 +23,6 @@ _MAX_FAILED = 20
 """Messages about photographs that the page contains."""
 _PICTURE_SIDE = 256
 """Longest side of a picture on the page, in pixels."""
-_CHART = {"width": 720, "height": 300, "left": 46, "right": 8, "top": 10, "bottom": 34}
 _CHART_POINTS = 240
 """Points of a curve, however many photographs there are."""
 
@@ -121,28 +120,26 @@ def _draw_histogram(counts: np.ndarray, side: int = 192) -> np.ndarray:
 
 
 def _chart_errors(results: Results) -> dict[str, Any]:
-    """Coordinates of a chart of each row's CIEDE2000, sorted from best to worst."""
+    """Coordinates of a chart of each row's CIEDE2000, sorted from best to worst, in
+    percent of the width and the height, from the left and the top."""
     curves = {
         row: np.sort(columns["ciede2000"])
         for row, columns in results.values.items()
         if row != "truth"
     }
     top = max(float(np.max(curve)) for curve in curves.values()) or 1.0
-    width, height = _CHART["width"], _CHART["height"]
-    inner_width = width - _CHART["left"] - _CHART["right"]
-    inner_height = height - _CHART["top"] - _CHART["bottom"]
 
     def place_y(value: float) -> float:
-        return height - _CHART["bottom"] - value / top * inner_height
+        return 100 - value / top * 100
 
     def place_points(curve: np.ndarray) -> str:
         last = max(1, len(curve) - 1)
         at = np.linspace(0, len(curve) - 1, min(len(curve), _CHART_POINTS)).astype(int)
-        points = ((_CHART["left"] + i / last * inner_width, place_y(float(curve[i]))) for i in at)
-        return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+        points = ((i / last * 100, place_y(float(curve[i]))) for i in at)
+        return " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
 
     step = next((step for step in (0.2, 0.5, 1, 2, 5, 10, 20) if top / step <= 8), 50)
-    return _CHART | {
+    return {
         "ticks": [
             {"label": f"{tick:g}", "y": place_y(float(tick))} for tick in np.arange(0, top, step)
         ],
