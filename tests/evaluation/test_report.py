@@ -23,6 +23,7 @@ from colorizenet.evaluation.rows import build_reference_rows
 from colorizenet.evaluation.truth import Truth
 from colorizenet.photosets import Photo
 
+AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = 6
 
 
@@ -222,6 +223,18 @@ def test_the_chart_and_the_names_of_photographs_can_be_read_on_a_phone(
         "(all) => all.map((each) => each.getBoundingClientRect().width)"
     )
     assert min(names) > 50  # not a letter on each line
+
+
+@pytest.mark.skipif(not AXE.exists() and "CI" not in os.environ, reason="needs axe-core: npm ci")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_html_page_is_accessible(folder, colorizer, browser, tmp_path, scheme):
+    path = tmp_path / "report.html"
+    evaluate(colorizer, folder, picture_size=32).to_html(path)
+    page = browser.new_page(viewport={"width": 375, "height": 700}, color_scheme=scheme)
+    page.goto(path.as_uri())
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    found = page.evaluate("axe.run({rules: {'empty-table-header': {enabled: false}}})")
+    assert [(each["id"], each["nodes"][0]["html"]) for each in found["violations"]] == []
 
 
 def test_the_html_page_renders_only_the_examples(report):
