@@ -400,6 +400,19 @@ def test_the_command_line_repeats_the_result(visit, samples, tmp_path):
     assert np.array_equal(read_image(written).pixels, read_image(expected).pixels)
 
 
+def test_the_menu_of_a_photo_is_narrow_and_at_its_button(visit, samples):
+    page = visit()
+    page.set_input_files("#files", [samples / "cat.jpg", samples / "temple.jpg"])
+    wait_until_done(page, 2)
+    button = page.get_by_role("button", name="More for cat.jpg")
+    button.click()
+    menu = page.locator("#menu").bounding_box()
+    place = button.bounding_box()
+    assert menu and place
+    assert menu["width"] < 450
+    assert menu["x"] + menu["width"] == pytest.approx(place["x"] + place["width"], abs=1)
+
+
 def test_before_and_after_are_saved_as_one_picture(visit, samples):
     page = visit()
     choose(page, samples / "cat.jpg")
