@@ -132,6 +132,14 @@ def test_bad_files_are_explained_and_do_not_stop_the_others(context, visit, tmp_
     expect(page.locator("#photos")).to_contain_text("The photo has 16 bits per channel")
 
 
+def test_the_panel_about_the_site_promises_only_what_browsers_do(visit):
+    page = visit()
+    page.get_by_role("button", name="About").click()
+    panel = page.get_by_role("dialog", name="About ColorizeNet")
+    expect(panel).to_contain_text("Results have 8 bits per channel")
+    expect(panel).not_to_contain_text("bit depth")
+
+
 def test_the_site_can_be_installed(context, visit):
     page = visit()
     wait_for_offline_use(page)

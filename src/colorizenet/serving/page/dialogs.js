@@ -48,7 +48,7 @@ export function openAbout(info, kind) {
   openDialog("about", t("about.title"), [
     make("p", {}, t("about.version", { version: info.version })),
     make("p", { class: "lead" }, t("about.guesses")),
-    make("p", {}, t("about.kept")),
+    make("p", {}, t(kind === "browser" ? "about.kept.browser" : "about.kept")),
     make("h3", {}, t("about.privacy")),
     make("p", {}, place, " ", t("about.privacy.stored")),
     make("h3", {}, t("about.models")),

@@ -5,6 +5,8 @@ export default {
     "Die Farben sind Vermutungen eines neuronalen Netzes, das an Fotografien gelernt hat, wie Dinge gewöhnlich aussehen. Welche Farbe ein Kleid oder ein Haus wirklich hatte, kann es nicht wissen.",
   "about.kept":
     "Größe, Schärfe, Helligkeit, Bittiefe, Dateiformat und Metadaten eines Fotos bleiben, wie sie sind; nur Farbe kommt hinzu, und ein Vermerk darüber.",
+  "about.kept.browser":
+    "Größe, Schärfe und Helligkeit eines Fotos bleiben, wie sie sind, Dateiformat und Metadaten, soweit Browser das erlauben; nur Farbe kommt hinzu, und ein Vermerk darüber. Ergebnisse haben 8 Bit je Kanal.",
   "about.license":
     "Das Programm ist freie Software unter der Lizenz {license}; für jedes Modell gelten eigene Bedingungen, die oben stehen.",
   "about.license.link": "Text der Lizenz",

@@ -5,6 +5,8 @@ export default {
     "The colors are guesses of a neural network that learned from photographs what things usually look like. It cannot know which color a dress or a house really had.",
   "about.kept":
     "Size, sharpness, lightness, bit depth, file format and metadata of a photo stay as they are; only color is added, and a note that it was.",
+  "about.kept.browser":
+    "Size, sharpness and lightness of a photo stay as they are, and its file format and metadata where browsers allow that; only color is added, and a note that it was. Results have 8 bits per channel.",
   "about.license":
     "The program is free software under the {license} license; each model has its own terms, shown above.",
   "about.license.link": "Text of the license",
