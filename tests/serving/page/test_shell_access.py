@@ -99,6 +99,18 @@ def test_the_page_works_with_the_keyboard_alone(visit, samples):
         page.keyboard.press("Enter")
 
 
+def test_screen_readers_hear_what_is_said_in_a_dialog(visit, samples):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    choose(page, samples / "cat.jpg")
+    expect(page.locator("[data-state=done]")).to_have_count(1)
+    page.get_by_role("button", name="More for cat.jpg").click()
+    page.locator("#menu").get_by_role("button", name="Command line").click()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.locator("dialog:modal [aria-live]")).to_contain_text("Copied")
+    page.keyboard.press("Escape")
+    expect(page.locator("body > [aria-live]")).to_have_count(1)
+
+
 def test_changes_are_said_to_screen_readers_but_not_each_step(visit, samples, tmp_path):
     (tmp_path / "letter.jpg").write_bytes(b"Dear Grandmother")
     page = visit()

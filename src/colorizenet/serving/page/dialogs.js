@@ -183,10 +183,13 @@ function openDialog(id, title, content) {
     class: "icon-only quiet close",
   });
   const heading = make("h2", { id: `${id}-title` }, title);
+  const live = byId("live"); // screen readers hear nothing from outside of a modal dialog
   dialog.replaceChildren(
     make("div", { class: "dialog-head" }, heading, close),
     make("div", { class: "dialog-body" }, ...content),
+    live,
   );
+  dialog.addEventListener("close", () => document.body.append(live), { once: true });
   dialog.showModal();
   return dialog;
 }
