@@ -64,6 +64,7 @@ def test_a_wrong_hint_is_one_line_that_names_it(tmp_path, hints, expected):
         ("[" * 100_000, "is not JSON"),
         ("\xff", "is not JSON"),
         ("[]", "holds no hints"),
+        ('{"version": 1, "hints": [], "hints": []}', "the key hints is there twice"),
         ('{"hints": []}', "holds no hints"),
         ('{"version": 1, "hints": [], "photo": "a.jpg"}', "holds no hints"),
         ('{"version": 2, "hints": []}', "has version 2 of hints"),

@@ -26,6 +26,7 @@ __all__ = [
     "format_hint",
     "parse_hint",
     "parse_hint_objects",
+    "parse_json",
     "read_hints",
     "write_hints",
 ]
@@ -53,7 +54,7 @@ def read_hints(path: str | os.PathLike[str]) -> tuple[Hint, ...]:
     if len(encoded) > _LONGEST_FILE:
         raise ConfigError(f"{name} has more than {_LONGEST_FILE >> 20} MiB; expected hints as JSON")
     try:
-        document = json.loads(encoded)
+        document = parse_json(encoded)
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{name} is not JSON ({quote(error)}); correct it") from error
     if not isinstance(document, dict) or document.keys() != {"version", "hints"}:
@@ -68,6 +69,21 @@ def read_hints(path: str | os.PathLike[str]) -> tuple[Hint, ...]:
             f"reads {VERSION}; upgrade colorizenet, or write the file again"
         )
     return parse_hint_objects(document["hints"], name)
+
+
+def parse_json(encoded: bytes) -> Any:
+    """The value of a JSON text. Raises ``ValueError``, also where an object has a key
+    twice, of which Python would silently take the last."""
+    return json.loads(encoded, object_pairs_hook=_make_object)
+
+
+def _make_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in made:
+            raise ValueError(f"the key {key} is there twice")
+        made[key] = value
+    return made
 
 
 def write_hints(path: str | os.PathLike[str], hints: Sequence[Hint]) -> None:

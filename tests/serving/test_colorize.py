@@ -227,6 +227,8 @@ def test_a_form_may_have_settings_and_hints_as_json(api, colorizer, samples, as_
         ('{"strenth": 1}', "options.strenth: Extra inputs are not permitted"),
         ('{"strength": 3}', "options.strength: Input should be less than or equal to 2"),
         ('{"format": "webp"}', "format is in the URL and in `options`"),
+        ('{"strength": 1, "strength": 2}', "the key strength is there twice; give each key once"),
+        ('{"hints": [{"x": 0, "x": 1, "y": 0, "color": "neutral"}]}', "the key x is there twice"),
         ('{"hints": [{"x": 2, "y": 0, "color": "neutral"}]}', "options.hints.0.x: Input should"),
         ('{"hints": [{"x": 0, "y": 0, "color": "red"}]}', "options.hints.0.color"),
         ('{"hints": [{"x": NaN, "y": 0, "color": "neutral"}]}', "options"),

@@ -53,6 +53,7 @@ def test_a_suggestion_can_be_sent_as_a_hint(api, samples):
         ('{"x": 0.5, "y": 0.5, "n": 11}', "options.n: Input should be less than or equal to 10"),
         ('{"x": 0.5, "y": 0.5, "model": "other"}', "options.model"),
         ('{"x": 0.5, "y": 0.5, "hints": []}', "options.hints: Extra inputs"),
+        ('{"x": 0.5, "y": 0.5, "x": 0.6}', "the key x is there twice"),
     ],
 )
 def test_wrong_options_are_named(api, read_problem, samples, options, detail):

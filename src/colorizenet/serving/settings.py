@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
 from colorizenet.errors import ConfigError, quote
-from colorizenet.hintfiles import parse_hint_objects
+from colorizenet.hintfiles import parse_hint_objects, parse_json
 from colorizenet.imaging.formats import FORMATS, is_installed
 from colorizenet.modelfile import NOISE
 from colorizenet.options import (
@@ -221,7 +221,8 @@ def merge_options(settings: BaseModel, encoded: bytes, model: type[BaseModel]) -
 def _parse_options(encoded: bytes, model: type[BaseModel]) -> BaseModel:
     """The part ``options`` of a form. ``ConfigError`` names what is wrong in it."""
     try:
-        return model.model_validate_json(encoded)
+        options = model.model_validate_json(encoded)
+        parse_json(encoded)  # pydantic takes the last of equal keys
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, ('options', *fault['loc'])))}: {fault['msg']}"
@@ -230,6 +231,9 @@ def _parse_options(encoded: bytes, model: type[BaseModel]) -> BaseModel:
         raise ConfigError(
             f"a setting is wrong: {quote(faults)}; see /docs for the allowed values"
         ) from error
+    except ValueError as error:
+        raise ConfigError(f"`options` is wrong: {quote(error)}; give each key once") from error
+    return options
 
 
 def _model_field(queue: JobQueue) -> tuple[Any, str]:
