@@ -115,9 +115,13 @@ def test_a_server_without_a_token_is_addressed_by_its_names_or_by_an_address(
             assert "--server-name" in read_problem(response, 421)
 
 
-def test_health_can_be_requested_without_a_body(api):
-    response = api.head("/healthz")
-    assert response.status_code == 200 and response.content == b""
+def test_what_can_be_read_can_be_requested_without_a_body(api):
+    for path in ("/healthz", "/metrics", "/v1/info", "/v1/models", "/docs", "/openapi.json"):
+        response, whole = api.head(path), api.get(path)
+        assert response.status_code == 200 and response.content == b"", path
+        assert response.headers["content-type"] == whole.headers["content-type"]
+        if path != "/metrics":  # which counts requests
+            assert response.headers["content-length"] == whole.headers["content-length"]
 
 
 def test_unknown_routes_and_methods_are_rejected(api, read_problem):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import FastAPI, Query, Request, Response, Security
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
@@ -93,6 +94,7 @@ def create_api(
     _add_colorize_route(api, queue)
     _add_suggest_route(api, queue)
     _add_information_routes(api, queue, health)
+    _add_head_routes(api)
     return api
 
 
@@ -282,7 +284,6 @@ def _add_information_routes(api: FastAPI, queue: JobQueue, health: Callable[[], 
     async def info() -> Info:
         return describe_info(queue)
 
-    @api.head("/healthz", include_in_schema=False)  # some load balancers send HEAD
     @api.get("/healthz", summary="Whether the server is ready", responses={503: {"model": Health}})
     async def healthz(response: Response) -> Health:
         state = health()
@@ -294,3 +295,11 @@ def _add_information_routes(api: FastAPI, queue: JobQueue, health: Callable[[], 
         return Response(
             queue.metrics.render(), media_type="text/plain; version=0.0.4; charset=utf-8"
         )
+
+
+def _add_head_routes(api: FastAPI) -> None:
+    """Let HEAD give the headers of GET, as RFC 9110 requires. Some load balancers and
+    monitors send it."""
+    for route in api.routes[:]:
+        if isinstance(route, APIRoute) and "GET" in route.methods:
+            api.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)
