@@ -149,10 +149,13 @@ def test_malformed_headers_are_rejected(api, connect):
 
 
 def test_headers_of_too_many_bytes_are_rejected(api, read_problem):
-    headers = {f"X-{number}": "y" * 10_000 for number in range(3)} | {"X-3": "y" * 5000}
-    response = api.get("/v1/models", headers=headers)
-    # uvicorn closes the connection of headers that are longer still
-    assert response.status_code in (400, 431)
+    for headers in (
+        [*((f"X-{number}", "y" * 10_000) for number in range(3)), ("X-3", "y" * 5000)],
+        [("X", "y" * 10_000)] * 4,
+    ):
+        response = api.get("/v1/models", headers=headers)
+        # uvicorn closes the connection of headers that are longer still
+        assert response.status_code in (400, 431)
 
 
 def send(

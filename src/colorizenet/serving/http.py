@@ -164,10 +164,7 @@ class App:
             raise self.queue.overloaded(
                 f"the server is answering {_MAX_REQUESTS} requests, which is its limit"
             )
-        headers = {
-            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
-        }
-        size = sum(len(name) + len(value) for name, value in headers.items())
+        size = sum(len(name) + len(value) for name, value in scope["headers"])
         if size > MAX_HEADER_BYTES:
             raise RequestError(
                 431,
@@ -175,6 +172,9 @@ class App:
                 f"the headers have {size:,} bytes and the limit is {MAX_HEADER_BYTES:,}; "
                 "send fewer or shorter headers",
             )
+        headers = {
+            name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]
+        }
         self.access.check(scope["method"], scope["path"], headers)
 
     async def _respond_with_page(self, scope: Scope, receive: Receive, send: Send) -> None:
