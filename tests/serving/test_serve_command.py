@@ -197,6 +197,14 @@ def test_the_python_example_of_the_docs_works(address, tmp_path, samples):
     assert is_colorful(tmp_path / "1921-color.jpg")
 
 
+def test_malformed_forms_stay_out_of_the_log(run_serve):
+    with run_serve("--no-page") as (address, _):  # which expects nothing on stderr
+        headers = {"Content-Type": "multipart/form-data; boundary=b"}
+        for content in (b"no boundary", b"--b\r\nno header\r\n\r\n", b"--b--"):
+            response = httpx.post(f"{address}/v1/colorize", content=content, headers=headers)
+            assert response.status_code == 400
+
+
 def list_folders(parent: Path) -> set[Path]:
     """The folders of servers with ``parent`` as their folder for temporary files."""
     return {path for path in parent.glob("colorizenet-*") if path.is_dir()}

@@ -239,8 +239,9 @@ def serve(
     called with the URL as soon as clients can connect.
     """
     with listen(host, port) as listening:
-        # Its warnings are about malformed requests, which concern the sender only.
-        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+        # Their warnings are about malformed requests, which concern the sender only.
+        for name in ("uvicorn.error", "python_multipart"):
+            logging.getLogger(name).setLevel(logging.ERROR)
         app = App(JobQueue(loaders, limits), access=access, with_page=with_page)
         address = f"[{host}]" if ":" in host else host
         announce(f"http://{address}:{listening.getsockname()[1]}")
