@@ -617,6 +617,24 @@ def test_photos_of_two_folders_do_not_share_a_result(tmp_path, photos, write_pho
     assert record.status == "colorized" and read_folder(out) != before
 
 
+def test_a_shard_does_not_replace_the_result_of_another(tmp_path, photos, worker, pack):
+    out = tmp_path / "out"
+    first, other = (
+        pack(tmp_path / folder / "x.tar", photos, [photos / name])
+        for folder, name in [("one", "a.jpg"), ("two", "sub/b.jpg")]
+    )
+    run([first], out, worker)
+    before = read_folder(out)
+    [record] = run([other], out, worker)
+    assert record.status == "failed" and f"is the result of {first};" in record.reason
+    assert read_folder(out) == before
+    [record] = run([first], out, worker)
+    assert record.status == "skipped"
+    first.unlink()
+    [record] = run([other], out, worker)
+    assert record.status == "colorized" and read_folder(out) != before
+
+
 def test_a_result_whose_rename_was_lost_is_made_again(tmp_path, photos, worker):
     out, other = tmp_path / "out", dataclasses.replace(worker, options=Options(strength=0.5))
     run([photos], out, worker)

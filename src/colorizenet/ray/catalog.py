@@ -11,6 +11,7 @@ the number of photos.
 """
 
 import json
+import re
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -160,12 +161,11 @@ class Catalog:
         return ("finished" if sources == {unit.fingerprint} else "missing"), ""
 
     def find_other_source(self, unit: Unit, records: Iterable[Record]) -> str:
-        """The photo that the results of a unit were made of, where it is another one
-        and still exists; otherwise empty. ``records``: what is known of the unit."""
-        if is_shard(unit.source):
-            return ""
+        """The photo or shard that the results of a unit were made of, where it is
+        another one and still exists; otherwise empty. ``records``: what is known of the
+        unit."""
         for record in records:
-            other = record.source
+            other = _find_source(record, unit)
             if other == unit.source or not any(
                 self._read_stamp(name) == json.dumps(stamp) for name, stamp in record.files.items()
             ):
@@ -296,6 +296,17 @@ class Catalog:
         local = self._results.local
         torn = local and is_torn(local / name, json.loads(found[0]), json.loads(present))
         return not torn
+
+
+def _find_source(record: Record, unit: Unit) -> str:
+    """The file of which a record of a unit tells: of a photo in a shard, the shard."""
+    source = record.source
+    if not is_shard(record.unit):
+        return source
+    if source.startswith(f"{unit.source}/"):
+        return unit.source
+    shard = re.match(r".*?\.tar(?=/|$)", source, re.IGNORECASE | re.DOTALL)
+    return shard[0] if shard else source
 
 
 def _encode(name: str) -> bytes:
