@@ -186,6 +186,41 @@ def test_files_of_somebody_else_are_kept(tmp_path, photos, worker):
     assert (out / "a.jpg").read_bytes() != b"mine"
 
 
+@pytest.mark.parametrize("remote", [False, True])
+@pytest.mark.parametrize("mine", ["a.jpg", "a.jpg.colors.json"])
+def test_a_file_of_somebody_else_does_not_keep_the_others_from_being_written(
+    mine, remote, tmp_path, photos, worker, memory
+):
+    local = tmp_path / "local"
+    out = "memory://archive/out" if remote else str(tmp_path / "out")
+    results = Folder(out)
+    local.mkdir()
+    (local / mine).write_bytes(b"mine")
+    results.write(mine, b"mine")
+    jobs = plan_jobs([photos / "a.jpg"], local, sidecar="also")
+    [done] = run_threads(jobs, dataclasses.replace(worker, journal=local))
+    [other] = {path.name for path in jobs[0].files} - {mine}
+
+    [record] = run([photos / "a.jpg"], out, worker, sidecar="also")
+    assert record.status == "colorized" and record.kept == (mine,)
+    assert [each.replace(out, str(local)) for each in record.warnings] == list(done.warnings)
+    for name in (mine, other):
+        assert results.read(name) == (local / name).read_bytes()
+
+    pool = InProcess()
+    for _ in range(2):
+        [record] = run([photos / "a.jpg"], out, worker, pool=pool, sidecar="also")
+        assert record.status == "skipped" and pool.executed == 0
+    results.remove([other])
+    [record] = run([photos / "a.jpg"], out, worker, sidecar="also")
+    assert record.status == "colorized" and results.read(mine) == b"mine"
+    results.remove([mine])
+    [record] = run([photos / "a.jpg"], out, worker, sidecar="also")
+    assert record.status == "colorized" and not record.kept
+    [record] = run([photos / "a.jpg"], out, worker, pool=pool, sidecar="also")
+    assert record.status == "skipped" and pool.executed == 0
+
+
 def test_engines_take_over_from_each_other(tmp_path, photos, worker):
     out = tmp_path / "out"
     colorize_locally([photos], out, worker)
@@ -426,21 +461,21 @@ def read_store(files, folder: str) -> dict[str, bytes]:
 @pytest.mark.parametrize("inputs", ["memory://in", "memory://in/**/*.*"])
 def test_stores_get_the_results_of_one_machine(inputs, tmp_path, photos, worker, memory):
     memory.pipe_file("/out/a.jpg", b"mine")
-    records = run([inputs], "memory://out", worker, sidecar="also")
+    records = run([inputs], "memory://out", worker)
     assert dict(statuses(records)) == {
         "a.jpg": "skipped",
         "b.jpg": "colorized",
         "c.png": "colorized",
     }
-    expected = colorize_locally([photos], tmp_path / "local", worker, sidecar="also")
+    expected = colorize_locally([photos], tmp_path / "local", worker)
     found = read_store(memory, "/out")
     assert found.pop("a.jpg") == b"mine"
-    assert found == {name: each for name, each in expected.items() if not name.startswith("a.")}
+    assert found == {name: each for name, each in expected.items() if name != "a.jpg"}
     pool = InProcess()
-    run([inputs], "memory://out", worker, sidecar="also", pool=pool)
+    run([inputs], "memory://out", worker, pool=pool)
     assert pool.executed == 0
     memory.rm_file("/out/sub/b.jpg")
-    run([inputs], "memory://out", worker, sidecar="also", pool=pool)
+    run([inputs], "memory://out", worker, pool=pool)
     assert pool.executed == 1 and read_store(memory, "/out") == {**found, "a.jpg": b"mine"}
 
 

@@ -132,7 +132,10 @@ def colorize_on_ray(
                 )
         if dry_run:
             plan = archive.iterate_plan()
-            jobs = ((_Job.of_unit(unit, results), done, ()) for unit, done in plan)
+            jobs = (
+                (_Job.of_unit(unit, results), done, tuple(map(results.join, unit.kept)))
+                for unit, done in plan
+            )
             console.print_plan(jobs, style=style)
             return
         tally = console.Tally()
@@ -258,4 +261,5 @@ class _Done:
             height=record.height,
             seconds=record.seconds,
             warnings=record.warnings,
+            kept=tuple(map(results.join, record.kept)) if record.status == "colorized" else (),
         )

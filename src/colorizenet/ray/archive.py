@@ -69,6 +69,7 @@ class Archive:
             state, recorded = "missing", ""
             if not self._worker.overwrite:
                 key = self._key + list_own_settings(self._worker, unit)
+                unit = dataclasses.replace(unit, kept=self.catalog.find_kept(unit))
                 state, recorded = self.catalog.find_state(
                     unit, key, skip_color=self._worker.skip_color
                 )
@@ -76,7 +77,7 @@ class Archive:
             self.catalog.plan(encode_units([unit]), state)
 
     def iterate_plan(self) -> Iterator[tuple[Unit, bool]]:
-        """The units of the plan, and whether each is finished already."""
+        """The units of the plan, and whether each is left as it is."""
         for encoded, state in self.catalog.iterate_plan():
             [unit] = decode_units(encoded)
             yield unit, state not in ("missing", "unverified")
@@ -139,7 +140,13 @@ class Archive:
             result=unit.files[0] if state == "finished" else None,
             targets=unit.targets,
             fingerprint=unit.fingerprint,
+            kept=unit.kept,
         )
+        if state == "foreign" and known and known[0].source == unit.source:
+            # What is known of its other results stays known.
+            skipped = dataclasses.replace(
+                known[0], status="skipped", reason="exists", result=None, kept=unit.kept
+            )
         if state == "foreign" or not known:
             self.catalog.add([skipped])
         yield skipped

@@ -132,15 +132,12 @@ class Catalog:
         """Whether a unit is colorized, and the recorded fingerprint of its source.
 
         ``key`` names what its results depend on. Files that this tool did not write,
-        and results that were changed since, are never replaced.
+        and results that were changed since, are never replaced: ``unit.kept``.
         """
         records = list(self.find_records(unit.name))
-        names = {name: None for record in records for name in record.files} or dict.fromkeys(
-            unit.files
-        )
-        for name in {**names, **dict.fromkeys(unit.files)}:
-            if self._is_foreign(name):
-                return "foreign", ""
+        names = _list_names(records) or set(unit.files)
+        if names <= set(unit.kept):
+            return "foreign", ""
         if self.find_other_source(unit, records):
             return "other photo", ""
         if any(record.status == "failed" for record in records):
@@ -151,14 +148,21 @@ class Catalog:
             same = {(unit.fingerprint, key)} == known and skip_color
             return ("in color", "") if same else ("missing", "")
         sources = set()
-        for name in names:
+        for name in names - set(unit.kept):
             found = self._find_file(name)
             if found is None or found[0] != self._read_stamp(name) or found[2] != key:
                 return "missing", ""
             sources.add(found[1])
         if not unit.fingerprint and len(sources) == 1:
             return "unverified", sources.pop()
-        return ("finished" if sources == {unit.fingerprint} else "missing"), ""
+        if sources != {unit.fingerprint}:
+            return "missing", ""
+        return ("foreign" if unit.kept else "finished"), ""
+
+    def find_kept(self, unit: Unit) -> tuple[str, ...]:
+        """The names of results of a unit that files of somebody else have."""
+        names = _list_names(self.find_records(unit.name)) | set(unit.files)
+        return tuple(sorted(filter(self._is_foreign, names)))
 
     def find_other_source(self, unit: Unit, records: Iterable[Record]) -> str:
         """The photo or shard that the results of a unit were made of, where it is
@@ -296,6 +300,11 @@ class Catalog:
         local = self._results.local
         torn = local and is_torn(local / name, json.loads(found[0]), json.loads(present))
         return not torn
+
+
+def _list_names(records: Iterable[Record]) -> set[str]:
+    """The names of the results of records, and of files that were kept instead."""
+    return {name for record in records for name in (*record.files, *record.kept)}
 
 
 def _find_source(record: Record, unit: Unit) -> str:

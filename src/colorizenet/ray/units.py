@@ -59,6 +59,8 @@ class Unit:
     """Differs when the source changes; empty where it is not known yet."""
     recorded: str = ""
     """Fingerprint of the source of results that are complete; empty without these."""
+    kept: tuple[str, ...] = ()
+    """Names of results that files of somebody else have; those are not replaced."""
 
     @property
     def name(self) -> str:
@@ -115,6 +117,8 @@ class Record:
     """That of the source when it was read."""
     files: dict[str, list[int]] = dataclasses.field(default_factory=dict)
     """The stamp of each file that was written, as ``Folder.read_stamp`` has it."""
+    kept: tuple[str, ...] = ()
+    """Names of results that were not written, as in ``Unit``."""
 
     @property
     def forgets_files(self) -> bool:

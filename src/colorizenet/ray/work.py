@@ -67,7 +67,8 @@ class UnitWorker:
     ) -> None:
         # Hints of downloaded photos are added under their temporary names.
         self._hints = dict(worker.hints)
-        self._worker = replace(worker, hints=self._hints, journal=None, overwrite=True)
+        # The only files in its folders are those that it must keep.
+        self._worker = replace(worker, hints=self._hints, journal=None, overwrite=False)
         self._results, self._attempts, self._run = results, attempts, run
         self._max_bytes = max_bytes
         self._model_sha256 = self._worker.colorizer.sha256
@@ -167,6 +168,9 @@ class UnitWorker:
 
     def _colorize_photo(self, unit: Unit, source: Path, place: Path) -> Colored:
         job = self._make_job(unit, source, place)
+        for name in unit.kept:
+            kept = job.target.with_name(PurePosixPath(name).name)
+            kept.write_bytes(self._results.read(name))
         if unit.hints:
             self._hints[source] = unit.hints
         done = self._worker(job)
@@ -176,7 +180,8 @@ class UnitWorker:
         record = replace(record, own=list_own_settings(self._worker, unit))
         if record.status != "colorized":
             return Colored([record])
-        files = {_join(folder, path.name): path for path in job.files}
+        written = [path for path in job.files if path not in done.kept]
+        files = {_join(folder, path.name): path for path in written}
         stamps = {name: self._stamp(path) for name, path in files.items()}
         return Colored([replace(record, files=stamps)], files)
 
@@ -285,7 +290,8 @@ class UnitWorker:
 
         def rename(text: str) -> str:
             text = text.replace(quote(job.source), quote(source))
-            return text.replace(str(job.target.parent), self._results.join(folder))
+            results = self._results.join(folder).removesuffix("/.")
+            return text.replace(str(job.target.parent), results)
 
         def join(path: Path) -> str:
             return _join(folder, path.name)
@@ -301,17 +307,19 @@ class UnitWorker:
             changed=job.reason,
             seconds=done.seconds,
             warnings=tuple(map(rename, done.warnings)),
+            kept=tuple(map(join, done.kept)),
         )
         if done.error:
             return record
         record = replace(record, source_sha256=compute_sha256(job.source))
         if done.skipped:
             return record
+        first = job.files[0]
         return replace(
             record,
             status="colorized",
-            result=join(job.files[0]),
-            result_sha256=compute_sha256(job.files[0]),
+            result=join(first),
+            result_sha256=None if first in done.kept else compute_sha256(first),
             width=done.width,
             height=done.height,
         )
