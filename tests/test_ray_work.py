@@ -594,6 +594,21 @@ def test_a_name_with_another_ending_than_its_content_gets_one_more(worker, memor
     assert pool.executed == 0
 
 
+def test_a_file_of_somebody_else_is_kept_where_the_name_is_found_late(worker, memory):
+    memory.pipe_file("/late/photo.jpg", memory.cat_file("/in/sub/c.png"))
+    memory.pipe_file("/out/photo.jpg.png", b"mine")
+    pool = InProcess()
+    for executed in (1, 1):
+        [record] = run(["memory://late"], "memory://out", worker, pool=pool)
+        assert (record.status, record.kept) == ("skipped", ("photo.jpg.png",))
+        assert memory.cat_file("/out/photo.jpg.png") == b"mine" and pool.executed == executed
+    [record] = run(["memory://late"], "memory://out", dataclasses.replace(worker, overwrite=True))
+    assert record.status == "colorized"
+    other = dataclasses.replace(worker, options=Options(strength=0.5))
+    [record] = run(["memory://late"], "memory://out", other)
+    assert record.status == "colorized" and not record.kept
+
+
 def test_folders_are_planned_as_on_one_machine(tmp_path, write_photograph):
     for number, name in enumerate(["a.jpg", "a.png", "s/a.jpg", "s/t/b.jpg", "empty/x.txt"]):
         if name.endswith("txt"):

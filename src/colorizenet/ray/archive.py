@@ -69,7 +69,7 @@ class Archive:
             state, recorded = "missing", ""
             if not self._worker.overwrite:
                 key = self._key + list_own_settings(self._worker, unit)
-                unit = dataclasses.replace(unit, kept=self.catalog.find_kept(unit))
+                unit = self.catalog.mark_results(unit)
                 state, recorded = self.catalog.find_state(
                     unit, key, skip_color=self._worker.skip_color
                 )
@@ -154,7 +154,7 @@ class Archive:
     def _keep(self, records: Sequence[Record]) -> None:
         """Add records to the catalog, and in a local folder to its journal, which the
         engine of one machine reads."""
-        kept = [record for record in records if record.reason != "exists"]
+        kept = [record for record in records if record.reason != "exists" or record.kept]
         self.catalog.add(kept)
         if not self._results.local:
             return

@@ -159,10 +159,13 @@ class Catalog:
             return "missing", ""
         return ("foreign" if unit.kept else "finished"), ""
 
-    def find_kept(self, unit: Unit) -> tuple[str, ...]:
-        """The names of results of a unit that files of somebody else have."""
-        names = _list_names(self.find_records(unit.name)) | set(unit.files)
-        return tuple(sorted(filter(self._is_foreign, names)))
+    def mark_results(self, unit: Unit) -> Unit:
+        """The unit with the names of results that are not to be replaced, and of
+        earlier ones that may be."""
+        known = _list_names(self.find_records(unit.name))
+        kept = set(filter(self._is_foreign, known.union(unit.files)))
+        own = known - kept - set(unit.files)
+        return replace(unit, kept=tuple(sorted(kept)), own=tuple(sorted(own)))
 
     def find_other_source(self, unit: Unit, records: Iterable[Record]) -> str:
         """The photo or shard that the results of a unit were made of, where it is

@@ -40,6 +40,8 @@ class Publisher:
         """Those of the units that have come to their end."""
         self._interrupted: dict[str, dict[str, list[int]]] = {}
         """What an earlier attempt may have written for units, by unit."""
+        self._earlier: dict[str, list[Record]] = {}
+        """The records of an earlier attempt, by unit."""
 
     def read_finished(self) -> dict[str, list[Record]]:
         """The records of the units that an earlier attempt has finished, by unit."""
@@ -47,7 +49,7 @@ class Publisher:
             lines = self._results.read(self._shard).splitlines()
         except FileNotFoundError:
             return {}
-        units: dict[str, list[Record]] = {}
+        units = self._earlier
         for line in lines:
             record = Record.decode(line)
             units.setdefault(record.unit, []).append(record)
@@ -62,6 +64,10 @@ class Publisher:
                 for file, stamp in record.files.items()
             )
         }
+
+    def list_earlier(self, unit: str) -> tuple[str, ...]:
+        """The names of files that an earlier attempt may have written for a unit."""
+        return tuple(name for record in self._earlier.get(unit, ()) for name in record.files)
 
     def publish(self, pending: Sequence[Colored]) -> None:
         """Write the records of some units, and then give the results their names.

@@ -61,6 +61,8 @@ class Unit:
     """Fingerprint of the source of results that are complete; empty without these."""
     kept: tuple[str, ...] = ()
     """Names of results that files of somebody else have; those are not replaced."""
+    own: tuple[str, ...] = ()
+    """Names of earlier results that are not planned: their format was found late."""
 
     @property
     def name(self) -> str:

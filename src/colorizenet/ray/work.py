@@ -69,6 +69,7 @@ class UnitWorker:
         self._hints = dict(worker.hints)
         # The only files in its folders are those that it must keep.
         self._worker = replace(worker, hints=self._hints, journal=None, overwrite=False)
+        self._overwrite = worker.overwrite
         self._results, self._attempts, self._run = results, attempts, run
         self._max_bytes = max_bytes
         self._model_sha256 = self._worker.colorizer.sha256
@@ -94,6 +95,7 @@ class UnitWorker:
                     continue
                 place = folder / str(number)
                 place.mkdir()
+                unit = replace(unit, own=unit.own + publisher.list_earlier(unit.name))
                 pending.append(self._colorize(unit, place))
                 size = sum(path.stat().st_size for each in pending for path in each.files.values())
                 late = time.monotonic() - began > _PENDING_SECONDS
@@ -168,22 +170,29 @@ class UnitWorker:
 
     def _colorize_photo(self, unit: Unit, source: Path, place: Path) -> Colored:
         job = self._make_job(unit, source, place)
-        for name in unit.kept:
-            kept = job.target.with_name(PurePosixPath(name).name)
-            kept.write_bytes(self._results.read(name))
+        folder = PurePosixPath(unit.name).parent.as_posix()
+        kept = self._find_kept(unit, {_join(folder, path.name) for path in job.files})
+        for name in kept:
+            job.target.with_name(PurePosixPath(name).name).write_bytes(self._results.read(name))
         if unit.hints:
             self._hints[source] = unit.hints
         done = self._worker(job)
         self._hints.pop(source, None)
-        folder = PurePosixPath(unit.name).parent.as_posix()
         record = self._describe(done, unit, unit.source, folder)
-        record = replace(record, own=list_own_settings(self._worker, unit))
+        record = replace(record, own=list_own_settings(self._worker, unit), kept=tuple(kept))
         if record.status != "colorized":
             return Colored([record])
         written = [path for path in job.files if path not in done.kept]
         files = {_join(folder, path.name): path for path in written}
         stamps = {name: self._stamp(path) for name, path in files.items()}
         return Colored([replace(record, files=stamps)], files)
+
+    def _find_kept(self, unit: Unit, names: set[str]) -> list[str]:
+        """Those of ``names``, the results of a unit, that files of somebody else have,
+        whether they were planned or not."""
+        unplanned = set() if self._overwrite else names - {*unit.files, *unit.own}
+        found = {name for name in unplanned if self._results.read_stamp(name)}
+        return sorted(names & (found | set(unit.kept)))
 
     def _colorize_shard(self, unit: Unit, source: Path, place: Path) -> Colored:
         """Colorize the photos of a tar into another one, which has everything else
@@ -307,7 +316,6 @@ class UnitWorker:
             changed=job.reason,
             seconds=done.seconds,
             warnings=tuple(map(rename, done.warnings)),
-            kept=tuple(map(join, done.kept)),
         )
         if done.error:
             return record
