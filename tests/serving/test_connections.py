@@ -145,7 +145,26 @@ def test_malformed_headers_are_rejected(api, connect):
         with connect(api) as sock:
             sock.sendall(sent + b"\r\n\r\n")
             with contextlib.suppress(ConnectionResetError):
-                assert sock.recv(100).startswith(b"HTTP/1.1 4")
+                answer = read_slowly(sock, 1000, 0)
+                assert answer.startswith(b"HTTP/1.1 4")
+                assert b"application/problem+json" in answer and b'"invalid-request"' in answer
+
+
+def test_headers_that_arrive_in_parts_and_are_too_long_have_their_status(api, connect):
+    with connect(api) as sock:
+        sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"y" * 20_000)
+        time.sleep(0.1)
+        sock.sendall(b"y" * 20_000)
+        assert read_slowly(sock, 1000, 0).startswith(b"HTTP/1.1 431 ")
+
+
+def test_a_malformed_body_after_the_response_is_only_disconnected(api, connect, caplog):
+    with connect(api) as sock:
+        sock.sendall(b"POST /v1/no HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 404 ")
+        sock.sendall(b"no number\r\n")
+        read_slowly(sock, 1000, 0)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_headers_of_too_many_bytes_are_rejected(api, read_problem):

@@ -12,6 +12,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, TypeVar, cast
 
+import h11
 import uvicorn
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -20,10 +21,11 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from colorizenet.errors import ConfigError, quote
+from colorizenet.errors import quote
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.limits import Limits
 from colorizenet.serving.messages import Content
+from colorizenet.serving.schemas import problem_response
 from colorizenet.serving.storage import Incoming, measure_content
 
 __all__ = [
@@ -31,7 +33,6 @@ __all__ = [
     "PhotoResponse",
     "Server",
     "limit_body_time",
-    "listen",
     "read_photo",
     "run_while_connected",
 ]
@@ -309,6 +310,21 @@ class _TimeoutProtocol(H11Protocol):
         if self.cycle is not before:  # a request has begun
             self._restart_timer()
 
+    def send_400_response(self, msg: str) -> None:
+        """Disconnect after what is no HTTP, with a problem document where that is
+        possible. Called while the error is handled."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):  # no response has begun
+            status, detail = 400, "the request is no valid HTTP; correct the program that sent it"
+            if getattr(sys.exc_info()[1], "error_status_hint", 400) == 431:
+                limit = f"the limit is {MAX_HEADER_BYTES:,} bytes"
+                status, detail = 431, f"the headers are too long and {limit}; send shorter ones"
+            response = problem_response(RequestError(status, "invalid-request", detail))
+            headers = [*response.raw_headers, (b"connection", b"close")]
+            head = h11.Response(status_code=response.status_code, headers=headers)
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
     def resume_writing(self) -> None:
         self._drained = True
         super().resume_writing()
@@ -381,15 +397,3 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._stopping.set()
         await super().shutdown(sockets)
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on an address. ``ConfigError`` where that is impossible."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=512)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise ConfigError(
-            f"cannot listen on {quote(host)}:{port}: {reason}; choose another --host or --port"
-        ) from error

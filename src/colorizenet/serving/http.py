@@ -9,6 +9,7 @@ else, and adds the headers that protect a browser. Errors are problem documents 
 import asyncio
 import logging
 import signal
+import socket
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -18,10 +19,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from colorizenet.errors import quote
+from colorizenet.errors import ConfigError, quote
 from colorizenet.serving.access import Access
 from colorizenet.serving.api import INTERNAL_ERROR, create_api
-from colorizenet.serving.connections import MAX_HEADER_BYTES, Server, limit_body_time, listen
+from colorizenet.serving.connections import MAX_HEADER_BYTES, Server, limit_body_time
 from colorizenet.serving.errors import RequestError
 from colorizenet.serving.jobs import JobQueue, Limits
 from colorizenet.serving.messages import Loader
@@ -238,7 +239,7 @@ def serve(
     ``loaders`` load the models that clients may choose from, by name. ``announce`` is
     called with the URL as soon as clients can connect.
     """
-    with listen(host, port) as listening:
+    with _listen(host, port) as listening:
         # Their warnings are about malformed requests, which concern the sender only.
         for name in ("uvicorn.error", "python_multipart"):
             logging.getLogger(name).setLevel(logging.ERROR)
@@ -250,3 +251,15 @@ def serve(
             # status 0.
             signal.signal(number, lambda *_: None)
         create_server(app).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on an address. ``ConfigError`` where that is impossible."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ConfigError(
+            f"cannot listen on {quote(host)}:{port}: {reason}; choose another --host or --port"
+        ) from error
