@@ -376,6 +376,15 @@ def test_shards_become_shards(tmp_path, photos, worker, pack):
     assert again.executed == 0
 
 
+def test_the_number_of_photos_is_not_known_where_there_are_shards(tmp_path, photos, worker, pack):
+    pack(tmp_path / "shards" / "x.tar", photos, [photos / "a.jpg", photos / "sub" / "b.jpg"])
+    results = Folder(str(tmp_path / "out"))
+    for folder, has_shards in ((photos, False), (tmp_path / "shards", True)):
+        archive = Archive(results, worker)
+        archive.plan(Planner(results=results).plan([str(folder)]))
+        assert archive.has_shards == has_shards
+
+
 def test_a_damaged_shard_fails_alone(tmp_path, photos, worker, pack):
     shard = pack(tmp_path / "cut.tar", photos, [photos / "a.jpg"])
     shard.write_bytes(shard.read_bytes()[:700])

@@ -156,9 +156,10 @@ def print_message(message: object) -> None:
 
 
 def report(
-    done: Iterable[Result], total: int, results: Collector[Result], *, style: Style = Style()
+    done: Iterable[Result], total: int | None, results: Collector[Result], *, style: Style = Style()
 ) -> None:
     """Print the outcome of each photo as it comes, with a progress bar on a terminal.
+    ``total``: number of photos; None: it is not known.
 
     Appends the outcomes to ``results``, which the caller has even after an
     interruption.

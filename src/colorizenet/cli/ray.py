@@ -80,7 +80,6 @@ def colorize_on_ray(
     from colorizenet.ray.engine import Cluster, start_cluster
     from colorizenet.ray.plan import Planner
     from colorizenet.ray.stores import Folder, open_store
-    from colorizenet.ray.units import is_shard
 
     for name in not_on_ray:
         raise ConfigError(f"{name} is for --engine local; leave it out")
@@ -122,14 +121,12 @@ def colorize_on_ray(
         console.print_left_out(unsearched if style.quiet else left_out)
         if total == 0:
             raise ConfigError(f"no photo in {quote((*inputs, flags.manifest)[0])}; check the name")
-        if worker.options.hints:
-            shards = any(is_shard(unit.source) for unit, _ in archive.iterate_plan())
-            if total > 1 or shards:
-                found = "those of a tar shard" if shards else total
-                raise ConfigError(
-                    f"hints are for one photo and there are {found}; give a folder of hint files "
-                    "with --hints"
-                )
+        if worker.options.hints and (total > 1 or archive.has_shards):
+            found = "those of a tar shard" if archive.has_shards else total
+            raise ConfigError(
+                f"hints are for one photo and there are {found}; give a folder of hint files "
+                "with --hints"
+            )
         if dry_run:
             plan = archive.iterate_plan()
             jobs = (
@@ -144,14 +141,15 @@ def colorize_on_ray(
 
         def explain() -> str:
             again = "run the same command" + (" without --overwrite" if worker.overwrite else "")
-            return f"{tally.finished} of {total} photos are finished; {again} to go on"
+            known = "" if archive.has_shards else f" of {total}"
+            return f"{tally.finished}{known} photos are finished; {again} to go on"
 
         with (
             explain_interruption(explain),
             start_cluster(flags.address, cores=flags.concurrency, verbose=style.verbose),
         ):
             done = (_Done.of_record(record, results) for record in archive.run(cluster))
-            console.report(done, total, tally, style=style)
+            console.report(done, None if archive.has_shards else total, tally, style=style)
     if not style.quiet:
         tally.print_summary(time.perf_counter() - started)
     if unsearched or tally.failed:

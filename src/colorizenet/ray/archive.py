@@ -58,6 +58,8 @@ class Archive:
         self._results, self._worker = results, worker
         self._key = worker.journal_key
         self.catalog = Catalog(results)
+        self.has_shards = False
+        """Whether the plan has tar shards, the number of whose photos is not known."""
 
     def load(self) -> None:
         """Read what earlier runs have done. Raises ``ConfigError``."""
@@ -66,6 +68,7 @@ class Archive:
     def plan(self, units: Iterable[Unit]) -> None:
         """Add units to the plan. Raises ``ConfigError``."""
         for unit in units:
+            self.has_shards |= is_shard(unit.source)
             state, recorded = "missing", ""
             if not self._worker.overwrite:
                 key = self._key + list_own_settings(self._worker, unit)
