@@ -200,6 +200,13 @@ def test_a_malformed_form_is_rejected_with_the_reason(api, read_problem, form, d
     assert detail in read_problem(api.post("/v1/colorize", **form), 400)
 
 
+def test_only_the_first_of_many_wrong_settings_are_named(api, samples, read_problem):
+    query = "&".join(f"setting{number}=1" for number in range(100))
+    photo = samples[0].read_bytes()
+    detail = read_problem(api.post(f"/v1/colorize?{query}", content=photo), 422)
+    assert "setting0: Extra inputs" in detail and detail.count("Extra inputs") == 5
+
+
 HINTS = {"hints": [{"x": 0.5, "y": 0.5, "color": "#c81e1e", "radius": 0.1}]}
 
 

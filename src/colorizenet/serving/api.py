@@ -42,6 +42,7 @@ from colorizenet.serving.schemas import (
     problem_response,
 )
 from colorizenet.serving.settings import (
+    MAX_FAULTS,
     build_options_model,
     build_query_model,
     build_suggest_model,
@@ -131,7 +132,8 @@ def _add_error_handlers(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def handle_wrong_settings(_: Request, error: RequestValidationError) -> Response:
         faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}" for fault in error.errors()
+            f"{'.'.join(map(str, fault['loc'][1:]))}: {fault['msg']}"
+            for fault in error.errors()[:MAX_FAULTS]
         )
         return problem_response(
             RequestError(

@@ -22,6 +22,7 @@ from colorizenet.serving.jobs import ColorizeRequest, JobQueue, SuggestRequest
 from colorizenet.suggestions import MAX_SUGGESTIONS
 
 __all__ = [
+    "MAX_FAULTS",
     "allowed_values",
     "build_options_model",
     "build_query_model",
@@ -37,7 +38,7 @@ __all__ = [
 
 MIN_PREVIEW, MAX_PREVIEW = 64, 4096
 """Limits of the longest side of a preview in pixels."""
-_FAULTS = 5
+MAX_FAULTS = 5
 """Faults of a request that a message names at most."""
 
 
@@ -226,7 +227,7 @@ def _parse_options(encoded: bytes, model: type[BaseModel]) -> BaseModel:
     except ValidationError as error:
         faults = "; ".join(
             f"{'.'.join(map(str, ('options', *fault['loc'])))}: {fault['msg']}"
-            for fault in error.errors()[:_FAULTS]
+            for fault in error.errors()[:MAX_FAULTS]
         )
         raise ConfigError(
             f"a setting is wrong: {quote(faults)}; see /docs for the allowed values"
