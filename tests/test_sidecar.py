@@ -136,6 +136,22 @@ def test_a_result_of_somebody_else_is_kept(photos, tmp_path, capsys):
     assert read_sidecar(out / "clear.png.colors.json").result_sha256 is not None
 
 
+def test_a_plan_names_results_whose_names_are_too_long(photos, tmp_path, capsys):
+    folder, out = tmp_path / "long", tmp_path / "out"
+    folder.mkdir()
+    name = "a" * 245 + ".jpg"  # which is too long with the ending of a sidecar
+    for each in (name, "b.jpg"):
+        (folder / each).write_bytes((photos / "a.jpg").read_bytes())
+    assert colorize(folder, out, "--sidecar", "also", "--dry-run") == 0
+    printed = capsys.readouterr()
+    assert name not in printed.out and str(out / "b.jpg") in printed.out
+    assert f"{out / name}.colors.json cannot be written: File name too long" in printed.err
+    assert "1 to colorize, 1 cannot be written; nothing was written" in printed.err
+    assert colorize(folder, out, "--sidecar", "also", "--dry-run", "--json") == 0
+    planned = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["status"] for each in planned] == ["failed", "planned"]
+
+
 def test_another_photo_is_refused(photos, tmp_path, capsys):
     colorize(photos, tmp_path / "out", "--sidecar", "only")
     sidecar = tmp_path / "out" / "a.jpg.colors.json"

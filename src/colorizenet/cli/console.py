@@ -1,13 +1,15 @@
 """Progress and messages on stderr; results on stdout."""
 
+import errno
 import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from colorizenet.errors import quote
+from colorizenet.errors import explain_write_error, quote
 
 if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
@@ -219,18 +221,39 @@ def print_left_out(left_out: "Sequence[LeftOut]") -> None:
 def print_plan(planned: Iterable[tuple[Planned, bool, Sequence[object]]], *, style: Style) -> None:
     """Print what a run would do with each photo. The second value says whether its
     results are finished already, the third which files of others a run would keep."""
-    count = finished = 0
+    counts: Counter[str] = Counter()
     for job, exists, kept in planned:
-        count, finished = count + (not exists), finished + exists
+        plan: dict[str, Any] = {"status": "planned"} | _name_kept(kept)
+        if exists:
+            plan = {"status": "skipped"}
+        elif error := _find_name_error(job):
+            plan = {"status": "failed", "error": error}
+            print_message(error)
+        counts[plan["status"]] += 1
         if style.json:
-            status = {"status": "skipped"} if exists else {"status": "planned"} | _name_kept(kept)
-            print(json.dumps(_name(job) | status))
-        elif not exists:
+            print(json.dumps(_name(job) | plan))
+        elif plan["status"] == "planned":
             written = [quote(path) for path in job.files if path not in kept]
             print(f"{quote(job.source)} -> {', '.join(written)}")
     if not style.quiet:
-        existing = f", {finished} {_SKIPPED['exists']}" if finished else ""
-        print(f"{count} to colorize{existing}; nothing was written (--dry-run)", file=sys.stderr)
+        parts = [f"{counts['planned']} to colorize"]
+        parts += [f"{counts['skipped']} {_SKIPPED['exists']}"] if counts["skipped"] else []
+        parts += [f"{counts['failed']} cannot be written"] if counts["failed"] else []
+        print(f"{', '.join(parts)}; nothing was written (--dry-run)", file=sys.stderr)
+
+
+def _find_name_error(job: Planned) -> str:
+    """Why a local result of a job cannot be written, where its name says that, such as
+    one that is too long with the ending of a sidecar; otherwise empty."""
+    for path in (path for path in job.files if isinstance(path, Path)):
+        # Its folder may not exist yet, but one above it does, on the same file system.
+        folder = next((parent for parent in path.parents if parent.is_dir()), Path())
+        try:
+            (folder / path.name).lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return explain_write_error(path, error)
+    return ""
 
 
 class _Silent:
