@@ -129,6 +129,22 @@ def test_nan_is_an_error(kind, setting):
         kind(**{setting: math.nan})
 
 
+@pytest.mark.parametrize(
+    ("settings", "flag"),
+    [
+        ({"optim": OptimConfig(lr=math.inf)}, "optim.lr"),
+        ({"loss": LossConfig(delta=math.inf)}, "loss.delta"),
+        ({"data": DataConfig(cache_gb=math.inf)}, "data.cache-gb"),
+        ({"data": DataConfig(screen=Screen(min_colorfulness=math.inf))}, "min-colorfulness"),
+        ({"task": DiffusionConfig(guidance=math.nan)}, "task.guidance"),
+        ({"task": DiffusionConfig(temperatures=(1.0, math.nan))}, "task.temperatures"),
+    ],
+)
+def test_every_number_is_finite(settings, flag):
+    with pytest.raises(ConfigError, match=f"{flag} has the value (inf|nan); give a finite"):
+        RunConfig(**settings)
+
+
 def test_a_contradiction_in_a_file_is_an_error(stored):
     with pytest.raises(ConfigError, match="multiples of 32"):
         read_json(stored(lambda values: values | {"data": values["data"] | {"size": 100}}))

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import typing
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
@@ -83,6 +84,7 @@ class RunConfig:
     """Seed of the order of the pictures, the augmentations and the initial weights."""
 
     def __post_init__(self) -> None:
+        _check_finite(to_dict(self))
         for name in ("pictures", "batch_size", "validate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ConfigError(
@@ -190,6 +192,18 @@ def differences(before: Any, after: Any, prefix: str = "") -> dict[str, Any]:
         elif old != new:
             changed[prefix + name] = new
     return changed
+
+
+def _check_finite(settings: dict[str, Any], prefix: str = "") -> None:
+    """Raise ConfigError for an infinite number or NaN, which would make the weights
+    NaN."""
+    for name, value in settings.items():
+        flag = f"{prefix}{name.replace('_', '-')}"
+        if isinstance(value, dict):
+            _check_finite(value, f"{flag}.")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{flag} has the value {number}; give a finite number")
 
 
 def _list_settings(config: Any) -> dict[str, Any]:
