@@ -182,6 +182,7 @@ def test_options_change_the_result(tmp_path, gray):
         (["colorize", "a.jpg", "--model", "missing.onnx"], "model missing.onnx cannot be read"),
         (["colorize", "a.jpg", "--device", "abacus"], "cannot run on abacus"),
         (["colorize", "a.jpg", "--quality", "0"], "quality"),
+        (["colorize", "a.jpg", "--quality", "80.5"], "--quality is 80.5; give a whole number"),
         (["colorize", "a.jpg", "--hints", "x"], "the hints x cannot be read"),
         (["colorize", "a.jpg", "--hints", "."], "--hints . has no file for any photo"),
         (["colorize", "a.jpg", "b.jpg", "--hints", "x"], "--hints x is not a folder"),

@@ -271,6 +271,8 @@ def test_unknown_recipe_is_refused(run):
         (["--pictures", "many"], ["pictures", "many"]),
         (["--loss.pixel", "l3"], ["loss.pixel", "l3"]),
         (["--pictures", "0"], ["pictures is 0"]),
+        (["--batch-size", "1.5"], ["batch-size is 1.5; give a whole number"]),
+        (["--network.widths", "8", "16.5"], ["network.widths is 16.5; give a whole number"]),
         (["--data.size", "100"], ["data.size 100", "multiples of 32"]),
         (["--network.encoder", "no_such", "--network.pretrained", "none"], ["no_such"]),
         (["--network.widths", "8", "--network.pretrained", "none"], ["widths"]),

@@ -5,7 +5,7 @@ import inspect
 import tempfile
 import typing
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +23,7 @@ __all__ = [
     "Interrupted",
     "app",
     "check_target",
+    "check_whole_numbers",
     "expand_settings",
     "explain_interruption",
     "require_extra",
@@ -49,12 +50,33 @@ DASH = "//-"
 SETTINGS = (Options, Output)
 """The classes that ``expand_settings`` replaces by flags."""
 
+
+def check_whole_numbers(_app: App, _commands: tuple[str, ...], arguments: Any) -> None:
+    """Raise ``ConfigError`` for a fraction where a whole number is expected: the parser
+    would round it."""
+    for argument in arguments:
+        if not _is_whole(argument.hint):
+            continue
+        for token in argument.tokens:
+            with suppress(ValueError):  # the parser explains what is no number at all
+                if not float(token.value).is_integer():
+                    raise ConfigError(
+                        f"{argument.name} is {quote(token.value)}; give a whole number"
+                    )
+
+
+def _is_whole(kind: Any) -> bool:
+    """Whether a type is ``int``, or an optional ``int``, or a tuple of them."""
+    return kind is int or any(_is_whole(part) for part in typing.get_args(kind))
+
+
 app = App(
     name="colorizenet",
     help="Colorize black-and-white photos, and train the networks that do it.",
     version=f"colorizenet {__version__}",
     # No --no-overwrite, no --empty-widths. A name such as "[1].jpg" is not JSON.
     default_parameter=Parameter(negative=(), json_list=False, json_dict=False),
+    config=[check_whole_numbers],
     suppress_keyboard_interrupt=False,  # `main` says what is finished and exits with 130
 )
 app.register_install_completion_command(

@@ -14,7 +14,12 @@ import cyclopts
 from cyclopts import App, Parameter
 
 from colorizenet.cli import console
-from colorizenet.cli.app import app, explain_interruption, require_training
+from colorizenet.cli.app import (
+    app,
+    check_whole_numbers,
+    explain_interruption,
+    require_training,
+)
 from colorizenet.errors import ConfigError, quote
 from colorizenet.memory import keep_freed_memory
 
@@ -102,7 +107,7 @@ def _make_command(name: str, recipe: "Callable[[], RunConfig]") -> App:
     return App(
         name=name,
         help=recipe.__doc__ or "",
-        config=[use_config],
+        config=[use_config, check_whole_numbers],
         default_parameter=Parameter(negative=(), consume_multiple=True),  # --network.widths 32 64
         default_command=train,
     )
