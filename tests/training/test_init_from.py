@@ -70,10 +70,14 @@ def test_it_starts_from_the_weights_of_a_regression(make_config, regression, tmp
     fit(dataclasses.replace(regression, loss=loss), tmp_path / "first")
     (tmp_path / "first" / f"{'last' if name == 'best' else 'best'}.ckpt").unlink()
     init_from = str(tmp_path / "first" / file)
-    config = make_config(discriminator_warmup=1000, init_from=init_from, ema=0.0)
+    # The last of the four steps is the network's first, and its learning rate is 0.
+    config = make_config(discriminator_warmup=12, init_from=init_from, ema=0.0)
+    config = dataclasses.replace(config, optim=OptimConfig(lr=0.0, weight_decay=0.0))
     task = fit(config, tmp_path / "second")
     before, after = read_weights(tmp_path / "first" / f"{name}.ckpt"), task.network.state_dict()
-    assert all(torch.equal(value, before[f"network.{key}"]) for key, value in after.items())
+    # That step changes the statistics of BatchNorm.
+    kept = {key: value for key, value in after.items() if key.endswith(("weight", "bias"))}
+    assert kept and all(torch.equal(value, before[f"network.{key}"]) for key, value in kept.items())
 
     card = export_run(tmp_path / "second", tmp_path / "model.onnx")
     assert (card.task, card.pictures_seen) == ("pix2pix", 16)

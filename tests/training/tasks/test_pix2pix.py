@@ -88,6 +88,11 @@ def test_during_its_warm_up_only_the_discriminator_is_trained(make_task, train):
     assert longer[0].keys() == longer[-1].keys()  # metrics.csv has the same columns throughout
 
 
+def test_a_run_that_would_train_only_the_discriminator_is_refused(make_task, train):
+    with pytest.raises(ConfigError, match="pictures is 8, and the first 8 train the discriminator"):
+        train(make_task(discriminator_warmup=8, pictures=8), 2)
+
+
 class Rates(lightning.Callback):
     """Record the learning rates of network and discriminator in each step."""
 

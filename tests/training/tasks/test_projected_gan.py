@@ -70,6 +70,14 @@ def test_the_network_is_trained_after_the_longest_warm_up_in_any_case(make_task,
     assert int(task.started_at) == 8
 
 
+@pytest.mark.parametrize(("steps", "warned"), [(2, True), (3, False)])
+def test_a_run_that_ends_before_the_network_is_trained_says_so(
+    make_task, train, caplog, steps, warned
+):
+    train(make_task(discriminator_lr=0.0, discriminator_warmup=8), steps)
+    assert ("the network was not trained" in caplog.text) == warned
+
+
 def test_the_statistics_of_batchnorm_stay(make_task, train):
     task = make_task(discriminator_warmup=0)
     before = {name: value.clone() for name, value in task.network.named_buffers()}

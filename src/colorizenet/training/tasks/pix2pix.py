@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from colorizenet.errors import check_minimum
+from colorizenet.errors import ConfigError, check_minimum
 from colorizenet.training.data.augment import Sample
 from colorizenet.training.losses import adversarial
 from colorizenet.training.losses.combined import LossConfig, reduce_to
@@ -139,6 +139,16 @@ class Pix2Pix(ScoredTask):
         with torch.autocast(real.device.type, enabled=False):
             real = real.detach().float().requires_grad_()
             return self.config.r1 * adversarial.r1_penalty(self.discriminator(real), real)
+
+    def on_fit_start(self) -> None:
+        """Report missing weights, and a run too short, before the first step."""
+        super().on_fit_start()
+        warmup = self.config.discriminator_warmup
+        if self.pictures <= warmup:
+            raise ConfigError(
+                f"pictures is {self.pictures}, and the first {warmup} train the discriminator "
+                "only; give more pictures, or a smaller task.discriminator-warmup"
+            )
 
     def configure_optimizers(self) -> Any:
         """AdamW for the network, Adam for the discriminator, each with its schedule."""

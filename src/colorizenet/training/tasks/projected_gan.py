@@ -1,5 +1,6 @@
 """``ProjectedGAN``: adversarial fine-tuning on frozen features."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -31,6 +32,8 @@ from colorizenet.training.tasks.optim import (
 from colorizenet.training.tasks.scored import ScoredTask
 
 __all__ = ["ProjectedGAN", "ProjectedGANConfig"]
+
+_log = logging.getLogger(__name__)
 
 _ACCURACY_MEMORY = 128
 """Number of pictures over which the discriminator's accuracy is averaged."""
@@ -246,3 +249,14 @@ class ProjectedGAN(ScoredTask):
         """Report missing weights before the first step."""
         super().on_fit_start()
         self.discriminator.pyramid.load_weights()
+
+    def on_train_end(self) -> None:
+        """Warn of a run that ended before the network was trained."""
+        if self.trainer.is_global_zero and not 0 <= int(self.started_at) < self.pictures_seen:
+            _log.warning(
+                "the network was not trained: in %d pictures only the discriminator was, whose "
+                "accuracy is %.2f; give more pictures, or a smaller task.discriminator-warmup or "
+                "task.discriminator-accuracy",
+                self.pictures_seen,
+                float(self.accuracy),
+            )
