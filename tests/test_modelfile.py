@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import os
 import shutil
 
 import pytest
@@ -44,6 +45,14 @@ def test_a_damaged_shipped_model_is_an_error(tmp_path):
         file.write(b"\0\1\2\3")
     with pytest.raises(ModelFileError, match=r"default .* is damaged.*reinstall"):
         load_model("default", folder=tmp_path)
+
+
+def test_a_named_pipe_is_an_error_and_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(
+        ModelFileError, match=r"pipe\.onnx cannot be read: it is not a regular file"
+    ):
+        load_model(tmp_path / "pipe.onnx")
 
 
 def test_the_card_of_a_file_is_the_one_that_was_written(make_model):

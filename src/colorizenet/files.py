@@ -4,10 +4,12 @@ A process that is killed at any moment leaves either the old file or the new one
 the final name, never half of one.
 """
 
+import errno
 import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any, BinaryIO, cast
 __all__ = [
     "RUN",
     "TEMPORARY_PATTERN",
+    "check_regular",
     "compute_sha256",
     "is_url",
     "open_atomically",
@@ -81,6 +84,13 @@ def open_for_reading(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading. A named pipe without a writer does not block the
     open."""
     return open(path, "rb", opener=_open_without_blocking)
+
+
+def check_regular(path: str | os.PathLike[str]) -> None:
+    """Raise ``OSError`` for a path that is no regular file. To read a named pipe or a
+    device may never end."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # noqa: PTH116
+        raise OSError(errno.EINVAL, "it is not a regular file", os.fspath(path))
 
 
 def compute_sha256(path: str | os.PathLike[str]) -> str:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from colorizenet import color
 from colorizenet.errors import DeviceError, ModelFileError, quote
+from colorizenet.files import check_regular
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -235,20 +236,19 @@ def load_model(
     """Load a model by its name in ``shipped_models`` or by its path.
 
     ``device`` is cpu, cuda, tensorrt, openvino, coreml, dml or another that the
-    installed ONNX Runtime offers. ``threads`` is the number of CPU threads, 0 for all
-    cores. ``folder`` holds the shipped models. Raises ``ModelFileError`` for a file
-    that is missing, damaged or too new, and ``DeviceError`` for a device that cannot be
-    used.
+    installed ONNX Runtime offers. ``threads`` is the number of CPU threads, 0 for all.
+    ``folder`` holds the shipped models. Raises ``ModelFileError`` for a file that is
+    missing, damaged or too new, and ``DeviceError`` for an unusable device.
     """
     shipped = shipped_models(folder).get(str(source))
     path = model_path(source, folder=folder)
     try:
+        check_regular(path)
         content = path.read_bytes()
     except OSError as error:
-        names = ", ".join(shipped_models(folder))
         raise ModelFileError(
             f"model {quote(source)} cannot be read: {error.strerror}; "
-            f"give one of {names} or an ONNX file"
+            f"give one of {', '.join(shipped_models(folder))} or an ONNX file"
         ) from error
     sha256 = hashlib.sha256(content).hexdigest()
     if shipped and sha256 != shipped["sha256"]:

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import pickle
 import re
 import sys
@@ -552,6 +553,8 @@ def test_unknown_names_are_rejected(weights):
 
 def test_files_that_hold_no_weights_are_rejected(tmp_path, weights):
     assert "cannot be read as weights" in rejected(alexnet=tmp_path / "missing.pth")
+    os.mkfifo(tmp_path / "pipe.pth")
+    assert "is not a regular file" in rejected(alexnet=tmp_path / "pipe.pth")
     (tmp_path / "code.pth").write_bytes(pickle.dumps(print))
     assert "cannot be read as weights" in rejected(alexnet=tmp_path / "code.pth")
     torch.save([1], tmp_path / "list.pth")

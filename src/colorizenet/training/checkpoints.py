@@ -11,6 +11,7 @@ import torch
 
 from colorizenet import color
 from colorizenet.errors import ConfigError, quote
+from colorizenet.files import check_regular
 from colorizenet.modelfile import load_model, model_path, shipped_models
 from colorizenet.training.data.augment import augment_batch
 from colorizenet.training.data.loader import Photographs
@@ -33,6 +34,7 @@ _MEASURED = 8
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint without unpickling objects, which could run code."""
     try:
+        check_regular(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         _ = checkpoint["state_dict"].items(), checkpoint["pictures_seen"]
         return checkpoint

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from colorizenet.errors import ConfigError, quote
+from colorizenet.files import check_regular
 
 __all__ = [
     "complete_weights",
@@ -34,6 +35,7 @@ def read_weights(path: Path) -> Mapping[str, Tensor]:
     Raises ConfigError where the file cannot be read without running code.
     """
     try:
+        check_regular(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         weights = torch.load(path, map_location="cpu", weights_only=True)
