@@ -106,9 +106,10 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
         weights, description = network_weights(checkpoint), describe_run(folder, checkpoint)
     template = task.initial_network.state_dict()
     weights = complete_weights(weights, template)
+    names = {**template, **weights}
     differing = [
         name
-        for name in {**template, **weights}
+        for name in names
         if name not in weights
         or name not in template
         or weights[name].shape != template[name].shape
@@ -116,7 +117,7 @@ def load_initial_weights(source: str, task: Task, data: Photographs) -> dict[str
     if differing:
         raise ConfigError(
             f"{quote(source)} has another network than this run: {len(differing)} of "
-            f"{len(template)} weights differ, the first is {quote(differing[0])}; use the same "
+            f"{len(names)} weights differ, the first is {quote(differing[0])}; use the same "
             "network settings and inputs, or leave out init_from"
         )
     task.initial_network.load_state_dict(weights)
