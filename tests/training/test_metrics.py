@@ -585,6 +585,7 @@ def test_downloads_that_fail_are_errors_and_cached_ones_are_used(tmp_path, monke
     message = rejected()
     assert "alexnet cannot be downloaded from https://download.pytorch.org/" in message
     assert "name a file with the weights alexnet" in message
+    assert "evaluate: --metric-weights alexnet=FILE" in message
 
     url = torchvision.models.AlexNet_Weights.IMAGENET1K_V1.url
     torch.save(random_trunk("alexnet"), tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2])

@@ -227,7 +227,9 @@ def download_weights(url: str, name: str) -> Mapping[str, Tensor]:
         # Errors of the network, the server, the hash and the cache have no common base.
         raise ConfigError(
             f"the weights of {name} cannot be downloaded from {url} ({quote(error)}); "
-            f"connect to the network, or name a file with the weights {name}"
+            f"connect to the network, or name a file with the weights {name} "
+            f"({'train: --loss.vgg16 FILE; ' if name == 'vgg16' else ''}"
+            f"evaluate: --metric-weights {name}=FILE)"
         ) from error
 
 
