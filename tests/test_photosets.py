@@ -675,7 +675,7 @@ def test_a_folder_without_photos_is_named(tmp_path):
 
 def test_a_missing_split_is_named(tmp_path, write_photograph):
     write_photograph(tmp_path / "train" / "a.jpg")
-    with pytest.raises(DataError, match=r"1 photos.*val split") as error:
+    with pytest.raises(DataError, match=r"1 photo and none.*val split") as error:
         find_photos(tmp_path, "val")
     one_line(error)
 

@@ -116,8 +116,9 @@ def find_splits(
     splits = split_photos(source, downloads=downloads)
     for split in wanted:
         if not splits[split]:
+            total = sum(map(len, splits.values()))
             raise DataError(
-                f"{quote(source)} has {sum(map(len, splits.values()))} photos and none in the "
+                f"{quote(source)} has {total} photo{'s' if total != 1 else ''} and none in the "
                 f"{split} split; add photos to it, or name other photos"
             )
     return [splits[split] for split in wanted]
