@@ -16,6 +16,7 @@ from colorizenet.training.export import export_run
 from colorizenet.training.fit import build_task, fit
 from colorizenet.training.networks.onnx_weights import measure_batch_norm, read_model_weights
 from colorizenet.training.networks.patchgan import PatchGANConfig
+from colorizenet.training.networks.pretrained import complete_weights
 from colorizenet.training.networks.unet import UNetConfig
 from colorizenet.training.recipes import encoder_queries
 from colorizenet.training.tasks import HintsConfig, OptimConfig, Pix2PixConfig
@@ -144,7 +145,7 @@ def test_a_network_with_further_inputs_starts_from_one_without(regression, first
 @pytest.mark.parametrize("name", ["default", "small"])
 def test_a_model_of_the_package_gives_its_recipe_the_same_network(name):
     network = build_task(encoder_queries(), pretrained=False).network
-    weights = read_model_weights(model_path(name), network)
+    weights = complete_weights(read_model_weights(model_path(name), network), network.state_dict())
     assert weights.keys() == network.state_dict().keys()
     network.load_state_dict(weights)
     generator = torch.Generator().manual_seed(0)
@@ -219,10 +220,11 @@ def test_similarity_is_added_to_a_model_file_whose_chroma_stays_the_same(tiny, t
 
 def test_a_model_of_another_network_or_a_damaged_file_is_an_error(model, regression, tmp_path):
     config = dataclasses.replace(regression, init_from=str(model))
-    wider = dataclasses.replace(config, network=UNetConfig(widths=(8, 8, 16)))
-    with pytest.raises(ConfigError, match="has another network") as caught:
-        fit(wider, tmp_path / "other")
-    assert len(str(caught.value)) < 300
+    for widths in ((8, 8, 16), (8, 8)):  # all weights of the second have a place in the file
+        other = dataclasses.replace(config, network=UNetConfig(widths=widths))
+        with pytest.raises(ConfigError, match="has another network") as caught:
+            fit(other, tmp_path / "other")
+        assert len(str(caught.value)) < 300
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(model.read_bytes()[:5000])
     with pytest.raises(ModelFileError, match=r"damaged\.onnx"):

@@ -303,5 +303,5 @@ def _add_head_routes(api: FastAPI) -> None:
     """Let HEAD give the headers of GET, as RFC 9110 requires. Some load balancers and
     monitors send it."""
     for route in api.routes[:]:
-        if isinstance(route, APIRoute) and "GET" in route.methods:
+        if isinstance(route, APIRoute) and route.methods and "GET" in route.methods:
             api.add_api_route(route.path, route.endpoint, methods=["HEAD"], include_in_schema=False)

@@ -29,8 +29,8 @@ def read_model_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     """The weights in an ONNX file of ``export``, as a state dict of ``network``.
 
     Only the names and the order of the layers of ``network`` are used. Weights that the
-    file does not have are left out. Raises ModelFileError where the file cannot be
-    read.
+    file does not have are left out, and those are added that ``network`` lacks. Raises
+    ModelFileError where the file cannot be read.
     """
     try:
         graph = onnx.load(path).graph
@@ -46,9 +46,15 @@ def read_model_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
     # The network may have been a part of the exported module, such as "network.".
     ending = next(iter(template))
     prefix = next((name.removesuffix(ending) for name in constants if name.endswith(ending)), "")
-    constants = {name.removeprefix(prefix): value for name, value in constants.items()}
-    factors = {name.removeprefix(prefix): value for name, value in factors.items()}
-    weights = {name: constants[name] for name in template if name in constants}
+    constants, factors = (
+        {name.removeprefix(prefix): each for name, each in found.items() if name.startswith(prefix)}
+        for found in (constants, factors)
+    )
+    weights = {
+        name: value
+        for name, value in constants.items()
+        if name in template or name.endswith((".weight", ".bias"))
+    }
     for name in template.keys() - weights.keys():
         bias = _bias_of(name)
         if bias in factors:
