@@ -53,7 +53,10 @@ NOT_RUN = (
     (".*", r"python (scripts|benchmarks)/", "takes hours"),
 )
 """Page, start of a command, and why it is not executed."""
-PYTHON_NOT_RUN = {"archives": "needs a cluster; tests/test_ray.py runs it"}
+PYTHON_NOT_RUN = {
+    "archives": "needs a cluster; tests/test_ray.py runs it",
+    "training": "takes hours; tests/training/test_own_network.py runs it on a few pictures",
+}
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,18 @@ import math
 import typing
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from colorizenet.errors import ConfigError, quote
 from colorizenet.training.data.augment import AugmentConfig
 from colorizenet.training.data.conditions import input_channels
 from colorizenet.training.data.loader import DataConfig
 from colorizenet.training.losses.combined import LossConfig
+from colorizenet.training.networks.base import NetworkConfig
 from colorizenet.training.networks.denoiser import NoisePredictorConfig
 from colorizenet.training.networks.encoder_unet import EncoderUNetConfig
 from colorizenet.training.networks.unet import UNetConfig
+from colorizenet.training.tasks.base import TaskConfig
 from colorizenet.training.tasks.ddpm import DDPMConfig
 from colorizenet.training.tasks.diffusion import DiffusionConfig
 from colorizenet.training.tasks.frechet import FrechetConfig
@@ -30,10 +32,45 @@ __all__ = [
     "config_type_with_defaults",
     "differences",
     "read_json",
+    "register_kind",
     "to_dict",
     "to_json",
     "to_run_config",
 ]
+
+
+Kind = TypeVar("Kind", bound=type[Any])
+
+_registered: dict[str, type[Any]] = {}
+"""Kinds of networks and tasks that are not part of the package, by name."""
+
+
+def register_kind(config: Kind) -> Kind:
+    """Make the folders of runs with a network or task of your own readable: decorates
+    its settings, a ``NetworkConfig`` or ``TaskConfig``.
+
+    Resuming, exporting and starting from such a run need it. Raises ConfigError for
+    what is no frozen dataclass with a ``kind``, and where another one has that name.
+    """
+    kind, is_data = getattr(config, "kind", None), is_dataclass(config)
+    if not is_data or not isinstance(kind, str):
+        raise ConfigError(
+            f"{config.__name__} is no dataclass with a kind; decorate it with "
+            '@dataclass(frozen=True, kw_only=True), and give it kind: ClassVar = "a name"'
+        )
+    known = {getattr(each, "kind", None) for each in _list_kinds()}
+    other = _registered.get(kind, config)
+    # The same name in the same module is the class of a cell that runs again.
+    if kind in known or (other.__module__, other.__name__) != (config.__module__, config.__name__):
+        raise ConfigError(f"there is another network or task of the kind {kind}; choose a name")
+    _registered[kind] = config
+    return config
+
+
+def _list_kinds() -> set[Any]:
+    """The settings of the networks and tasks of the package."""
+    hints = typing.get_type_hints(RunConfig)
+    return {each for name in ("network", "task") for each in typing.get_args(hints[name])}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +78,7 @@ class RunConfig:
     """One training run. All lengths are in pictures, so the batch size is free."""
 
     data: DataConfig = field(default_factory=DataConfig)
-    network: EncoderUNetConfig | UNetConfig | NoisePredictorConfig = field(
+    network: EncoderUNetConfig | UNetConfig | NoisePredictorConfig | NetworkConfig = field(
         default_factory=EncoderUNetConfig
     )
     augment: AugmentConfig = field(default_factory=AugmentConfig)
@@ -54,6 +91,7 @@ class RunConfig:
         | DiffusionConfig
         | DDPMConfig
         | HintsConfig
+        | TaskConfig
     ) = field(default_factory=RegressionConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     inputs: tuple[str, ...] = ("lightness",)
@@ -220,6 +258,9 @@ def _build(hint: Any, value: Any) -> Any:
     if not kinds:
         return tuple(value) if isinstance(value, list) else value
     by_name: dict[Any, Any] = {getattr(kind, "kind", None): kind for kind in kinds}
-    kind = by_name[value.pop("kind", None)]
+    name = value.pop("kind", None)
+    kind = by_name.get(name) or _registered.get(name)
+    if kind is None:
+        raise LookupError(f"no network or task has the kind {name}; see register_kind")
     hints = typing.get_type_hints(kind)
     return kind(**{name: _build(hints.get(name), each) for name, each in value.items()})

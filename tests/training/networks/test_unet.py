@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from colorizenet.errors import ConfigError
-from colorizenet.training.networks import Network
+from colorizenet.training.networks import LayeredNetwork
 from colorizenet.training.networks.unet import UNet, UNetConfig
 
 
@@ -22,7 +22,7 @@ def build(*widths: int, norm="batch", seed: int = 0, in_channels: int = 1) -> UN
 @torch.no_grad()
 def test_chroma_has_the_size_of_the_input(widths, batch, across, down, in_channels):
     network = build(*widths, in_channels=in_channels).eval()
-    assert isinstance(network, Network)
+    assert isinstance(network, LayeredNetwork)
     assert network.size_multiple == 2 ** (len(widths) - 1)
     height, width = down * network.size_multiple, across * network.size_multiple
     condition = torch.rand(batch, in_channels, height, width)
@@ -33,7 +33,7 @@ def test_chroma_has_the_size_of_the_input(widths, batch, across, down, in_channe
 def test_decode_of_features_is_forward():
     network, condition = build(4, 6, 8, 10).eval(), torch.rand(2, 1, 32, 16)
     features = network.features(condition)
-    assert [level.shape[1] for level in features] == list(network.feature_widths)
+    assert [level.shape[1] for level in features] == [8, 6, 4]
     assert [level.shape[2:] for level in features] == [(8, 4), (16, 8), (32, 16)]
     assert torch.equal(network.decode(features), network(condition))
 

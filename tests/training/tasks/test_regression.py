@@ -151,7 +151,7 @@ def test_a_plateau_reduces_the_rate_after_the_warm_up_and_keeps_it(make_regressi
 class Ones(nn.Module):
     """A network that records its condition."""
 
-    size_multiple, feature_widths = 1, (1,)
+    size_multiple = 1
 
     def __init__(self) -> None:
         super().__init__()
@@ -161,20 +161,6 @@ class Ones(nn.Module):
     def forward(self, condition):
         self.conditions.append(condition)
         return self.weight[:, None, None] * torch.ones_like(condition[:, :1])
-
-    infer = forward
-
-    def features(self, condition):
-        return self.expand(self.encode(condition))
-
-    def encode(self, condition):
-        return [condition]
-
-    def expand(self, encoded):
-        return encoded
-
-    def decode(self, features):
-        return self.forward(features[0])
 
 
 def test_a_further_input_reaches_the_network_in_training_validation_and_export(train, batch):

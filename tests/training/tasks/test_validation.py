@@ -20,24 +20,10 @@ class Linear(nn.Module):
     """The network of the model file of ``make_model``: ab proportional to L, at half
     size."""
 
-    size_multiple, feature_widths = 2, (1,)
+    size_multiple = 2
 
     def forward(self, condition: Tensor) -> Tensor:
-        return self.decode(self.features(condition))
-
-    infer = forward
-
-    def features(self, condition: Tensor) -> list[Tensor]:
-        return self.expand(self.encode(condition))
-
-    def encode(self, condition: Tensor) -> list[Tensor]:
-        return [condition]
-
-    def expand(self, encoded: list[Tensor]) -> list[Tensor]:
-        return [nn.functional.avg_pool2d(encoded[0], 2)]
-
-    def decode(self, features: list[Tensor]) -> Tensor:
-        return torch.tensor(SLOPES)[:, None, None] * features[0]
+        return torch.tensor(SLOPES)[:, None, None] * nn.functional.avg_pool2d(condition, 2)
 
 
 @pytest.fixture

@@ -97,7 +97,6 @@ class EncoderUNet(nn.Module):
         widths = config.widths
         channels, reductions = _read_feature_info(config, encoder)
         self.size_multiple: int = reductions[-1]
-        self.feature_widths = widths
         coarser = [channels[-1], *widths[:-1]]
         skipped = channels[-2::-1][: len(widths)]
         self.decoder = nn.ModuleList(

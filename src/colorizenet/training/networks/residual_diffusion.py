@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from colorizenet import color
 from colorizenet.errors import ConfigError
-from colorizenet.training.networks.base import Network
+from colorizenet.training.networks.base import LayeredNetwork, Network
 from colorizenet.training.networks.colored_noise import color_noise
 from colorizenet.training.networks.denoiser import Denoiser, DenoiserConfig, Levels
 from colorizenet.training.networks.guided_filter import upsample_along
@@ -55,10 +55,16 @@ class ResidualDiffusion(nn.Module):
     """
 
     def __init__(
-        self, network: Network, config: DenoiserConfig, bands: Sequence[float], *, in_channels: int
+        self,
+        network: Network,
+        config: DenoiserConfig,
+        bands: Sequence[float],
+        *,
+        in_channels: int,
     ) -> None:
         """``bands``: of the noise, see ``color_noise``. ``in_channels``: of the
-        condition of ``network``."""
+        condition of ``network``. Raises ConfigError for a network that
+        cannot be drawn around."""
         super().__init__()
         assert isinstance(network, nn.Module)
         self.frozen = network.requires_grad_(False)
@@ -187,7 +193,7 @@ class ExportedSampler(nn.Module):
 
 def _run_frozen(network: nn.Module, condition: Tensor) -> tuple[list[Tensor], Tensor]:
     """The features of all levels of encoder and decoder, and the chroma."""
-    assert isinstance(network, Network)
+    assert isinstance(network, LayeredNetwork)
     encoded = network.encode(condition)
     decoded = network.expand(encoded)
     return [*encoded, *decoded], network.decode(decoded).float()
@@ -206,8 +212,12 @@ def _measure_reductions(
     network: nn.Module, in_channels: int
 ) -> tuple[dict[int, int], tuple[int, ...], int]:
     """Channels at each reduction of size, and the reductions of features and chroma."""
+    if not isinstance(network, LayeredNetwork):
+        raise ConfigError(
+            f"the network {type(network).__name__} lacks encode, expand or decode, whose features "
+            "diffusion reads; add them as LayeredNetwork describes, or use another network"
+        )
     training = network.training
-    assert isinstance(network, Network)
     side = 2 * network.size_multiple
     features, answer = _run_frozen(network.eval(), torch.zeros(1, in_channels, side, side))
     network.train(training)

@@ -53,7 +53,6 @@ class UNet(nn.Module):
         super().__init__()
         widths = config.widths
         self.size_multiple = 2 ** (len(widths) - 1)
-        self.feature_widths = widths[-2::-1]
         self.down = nn.ModuleList(
             TwoConvolutions(before, width, config.norm)
             for before, width in zip((in_channels, *widths), widths, strict=False)
@@ -67,10 +66,6 @@ class UNet(nn.Module):
     def forward(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:
         """Predict chroma from the condition, whose first channel is lightness."""
         return self.decode(self.features(condition))
-
-    def infer(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h w"]:
-        """Compute the output of an exported model, which is chroma."""
-        return self(condition)
 
     def features(self, condition: Float[Tensor, "b c h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Compute the features of each level on the way up, coarsest first."""

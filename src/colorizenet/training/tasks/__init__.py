@@ -1,6 +1,6 @@
 """Tasks: a network, its losses, an optimizer, and the training step."""
 
-from colorizenet.training.tasks.base import ExportedNetwork, Task
+from colorizenet.training.tasks.base import ExportedNetwork, Task, TaskConfig
 from colorizenet.training.tasks.ddpm import DDPM, DDPMConfig
 from colorizenet.training.tasks.diffusion import Diffusion, DiffusionConfig
 from colorizenet.training.tasks.frechet import Frechet, FrechetConfig
@@ -28,4 +28,5 @@ __all__ = [
     "Regression",
     "RegressionConfig",
     "Task",
+    "TaskConfig",
 ]

@@ -5,7 +5,7 @@ import zlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import lightning
 import numpy as np
@@ -30,7 +30,7 @@ from colorizenet.training.tasks.optim import (
 )
 from colorizenet.training.tasks.validation import color_pictures, make_gray, measure_pictures
 
-__all__ = ["ExportedNetwork", "Task", "sum_losses"]
+__all__ = ["ExportedNetwork", "Task", "TaskConfig", "sum_losses"]
 
 _MAX_LEFT_OUT = 20
 """Steps in a row that may be left out because their gradient is not finite."""
@@ -39,7 +39,7 @@ _MAX_LEFT_OUT = 20
 class ExportedNetwork(nn.Module):
     """A network whose inputs are tensors of their own instead of one condition."""
 
-    def __init__(self, network: Network, inputs: Sequence[str]) -> None:
+    def __init__(self, network: nn.Module, inputs: Sequence[str]) -> None:
         super().__init__()
         self.network, self.inputs = network, tuple(inputs)
 
@@ -48,7 +48,7 @@ class ExportedNetwork(nn.Module):
         what is similar, if the network says it."""
         ordered = [*planes, *(named[name] for name in self.inputs[len(planes) :])]
         condition = torch.cat(ordered, dim=1) if len(ordered) > 1 else ordered[0]
-        return self.network.infer(condition)
+        return getattr(self.network, "infer", self.network)(condition)
 
 
 class Task(lightning.LightningModule, ABC):
@@ -124,7 +124,6 @@ class Task(lightning.LightningModule, ABC):
 
     def exported(self) -> nn.Module:
         """The module to export: takes each input as its own tensor and returns ab."""
-        assert isinstance(self.network, Network)
         return ExportedNetwork(self.network, self.inputs)
 
     def predict(self, condition: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 h2 w2"]:
@@ -344,6 +343,20 @@ class Task(lightning.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore the number of pictures seen."""
         self.pictures_seen = checkpoint["pictures_seen"]
+
+
+@runtime_checkable
+class TaskConfig(Protocol):
+    """A frozen dataclass with the settings of one kind of task."""
+
+    kind: ClassVar[str]
+    """The name of this kind in ``config.json``."""
+
+    def build(
+        self, network: Network, loss: LossConfig, optim: OptimConfig, **settings: Any
+    ) -> Task:
+        """Build the task; ``settings`` are the keyword arguments of ``Task``."""
+        ...
 
 
 def sum_losses(terms: dict[str, Float[Tensor, ""]]) -> Float[Tensor, ""]:
