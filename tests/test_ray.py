@@ -149,21 +149,23 @@ def count_lines(text: str, part: str) -> int:
 def test_results_are_those_of_one_machine_and_a_second_run_does_nothing(
     tmp_path, photos, worker, colorize
 ):
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "3.jpg").write_bytes(b"mine")
+    out, local = tmp_path / "out", tmp_path / "local"
+    for folder in (out, local):
+        folder.mkdir()
+        (folder / "3.jpg").write_bytes(b"mine")
     status, lines, messages = colorize(photos, "--out", out, "--sidecar", "also")
-    expected = colorize_locally([photos], tmp_path / "local", worker, sidecar="also")
+    expected = colorize_locally([photos], local, worker, sidecar="also")
     assert status == 1
     found = read_folder(out)
-    assert found.pop("3.jpg") == b"mine"
-    assert found == {name: each for name, each in expected.items() if not name.startswith("3.")}
+    assert found == expected
+    assert found.pop("3.jpg") == b"mine" and "3.jpg.colors.json" in found
     assert sorted(lines) == sorted(str(out / name) for name in found)
     # Once when it happens, and once in the summary at the end.
     assert count_lines(messages, str(photos / "bad.jpg")) == 2
-    assert "4 colorized" in messages and "1 already there" in messages and "1 failed" in messages
+    assert "5 colorized" in messages and "1 failed" in messages
+    assert count_lines(messages, str(out / "3.jpg")) == 1  # it was kept
     rows = pq.read_table(out / "results.parquet").to_pylist()
-    assert sorted(row["status"] for row in rows) == ["colorized"] * 4 + ["failed", "skipped"]
+    assert sorted(row["status"] for row in rows) == ["colorized"] * 5 + ["failed"]
 
     (photos / "bad.jpg").unlink()
     status, lines, messages = colorize(photos, "--out", out, "--sidecar", "also")

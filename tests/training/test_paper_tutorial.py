@@ -28,6 +28,8 @@ SMALLER_DIFFUSION = [
     *("--task.denoiser.blocks", "1", "--task.guidance", "1", "--task.sampler", "euler"),
 ]
 """Further settings of diffusion, whose export takes minutes with four steps."""
+SMALLER_GAN = ["--task.discriminator-warmup", "0"]
+"""Further settings of the GAN, whose warm-up is longer than the runs of the test."""
 
 
 def list_commands() -> list[list[str]]:
@@ -64,7 +66,8 @@ def home(tmp_path_factory, write_photograph, pack) -> Path:
 def run_command(words: list[str]) -> None:
     if words[0] == "colorizenet":
         smaller = SMALLER if words[1] == "train" else []
-        smaller = [*smaller, *(SMALLER_DIFFUSION if words[2] == "diffusion" else [])]
+        more = {"diffusion": SMALLER_DIFFUSION, "pix2pix_encoder": SMALLER_GAN}
+        smaller = [*smaller, *more.get(words[2], [])]
         for flag in set(smaller) & {word for word in words if word.startswith("--")}:
             place = words.index(flag)  # that of SMALLER takes its place
             words = [*words[:place], *words[place + 2 :]]

@@ -84,9 +84,13 @@ def read_pane(page: Page, side: str = "after") -> np.ndarray:
 
 def find_photo(page: Page, side: str) -> dict[str, float]:
     """Where one side of the photo is in the window."""
-    # In one step: the editor puts a new picture in place of the old one at any time.
+    # In one step: the editor puts a new picture in place of the old one at any time. It
+    # places the photo in a frame behind that in which the window has changed.
     return page.evaluate(
-        "(pane) => document.querySelector(pane).getBoundingClientRect().toJSON()",
+        """async (photo) => {
+            for (const _ of [1, 2, 3]) await new Promise(requestAnimationFrame);
+            return document.querySelector(photo).getBoundingClientRect().toJSON();
+        }""",
         f".viewer-pane[data-side={side}] img",
     )
 
