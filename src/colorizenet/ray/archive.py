@@ -72,9 +72,10 @@ class Archive:
             state, recorded = "missing", ""
             if not self._worker.overwrite:
                 key = self._key + list_own_settings(self._worker, unit)
-                unit = self.catalog.mark_results(unit)
+                records = list(self.catalog.find_records(unit.name))
+                unit = self.catalog.mark_results(unit, records)
                 state, recorded = self.catalog.find_state(
-                    unit, key, skip_color=self._worker.skip_color
+                    unit, records, key, skip_color=self._worker.skip_color
                 )
             unit = dataclasses.replace(unit, recorded=recorded)
             self.catalog.plan(encode_units([unit]), state)

@@ -14,7 +14,7 @@ import json
 import re
 import sqlite3
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -128,13 +128,15 @@ class Catalog:
                 source = json.loads(record.fingerprint or "null")
                 self._add_file(name, stamp, source, record.options + record.own)
 
-    def find_state(self, unit: Unit, key: str, *, skip_color: bool) -> tuple[State, str]:
+    def find_state(
+        self, unit: Unit, records: Sequence[Record], key: str, *, skip_color: bool
+    ) -> tuple[State, str]:
         """Whether a unit is colorized, and the recorded fingerprint of its source.
 
-        ``key`` names what its results depend on. Files that this tool did not write,
-        and results that were changed since, are never replaced: ``unit.kept``.
+        ``records``: what is known of the unit. ``key`` names what its results depend
+        on. Files that this tool did not write, and results that were changed since, are
+        never replaced: ``unit.kept``.
         """
-        records = list(self.find_records(unit.name))
         names = _list_names(records) or set(unit.files)
         if names <= set(unit.kept):
             return "foreign", ""
@@ -159,10 +161,10 @@ class Catalog:
             return "missing", ""
         return ("foreign" if unit.kept else "finished"), ""
 
-    def mark_results(self, unit: Unit) -> Unit:
+    def mark_results(self, unit: Unit, records: Iterable[Record]) -> Unit:
         """The unit with the names of results that are not to be replaced, and of
-        earlier ones that may be."""
-        known = _list_names(self.find_records(unit.name))
+        earlier ones that may be. ``records``: what is known of the unit."""
+        known = _list_names(records)
         kept = set(filter(self._is_foreign, known.union(unit.files)))
         own = known - kept - set(unit.files)
         return replace(unit, kept=tuple(sorted(kept)), own=tuple(sorted(own)))

@@ -173,7 +173,9 @@ class UnitWorker:
         folder = PurePosixPath(unit.name).parent.as_posix()
         kept = self._find_kept(unit, {_join(folder, path.name) for path in job.files})
         for name in kept:
-            job.target.with_name(PurePosixPath(name).name).write_bytes(self._results.read(name))
+            # That it exists is enough, but for a contact sheet, which shows it.
+            content = self._results.read(name) if job.contact_sheet else b""
+            job.target.with_name(PurePosixPath(name).name).write_bytes(content)
         if unit.hints:
             self._hints[source] = unit.hints
         done = self._worker(job)

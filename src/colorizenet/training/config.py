@@ -49,8 +49,8 @@ def register_kind(config: Kind) -> Kind:
     """Make the folders of runs with a network or task of your own readable: decorates
     its settings, a ``NetworkConfig`` or ``TaskConfig``.
 
-    Resuming, exporting and starting from such a run need it. Raises ConfigError for
-    what is no frozen dataclass with a ``kind``, and where another one has that name.
+    Resuming and exporting such a run need it. Raises ConfigError for what is no
+    dataclass with a ``kind``, and where another one has that name.
     """
     kind, is_data = getattr(config, "kind", None), is_dataclass(config)
     if not is_data or not isinstance(kind, str):
